@@ -1,0 +1,50 @@
+// A frame in its buffer, and what each stage has learned about it.
+//
+// A buffer holds the largest super-frame that a TAP device or packet socket hands over (64 KiB of IP behind
+// Ethernet and two VLAN tags) with room before it for the virtio-net header and for tags to be pushed.
+// Frames are owned by a FramePool and are lent to ports and stages as pointers; nobody else frees them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "packet/headers.h"
+
+namespace headgate {
+
+constexpr uint32_t kHeadroom = 128;
+constexpr uint32_t kMaxFrame = 65536 + 14 + 8;
+constexpr uint16_t kNoPort = 0xffff;
+
+// The virtio-net header (virtio 1.2, 5.1.6) without its wire form: what a super-frame still owes.
+// Fields are in host byte order. The parse stage checks it against the frame before anything relies on it.
+struct Offload {
+  enum Kind : uint8_t { kNone = 0, kTcp4 = 1, kUdpFragments = 3, kTcp6 = 4, kUdp = 5 };  // VIRTIO_NET_HDR_GSO_*
+  Kind kind = kNone;
+  bool ecn = false;               // VIRTIO_NET_HDR_GSO_ECN
+  bool partial_checksum = false;  // the checksum at checksum_start + checksum_offset covers the pseudo-header only
+  bool checksum_valid = false;    // the kernel says that the checksums are right
+  uint16_t header_length = 0;     // Ethernet to the end of the TCP or UDP header
+  uint16_t segment_size = 0;      // payload bytes of each segment
+  uint16_t checksum_start = 0;    // from the first byte of the frame
+  uint16_t checksum_offset = 0;
+};
+
+struct Connection;
+
+struct Frame {
+  uint8_t* buffer = nullptr;  // start of the buffer: kHeadroom bytes before the place a port reads to
+  uint8_t* data = nullptr;    // first byte of the Ethernet header
+  uint32_t length = 0;        // bytes from data on
+  Offload offload;
+  Headers headers;  // what parse found; valid from the parse stage on
+
+  // Filled stage by stage.
+  uint16_t port = kNoPort;            // where it came in
+  uint32_t source_workload = 0;       // guard: index into the generation's workloads
+  uint32_t destination_workload = 0;  // locate: likewise, or kManyOutputs
+  Connection* connection = nullptr;   // track
+  bool reply = false;                 // track: it runs against the direction of the connection's first frame
+};
+
+}  // namespace headgate

@@ -1,0 +1,49 @@
+// What the parse stage found in a frame: offsets that are inside the frame and fields in host byte order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace headgate {
+
+// An IPv4 address stands in the last four bytes behind ::ffff:0:0/96 (RFC 4291, 2.5.5.2), so that every table
+// has one key form. Bytes are in network order.
+struct Address {
+  std::array<uint8_t, 16> bytes{};
+  bool operator==(const Address&) const = default;
+  auto operator<=>(const Address&) const = default;
+};
+
+using Mac = std::array<uint8_t, 6>;
+
+enum class Layer3 : uint8_t { kNone, kArp, kIpv4, kIpv6 };
+
+enum Protocol : uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58, kSctp = 132 };
+
+// TCP flags as they stand in byte 13 of the header.
+enum TcpFlag : uint8_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg = 32 };
+
+struct Headers {
+  Layer3 layer3 = Layer3::kNone;
+  uint8_t protocol = 0;     // of the transport header, behind IPv6 extension headers
+  uint8_t tags = 0;         // VLAN tags on the frame: 0, 1 or 2
+  uint8_t tcp_flags = 0;    // TCP only
+  uint16_t ethertype = 0;   // behind the tags
+  uint16_t vlan[2] = {};    // tag control information, outer first
+  uint16_t layer3_offset = 0;
+  uint16_t layer4_offset = 0;   // 0 where there is no transport header: ARP, later fragments
+  uint16_t payload_offset = 0;  // behind the transport header
+  uint16_t layer3_length = 0;   // of the IP packet as its header says; the frame may be padded
+  uint16_t source_port = 0;     // TCP, UDP, SCTP; ICMP echo: identifier on both sides
+  uint16_t destination_port = 0;
+  uint8_t icmp_type = 0;
+  uint8_t icmp_code = 0;
+  bool fragment = false;        // any fragment
+  bool first_fragment = false;  // the one with the transport header
+  uint32_t fragment_id = 0;
+  uint64_t hash = 0;  // of the 5-tuple, the same for both directions
+  Address source;
+  Address destination;
+};
+
+}  // namespace headgate

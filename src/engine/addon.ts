@@ -1,0 +1,82 @@
+// Loads the native addon and gives it its types. A firewall without its packet path must not start: there is
+// no fallback, and a failed load lists its remedies.
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Attach, Delta, Inventory, LogEvent, Result, Stats } from './messages.js';
+
+export interface EngineOptions {
+  /** Packet threads; 0 makes none: `run` then does one batch on the calling thread (tests, replays). */
+  workers: number;
+  /** Most connections that are tracked at once. */
+  connections: number;
+  /** Folder of the pools; a second engine on the same folder is refused. */
+  poolDirectory: string;
+}
+
+/** A port of the engine: the forms of `Attach`, and the twins that tests and replays use. */
+export type PortSpec =
+  | Attach
+  | { kind: 'memory' }
+  | { kind: 'pcap'; read: string; write: string };
+
+/** One packet for `classify`: addresses as text, ports and ICMP fields as numbers. */
+export interface PacketHeaders {
+  protocol: number;
+  source: string;
+  destination: string;
+  sourcePort?: number;
+  destinationPort?: number;
+  icmpType?: number;
+  icmpCode?: number;
+}
+
+/** Errors thrown by every call are `Error`s with a `code` (an errno name or one of the engine's own). */
+export interface NativeEngine {
+  /** Applies the delta whole or throws and changes nothing; resolves when every worker judges by it. */
+  publish(delta: Delta): Promise<{ generation: number }>;
+  /** Opens the workload's port and joins it to its segment. The workload must have been published. */
+  attach(workload: string, port: PortSpec): { mac?: string };
+  /** Closes the workload's port; `remove` also deletes a TAP device that the engine made. */
+  detach(workload: string, remove: boolean): void;
+  /** Workloads whose port failed since it was attached (device or namespace gone), with the cause. */
+  failures(): { workload: string; detail: string }[];
+  inventory(): Inventory;
+  stats(): Stats;
+  flows(limit: number, denied: boolean): Result<'flows'>;
+  logs(): LogEvent[];
+  /** Asks the published tables alone what a new flow would get at a workload: the rule's key or none (default). */
+  classify(
+    workload: string,
+    direction: 'in' | 'out',
+    packet: PacketHeaders,
+  ): { action: 'allow' | 'drop' | 'reject'; rule?: string };
+  /** Memory ports: what the workload sends, and takes out what it was sent. */
+  inject(workload: string, frame: Uint8Array): void;
+  collect(workload: string): Buffer[];
+  /** Runs one batch at the given time in nanoseconds (only with `workers: 0`); frames handled. */
+  run(now: bigint): number;
+  /** Stops the workers, closes the ports (devices stay) and marks the pools clean. */
+  stop(): void;
+}
+
+export interface Addon {
+  createEngine(options: EngineOptions): NativeEngine;
+  /** Every drop reason: its name in metrics and its text. */
+  reasons: { name: string; text: string }[];
+}
+
+const ADDON = fileURLToPath(new URL('../../build/Release/headgate.node', import.meta.url));
+
+export function loadAddon(path = process.env['HEADGATE_ADDON'] ?? ADDON): Addon {
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    const why = existsSync(path) ? 'it was built for another Node or libc' : 'it has not been built';
+    throw new Error(
+      `The packet path ${path} cannot be loaded: ${why}. Build it with scripts/setup (Node 20 or later, a C++20 compiler). ` +
+        `Headgate does not start without it. Cause: ${String(cause)}`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,280 @@
+// What control and engine say to each other: every message of their unix socket, declared once.
+//
+// Framing: a 4-byte big-endian length, then that many bytes of UTF-8 JSON (at most MAX_MESSAGE_BYTES).
+// Control sends requests, the engine answers each with one reply that carries the request's id. The zod
+// schemas below are used at both ends; the addon then checks types, bounds and references once more before
+// anything reaches the packet path (native-bindings/tables/delta.h).
+//
+// Everything here is named by strings that stay the same across restarts. Slots, offsets and other positions
+// are the engine's own and never cross this socket: so control may be restarted at any time, ask for the
+// engine's inventory, and send only what differs.
+import { z } from 'zod';
+
+export const PROTOCOL_VERSION = 1;
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+const name = z.string().min(1).max(256);
+/** An opaque content digest made by control and handed back in the inventory. */
+const digest = z.string().min(1).max(64);
+
+/** `10.0.0.0/8`, `10.0.0.7`, `10.0.0.1-10.0.0.9`, and the same for IPv6. */
+const addressRange = z.string().min(2).max(96);
+const portRange = z.tuple([z.int().min(0).max(65535), z.int().min(0).max(65535)]);
+
+/** A named set of addresses: what a group, or an inline selection of a rule, resolves to. */
+export const addressSetSchema = z.strictObject({ name, digest, ranges: z.array(addressRange).max(1_000_000) });
+
+/** One alternative of a rule's services. An absent field means any. */
+export const serviceMatchSchema = z.strictObject({
+  protocol: z.int().min(0).max(255).optional(),
+  ports: z.array(portRange).max(1024).optional(),
+  sourcePorts: z.array(portRange).max(1024).optional(),
+  icmpType: z.int().min(0).max(255).optional(),
+  icmpCode: z.int().min(0).max(255).optional(),
+});
+
+/**
+ * A shared rule. `key` is the digest of the whole content: two policies with the same content share one rule.
+ * Priority, category and applied-to are not here: they belong to the index of each workload.
+ */
+export const ruleSchema = z.strictObject({
+  key: digest,
+  /** Names of address sets, any of which matches; absent: any address. */
+  sources: z.array(name).max(4096).optional(),
+  destinations: z.array(name).max(4096).optional(),
+  /** Any of which matches; absent: any protocol. */
+  services: z.array(serviceMatchSchema).max(4096).optional(),
+  action: z.enum(['allow', 'drop', 'reject', 'pass']),
+  mode: z.enum(['enforce', 'observe']),
+  log: z.boolean(),
+  onChange: z.enum(['reevaluate', 'keep', 'reset']),
+});
+
+/** A logical switch. */
+export const segmentSchema = z.strictObject({
+  name,
+  digest,
+  /** Outer and, for QinQ, inner VLAN id that the segment's frames carry on a nic port. */
+  vlan: z.int().min(1).max(4094).optional(),
+  innerVlan: z.int().min(1).max(4094).optional(),
+  /** Name of the connection tracker; segments that name the same one share their connections. */
+  tracker: name,
+});
+
+const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+
+/** What a workload is attached by. `netns` is a name below /run/netns or an absolute path. */
+export const attachSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('tap'),
+    netns: z.string().min(1).max(1024).optional(),
+    device: z.string().min(1).max(15),
+    mac,
+    /** `10.0.1.2/24`: put on the device inside the namespace. */
+    addresses: z.array(z.string().max(64)).max(64),
+    /** Default routes set inside the namespace: at most one IPv4 and one IPv6. */
+    gateways: z.array(z.string().max(64)).max(2),
+    mtu: z.int().min(576).max(65535).optional(),
+  }),
+  z.strictObject({ kind: z.literal('veth'), device: z.string().min(1).max(15) }),
+  z.strictObject({ kind: z.literal('nic'), device: z.string().min(1).max(15) }),
+]);
+
+/** One direction's index table: rule keys in order, in the four categories. */
+const indexTable = z.array(z.array(digest).max(1_000_000)).length(4);
+
+/** A workload: its port, what it may send as, and its index tables. */
+export const workloadSchema = z.strictObject({
+  name,
+  digest,
+  segment: name,
+  attach: attachSchema,
+  /** The only MAC it may use, pinned in its segment; absent: learned. */
+  mac: mac.optional(),
+  /** The only addresses it may use (IPv4, IPv6, ranges); absent: any. */
+  addresses: z.array(addressRange).max(4096).optional(),
+});
+
+export const indexSchema = z.strictObject({ workload: name, digest, in: indexTable, out: indexTable });
+
+/** Seconds; each absent one keeps the engine's default (docs/architecture.md lists them). */
+export const timeoutsSchema = z.strictObject({
+  tcpOpening: z.int().min(1).max(86400).optional(),
+  tcpEstablished: z.int().min(1).max(864000).optional(),
+  tcpClosing: z.int().min(1).max(86400).optional(),
+  udpOneWay: z.int().min(1).max(86400).optional(),
+  udpTwoWay: z.int().min(1).max(86400).optional(),
+  icmp: z.int().min(1).max(86400).optional(),
+  other: z.int().min(1).max(86400).optional(),
+  denied: z.int().min(1).max(86400).optional(),
+});
+
+/**
+ * A change of policy, refused whole or applied whole. Entries in `set*` are added or replaced, entries in
+ * `remove*` are taken away; what is not named stays. A removal is carried out after all that is set.
+ */
+export const deltaSchema = z.strictObject({
+  defaultAction: z.enum(['allow', 'drop']).optional(),
+  timeouts: timeoutsSchema.optional(),
+  setAddressSets: z.array(addressSetSchema).optional(),
+  setRules: z.array(ruleSchema).optional(),
+  setSegments: z.array(segmentSchema).optional(),
+  setWorkloads: z.array(workloadSchema).optional(),
+  setIndexes: z.array(indexSchema).optional(),
+  removeAddressSets: z.array(name).optional(),
+  removeRules: z.array(digest).optional(),
+  removeSegments: z.array(name).optional(),
+  removeWorkloads: z.array(name).optional(),
+});
+
+/** What the engine holds: names and the digests that control gave them. */
+export const inventorySchema = z.strictObject({
+  generation: z.int(),
+  /** Absent before the first publish. */
+  defaultAction: z.enum(['allow', 'drop']).optional(),
+  addressSets: z.record(z.string(), z.string()),
+  rules: z.array(z.string()),
+  segments: z.record(z.string(), z.string()),
+  workloads: z.record(z.string(), z.string()),
+  indexes: z.record(z.string(), z.string()),
+});
+
+export const helloSchema = z.strictObject({
+  protocol: z.int(),
+  version: z.string(),
+  pid: z.int(),
+  generation: z.int(),
+  /** Seconds since the engine started. */
+  uptime: z.number(),
+});
+
+export const attachmentSchema = z.strictObject({
+  workload: z.string(),
+  state: z.enum(['attached', 'waiting', 'failed']),
+  /** Why it waits or failed, in words. */
+  detail: z.string().optional(),
+  mac: z.string().optional(),
+});
+
+/** A verdict as a record holds it: the rule's key, or the default action when `rule` is absent. */
+export const verdictSchema = z.strictObject({
+  workload: z.string(),
+  direction: z.enum(['in', 'out']),
+  action: z.enum(['allow', 'drop', 'reject']),
+  rule: z.string().optional(),
+});
+
+export const flowSchema = z.strictObject({
+  tracker: z.string(),
+  protocol: z.int(),
+  source: z.string(),
+  sourcePort: z.int(),
+  destination: z.string(),
+  destinationPort: z.int(),
+  state: z.string(),
+  verdicts: z.array(verdictSchema).max(2),
+  packets: z.tuple([z.number(), z.number()]),
+  bytes: z.tuple([z.number(), z.number()]),
+  /** Seconds since it began, since the last frame, and until it times out. */
+  age: z.number(),
+  idle: z.number(),
+  expires: z.number(),
+});
+
+export const statsSchema = z.strictObject({
+  generation: z.int(),
+  connections: z.int(),
+  connectionsLimit: z.int(),
+  /** Drops by reason and direction; reasons with a count of zero are listed too. */
+  drops: z.array(
+    z.strictObject({ reason: z.string(), text: z.string(), direction: z.enum(['in', 'out']), packets: z.number() }),
+  ),
+  workloads: z.array(
+    z.strictObject({
+      workload: z.string(),
+      /** Frames the workload sent and was sent. A super-frame counts as the segments it carries. */
+      sentPackets: z.number(),
+      sentBytes: z.number(),
+      receivedPackets: z.number(),
+      receivedBytes: z.number(),
+      drops: z.record(z.string(), z.number()),
+    }),
+  ),
+  /** Hits by (rule, workload, direction); `rule` absent: the default action. */
+  hits: z.array(
+    z.strictObject({
+      rule: z.string().optional(),
+      workload: z.string(),
+      direction: z.enum(['in', 'out']),
+      flows: z.number(),
+      packets: z.number(),
+      bytes: z.number(),
+      /** Seconds since the last frame. */
+      idle: z.number(),
+    }),
+  ),
+  workers: z.array(z.strictObject({ batches: z.number(), frames: z.number() })),
+});
+
+export const logEventSchema = z.strictObject({
+  /** Milliseconds since the epoch. */
+  time: z.number(),
+  rule: z.string().optional(),
+  workload: z.string(),
+  direction: z.enum(['in', 'out']),
+  action: z.enum(['allow', 'drop', 'reject', 'pass']),
+  mode: z.enum(['enforce', 'observe']),
+  protocol: z.int(),
+  source: z.string(),
+  sourcePort: z.int(),
+  destination: z.string(),
+  destinationPort: z.int(),
+  /** Lines of this rule at this workload that the rate limit swallowed before this one. */
+  suppressed: z.int(),
+});
+
+/** Every request with its result. The engine refuses a type that is not listed. */
+export const requests = {
+  hello: { params: z.strictObject({ protocol: z.int() }), result: helloSchema },
+  inventory: { params: z.strictObject({}), result: inventorySchema },
+  publish: {
+    params: z.strictObject({ delta: deltaSchema }),
+    result: z.strictObject({ generation: z.int(), milliseconds: z.number() }),
+  },
+  attachments: { params: z.strictObject({}), result: z.array(attachmentSchema) },
+  stats: { params: z.strictObject({}), result: statsSchema },
+  flows: {
+    params: z.strictObject({ limit: z.int().min(1).max(100_000), denied: z.boolean().optional() }),
+    result: z.strictObject({ flows: z.array(flowSchema), total: z.int() }),
+  },
+  /** Takes the log lines that gathered since the last call. */
+  logs: { params: z.strictObject({}), result: z.array(logEventSchema) },
+} as const;
+
+export type RequestType = keyof typeof requests;
+export type Params<T extends RequestType> = z.infer<(typeof requests)[T]['params']>;
+export type Result<T extends RequestType> = z.infer<(typeof requests)[T]['result']>;
+
+export const requestSchema = z.strictObject({ id: z.int().min(0), type: z.string(), params: z.unknown() });
+export const replySchema = z.strictObject({
+  id: z.int(),
+  result: z.unknown().optional(),
+  /** What went wrong, where, and how to mend it. */
+  error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+});
+
+export type Delta = z.infer<typeof deltaSchema>;
+export type Inventory = z.infer<typeof inventorySchema>;
+export type AddressSet = z.infer<typeof addressSetSchema>;
+export type ServiceMatch = z.infer<typeof serviceMatchSchema>;
+export type SharedRule = z.infer<typeof ruleSchema>;
+export type EngineSegment = z.infer<typeof segmentSchema>;
+export type EngineWorkload = z.infer<typeof workloadSchema>;
+export type IndexTables = z.infer<typeof indexSchema>;
+export type Attach = z.infer<typeof attachSchema>;
+export type Attachment = z.infer<typeof attachmentSchema>;
+export type Flow = z.infer<typeof flowSchema>;
+export type Verdict = z.infer<typeof verdictSchema>;
+export type Stats = z.infer<typeof statsSchema>;
+export type LogEvent = z.infer<typeof logEventSchema>;
+export type Hello = z.infer<typeof helloSchema>;
