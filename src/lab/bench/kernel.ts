@@ -1,0 +1,68 @@
+// Peers in the kernel: a bridge without any firewall, and routing with a stateful nftables ruleset.
+import { createNamespace, deleteNamespace, ip } from '../namespaces.js';
+import { endsOf, makeEnds, removeEnds, runIn, vethInto, type Join } from './join.js';
+
+/** A Linux bridge: the upper bound of what joins two namespaces. */
+export function kernelBridge(): Join {
+  const ends = endsOf('kernel');
+  const middle = 'hg-kernel-m';
+  return {
+    name: 'kernel',
+    about: 'kernel bridge, no firewall',
+    async setUp() {
+      makeEnds(ends);
+      createNamespace(middle);
+      vethInto(ends.client, '10.1.0.1/24', middle, 'client');
+      vethInto(ends.server, '10.1.0.2/24', middle, 'server');
+      ip('-n', middle, 'link', 'add', 'bridge', 'type', 'bridge');
+      ip('-n', middle, 'link', 'set', 'bridge', 'up');
+      for (const device of ['client', 'server']) ip('-n', middle, 'link', 'set', device, 'master', 'bridge');
+      return ends;
+    },
+    async tearDown() {
+      removeEnds(ends);
+      deleteNamespace(middle);
+    },
+  };
+}
+
+/**
+ * Kernel routing between two subnets with a stateful ruleset: what belongs to a connection passes at once, a new
+ * one is compared with `rules` rules in a row, of which the last allows it.
+ */
+export function nftables(rules: number): Join {
+  const name = rules === 1 ? 'nftables' : `nftables-${rules}`;
+  const ends = endsOf(name, '10.2.0.2');
+  const middle = `hg-${name}-m`;
+  return {
+    name,
+    about: `kernel routing, nftables stateful, ${rules} rule${rules === 1 ? '' : 's in a row'} for new connections`,
+    async setUp() {
+      makeEnds(ends);
+      createNamespace(middle);
+      vethInto(ends.client, '10.1.0.2/24', middle, 'client');
+      vethInto(ends.server, '10.2.0.2/24', middle, 'server');
+      ip('-n', middle, 'address', 'add', '10.1.0.1/24', 'dev', 'client');
+      ip('-n', middle, 'address', 'add', '10.2.0.1/24', 'dev', 'server');
+      ip('-n', ends.client, 'route', 'add', 'default', 'via', '10.1.0.1');
+      ip('-n', ends.server, 'route', 'add', 'default', 'via', '10.2.0.1');
+      runIn(middle, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+      runIn(middle, ['nft', '-f', '-'], ruleset(rules));
+      return ends;
+    },
+    async tearDown() {
+      removeEnds(ends);
+      deleteNamespace(middle);
+    },
+  };
+}
+
+function ruleset(rules: number): string {
+  const lines = ['table inet headgate_bench {', 'chain forward {', 'type filter hook forward priority 0; policy drop;'];
+  lines.push('ct state established,related accept');
+  for (let i = 0; i < rules - 1; i++) {
+    lines.push(`ip saddr 192.0.2.${i % 256} ip daddr 198.51.100.${i % 251} tcp dport ${1000 + (i % 50000)} drop`);
+  }
+  lines.push('ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 accept', '}', '}');
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,154 @@
+// scripts/bench: one benchmark, Headgate and its peers in turn. Run inside scripts/sandbox.
+//
+// Every way to join two namespaces is set up at the start; then each run measures all of them one after the
+// other, so that what the machine does meanwhile falls on all alike. Only the ratios mean anything.
+import { parseArgs } from 'node:util';
+import { undoAll } from '../cleanup.js';
+import { emptyPipeline, headgate } from './headgate.js';
+import type { Ends, Join } from './join.js';
+import { kernelBridge, nftables } from './kernel.js';
+import { cps, latency, pps, tcp, type Figures, type Measurement } from './measure.js';
+import { openVswitch } from './ovs.js';
+import { pipeline } from './pipeline.js';
+import { rounded, spread, spreads, table, type Result } from './report.js';
+
+interface Bench {
+  about: string;
+  measurement: Measurement;
+  joins: () => Join[];
+  seconds: number;
+  runs: number;
+}
+
+const benches: Record<string, Bench> = {
+  tcp: {
+    about: 'bulk TCP, 1,000 rules loaded, stateful',
+    measurement: tcp,
+    joins: () => [headgate(1000), emptyPipeline(), nftables(1), nftables(1000), openVswitch(), kernelBridge()],
+    seconds: 3,
+    runs: 5,
+  },
+  pps: {
+    about: 'UDP datagrams of 18 bytes, 1,000 rules loaded',
+    measurement: pps,
+    joins: () => [headgate(1000), emptyPipeline(), nftables(1), nftables(1000), nftables(10000), openVswitch()],
+    seconds: 3,
+    runs: 5,
+  },
+  cps: {
+    about: 'new TCP connections',
+    measurement: cps,
+    joins: () => [headgate(1), headgate(1000), emptyPipeline(), nftables(1), nftables(1000), nftables(10000)],
+    seconds: 3,
+    runs: 5,
+  },
+  latency: {
+    about: 'a request of 64 bytes and its answer, low load',
+    measurement: latency,
+    joins: () => [headgate(1000), emptyPipeline(), nftables(1), kernelBridge()],
+    seconds: 2,
+    runs: 5,
+  },
+};
+
+const names = [...Object.keys(benches), 'pipeline'];
+const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
+  --json    print only the last line, the result as one JSON object
+  --quick   end within a minute: shorter and fewer runs
+  --runs    how many runs of each
+  --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+      runs: { type: 'string' },
+      only: { type: 'string' },
+    },
+  });
+  const name = positionals[0] ?? '';
+  if (values.help || positionals.length !== 1 || !names.includes(name)) {
+    process.stderr.write(`${usage}\n`);
+    return values.help ? 0 : 2;
+  }
+  const say = (text: string): void => void (values.json || process.stderr.write(`${text}\n`));
+  const bench = benches[name];
+  const result =
+    bench === undefined
+      ? await pipeline({ quick: values.quick, say })
+      : await compare(name, bench, {
+          runs: values.runs === undefined ? (values.quick ? 2 : bench.runs) : Number(values.runs),
+          seconds: values.quick ? 1 : bench.seconds,
+          only: values.only?.split(','),
+          say,
+        });
+  if (!values.json) process.stdout.write(`${table(result)}\n`);
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+  return 0;
+}
+
+interface Settings {
+  runs: number;
+  seconds: number;
+  only: string[] | undefined;
+  say: (text: string) => void;
+}
+
+async function compare(name: string, bench: Bench, settings: Settings): Promise<Result> {
+  const { only, say } = settings;
+  const joins = bench.joins().filter((join) => only === undefined || only.includes(join.name));
+  const ready: { join: Join; ends: Ends; figures: Figures[] }[] = [];
+  try {
+    for (const join of joins) {
+      say(`setting up ${join.name}: ${join.about}`);
+      ready.push({ join, ends: await join.setUp(), figures: [] });
+    }
+    for (let run = 1; run <= settings.runs; run++) {
+      for (const { join, ends, figures } of ready) {
+        const measured = await bench.measurement.run(ends, settings.seconds);
+        figures.push(measured);
+        say(`run ${run}/${settings.runs} ${join.name}: ${rounded(measured.value)} ${bench.measurement.unit}`);
+      }
+    }
+  } finally {
+    for (const { join } of ready.reverse()) await join.tearDown();
+  }
+  return summarize(name, bench, Object.fromEntries(ready.reverse().map(({ join, figures }) => [join.name, figures])), joins);
+}
+
+function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, joins: Join[]): Result {
+  const median = (figures: Figures[]) => rounded(spread(figures.map(({ value }) => value)).median);
+  const value = median(runs['headgate'] ?? []);
+  const peers = Object.fromEntries(
+    Object.entries(runs).flatMap(([peer, figures]) => (peer === 'headgate' ? [] : [[peer, median(figures)]])),
+  );
+  return {
+    name,
+    value,
+    unit: bench.measurement.unit,
+    better: bench.measurement.better,
+    peers,
+    ratios: Object.fromEntries(Object.entries(peers).map(([peer, other]) => [peer, rounded(value / other)])),
+    details: {
+      about: bench.about,
+      joins: Object.fromEntries(joins.map((join) => [join.name, join.about])),
+      spread: Object.fromEntries(Object.entries(runs).map(([peer, figures]) => [peer, spreads(figures)])),
+    },
+    runs,
+  };
+}
+
+main().then(
+  (status) => {
+    undoAll();
+    process.exit(status);
+  },
+  (error: unknown) => {
+    undoAll();
+    process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exit(1);
+  },
+);

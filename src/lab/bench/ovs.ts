@@ -1,0 +1,97 @@
+// Peer: Open vSwitch's user-space datapath, packet sockets on veth, plain switching (no firewall).
+//
+// The package is unpacked below build/, not installed: installing it would start its service on the machine.
+import { execFileSync, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createNamespace, deleteNamespace, spawnIn, waitUntil } from '../namespaces.js';
+import { endsOf, makeEnds, removeEnds, runIn, vethInto, type Join } from './join.js';
+
+interface Programs {
+  /** Where the package lies: `/` or the folder it was unpacked to. */
+  root: string;
+  env: NodeJS.ProcessEnv;
+}
+
+export function openVswitch(): Join {
+  const ends = endsOf('ovs');
+  const middle = 'hg-ovs-m';
+  const daemons: ChildProcess[] = [];
+  let directory = '';
+  return {
+    name: 'ovs',
+    about: 'Open vSwitch, user-space datapath (netdev), packet sockets on veth, no firewall',
+    async setUp() {
+      const programs = findPrograms();
+      directory = mkdtempSync(join(tmpdir(), 'hg-ovs-'));
+      const env = {
+        ...programs.env,
+        OVS_RUNDIR: directory,
+        OVS_LOGDIR: directory,
+        OVS_DBDIR: directory,
+        OVS_SYSCONFDIR: directory,
+      };
+      const path = (file: string) => join(programs.root, file);
+      const run = (file: string, ...args: string[]) => runIn(middle, [path(file), ...args], undefined, env);
+
+      makeEnds(ends);
+      createNamespace(middle);
+      vethInto(ends.client, '10.1.0.1/24', middle, 'client');
+      vethInto(ends.server, '10.1.0.2/24', middle, 'server');
+      // This datapath cannot finish checksums that the sender left to a device.
+      for (const end of [ends.client, ends.server]) runIn(end, ['ethtool', '-K', 'eth0', 'tx', 'off']);
+
+      const database = join(directory, 'conf.db');
+      const socket = `unix:${join(directory, 'db.sock')}`;
+      run('usr/bin/ovsdb-tool', 'create', database, path('usr/share/openvswitch/vswitch.ovsschema'));
+      const start = (file: string, ...args: string[]) => {
+        const assign = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+        daemons.push(spawnIn(middle, ['env', ...assign, path(file), ...args], 'ignore'));
+      };
+      start('usr/sbin/ovsdb-server', database, `--remote=p${socket}`, '--log-file=/dev/null');
+      const vsctl = (...args: string[]) => run('usr/bin/ovs-vsctl', `--db=${socket}`, '--timeout=20', ...args);
+      await waitUntil('ovsdb-server', () => vsctl('--no-wait', 'init') === '');
+      start('usr/lib/openvswitch-switch/ovs-vswitchd', socket, '--log-file=/dev/null');
+      vsctl('add-br', 'bridge', '--', 'set', 'bridge', 'bridge', 'datapath_type=netdev');
+      vsctl('add-port', 'bridge', 'client', '--', 'add-port', 'bridge', 'server');
+      return ends;
+    },
+    async tearDown() {
+      for (const daemon of daemons.splice(0).reverse()) await ended(daemon);
+      removeEnds(ends);
+      deleteNamespace(middle);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await gone;
+}
+
+function findPrograms(): Programs {
+  if (existsSync('/usr/lib/openvswitch-switch/ovs-vswitchd')) {
+    return { root: '/', env: {} };
+  }
+  const root = resolve('build/openvswitch/root');
+  if (!existsSync(join(root, 'usr/share/openvswitch/vswitch.ovsschema'))) unpack(root);
+  const libraries = readdirSync(join(root, 'usr/lib'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name.endsWith('-linux-gnu'))
+    .map((entry) => join(root, 'usr/lib', entry.name));
+  return { root, env: { LD_LIBRARY_PATH: [...libraries, join(root, 'usr/lib')].join(':') } };
+}
+
+function unpack(root: string): void {
+  const archives = resolve('build/openvswitch/archives');
+  if (!existsSync(archives) || !readdirSync(archives).some((name) => name.startsWith('openvswitch-switch_'))) {
+    throw new Error(`${archives} has no openvswitch-switch package: start benches by scripts/bench, which fetches it`);
+  }
+  mkdirSync(root, { recursive: true });
+  for (const name of readdirSync(archives).filter((name) => name.endsWith('.deb'))) {
+    execFileSync('dpkg', ['-x', join(archives, name), root]);
+  }
+}

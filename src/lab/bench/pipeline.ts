@@ -1,0 +1,112 @@
+// The packet path alone: memory ports, established flows, no kernel. Millions of frames per second for 1, 1,000
+// and 1,000,000 flows, instructions per frame as callgrind counts them, and what an idle engine costs.
+import { readFileSync, readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { execIn } from '../namespaces.js';
+import type { Headgate } from '../headgate.js';
+import { idleHeadgate } from './headgate.js';
+import type { Figures } from './measure.js';
+import { rounded, spread, spreads, type Result } from './report.js';
+
+interface PipelineReport {
+  flows: number;
+  frames: number;
+  mpps: number;
+}
+
+const program = (): string => resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release/bench_pipeline');
+
+export async function pipeline(options: { quick: boolean; say: (text: string) => void }): Promise<Result> {
+  const { quick, say } = options;
+  const frames = quick ? 2_000_000 : 10_000_000;
+  const runs: Record<string, Figures[]> = {};
+  for (let run = 1; run <= (quick ? 2 : 5); run++) {
+    for (const flows of [1, 1000, 1_000_000]) {
+      const report = await measure(flows, frames);
+      (runs[`flows-${flows}`] ??= []).push({ value: report.mpps });
+      say(`run ${run}, ${flows} flows: ${rounded(report.mpps)} Mpps`);
+    }
+  }
+  const instructions = await instructionsPerFrame();
+  say(`${rounded(instructions)} instructions per frame`);
+  const idle = await idleHeadgate(1000, (running) => processorShare(running, quick ? 3 : 10));
+  say(`an idle engine takes ${rounded(idle)} % of a core`);
+  const median = (name: string) => rounded(spread((runs[name] ?? []).map(({ value }) => value)).median);
+  return {
+    name: 'pipeline',
+    value: median('flows-1000'),
+    unit: 'Mpps',
+    better: 'higher',
+    peers: {},
+    ratios: {},
+    details: {
+      about: 'established flows over memory ports, one worker; value: 1,000 flows',
+      mpps: { '1': median('flows-1'), '1000': median('flows-1000'), '1000000': median('flows-1000000') },
+      instructionsPerFrame: rounded(instructions),
+      idlePercent: rounded(idle),
+      spread: Object.fromEntries(Object.entries(runs).map(([name, figures]) => [name, spreads(figures)])),
+    },
+    runs,
+  };
+}
+
+async function measure(flows: number, frames: number): Promise<PipelineReport> {
+  const text = await execIn(undefined, [program(), '--flows', String(flows), '--frames', String(frames)], {
+    timeoutMs: 300_000,
+  });
+  return JSON.parse(text.trim().split('\n').at(-1) ?? '') as PipelineReport;
+}
+
+/** The difference between two runs of different length: what set-up costs falls out. */
+async function instructionsPerFrame(): Promise<number> {
+  const [few, many] = [20_000, 120_000];
+  const count = async (frames: number): Promise<number> => {
+    const { stderr } = await execBoth([
+      ...['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', program()],
+      ...['--flows', '1000', '--frames', String(frames)],
+    ]);
+    const found = /Collected\s*:\s*([\d,]+)/.exec(stderr);
+    if (found?.[1] === undefined) throw new Error(`callgrind said no count:\n${stderr}`);
+    return Number(found[1].replaceAll(',', ''));
+  };
+  return ((await count(many)) - (await count(few))) / (many - few);
+}
+
+async function execBoth(argv: string[]): Promise<{ stdout: string; stderr: string }> {
+  const { execFile } = await import('node:child_process');
+  const [command = '', ...args] = argv;
+  return new Promise((resolve, reject) =>
+    execFile(command, args, { encoding: 'utf8', timeout: 300_000 }, (error, stdout, stderr) =>
+      error === null ? resolve({ stdout, stderr }) : reject(new Error(`${argv.join(' ')}: ${stderr}`)),
+    ),
+  );
+}
+
+/** Processor time that the engine process takes over some seconds, in percent of a core. */
+async function processorShare(running: Headgate, seconds: number): Promise<number> {
+  const engine = engineOf(running.pid);
+  await new Promise((resolve) => setTimeout(resolve, 1000)); // what starting left to do
+  const before = ticks(engine);
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  return (ticks(engine) - before) / seconds; // 100 ticks a second: percent
+}
+
+function engineOf(parent: number): number {
+  const commands = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const found = commands.find((pid) => {
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return new RegExp(`^PPid:\\s*${parent}$`, 'm').test(status) && words.includes('engine');
+    } catch {
+      return false;
+    }
+  });
+  if (found === undefined) throw new Error(`no engine among the children of process ${parent}`);
+  return Number(found);
+}
+
+function ticks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
