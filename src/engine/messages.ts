@@ -260,7 +260,14 @@ export const replySchema = z.strictObject({
   id: z.int(),
   result: z.unknown().optional(),
   /** What went wrong, where, and how to mend it. */
-  error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  error: z
+    .strictObject({
+      code: z.string(),
+      message: z.string(),
+      remedy: z.string().optional(),
+      details: z.array(z.string()).optional(),
+    })
+    .optional(),
 });
 
 export type Delta = z.infer<typeof deltaSchema>;

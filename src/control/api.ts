@@ -1,0 +1,124 @@
+// What the HTTP API takes and gives: bodies, results and paths. docs/reference has them as a table; the command line
+// is its first user.
+import { z } from 'zod';
+import type { DocumentChange, FlowAnswer, Plan } from '../policy/index.js';
+import type { Attachment, Hello, Stats } from '../engine/messages.js';
+import type { RevisionSummary } from '../store/store.js';
+
+const sources = z.array(z.strictObject({ file: z.string().min(1).max(4096), text: z.string() })).max(10_000);
+
+/** POST /v1/apply and /v1/plan. */
+export const applyBody = z.strictObject({
+  sources,
+  /** Also remove every document that the sources do not name. */
+  prune: z.boolean().default(false),
+});
+
+/** POST /v1/rollback; `revision` absent: the one before the newest. */
+export const rollbackBody = z.strictObject({ revision: z.int().min(1).optional() });
+
+const port = z.int().min(0).max(65535);
+const octet = z.int().min(0).max(255);
+
+/** POST /v1/explain. */
+export const explainBody = z.strictObject({
+  from: z.string().min(1).max(256),
+  to: z.string().min(1).max(256),
+  protocol: octet,
+  sourcePort: port.optional(),
+  destinationPort: port.optional(),
+  icmpType: octet.optional(),
+  icmpCode: octet.optional(),
+  family: z.union([z.literal(4), z.literal(6)]).optional(),
+});
+
+export type ApplyBody = z.input<typeof applyBody>;
+export type RollbackBody = z.input<typeof rollbackBody>;
+export type ExplainBody = z.input<typeof explainBody>;
+export type ExplainResult = FlowAnswer;
+
+export interface PlanResult {
+  changes: DocumentChange[];
+  unchanged: number;
+  counts: Plan['counts'];
+  warnings: string[];
+}
+
+export interface ApplyResult extends PlanResult {
+  /** The newest revision; the old one when nothing changed. */
+  revision: number;
+  generation: number;
+  /** What publishing to the engine took. */
+  milliseconds: number;
+}
+
+export interface StatusResult {
+  version: string;
+  pid: number;
+  /** The newest revision of the store; 0 when it is empty. */
+  revision: number;
+  documents: number;
+  /** The engine is connected and enforces the newest revision. */
+  ready: boolean;
+  /** Why it does not. */
+  fault?: string;
+  engine?: Hello;
+}
+
+export interface DocumentResult {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; labels?: Record<string, string> };
+  spec: Record<string, unknown>;
+  /** Workloads: how they are attached. */
+  status?: Omit<Attachment, 'workload'>;
+  origin: { file: string; line: number };
+}
+
+export interface RuleResult {
+  id: string;
+  /** The section it stands in: policy, and its place among the rules there, from 1. */
+  policy: string;
+  position: number;
+  category: string;
+  priority: number;
+  direction: string;
+  action: string;
+  mode: string;
+  log: boolean;
+  /** Workloads at which it stands in an index table. */
+  workloads: number;
+  /** New flows it decided, and packets and bytes of all flows under it; absent without an engine. */
+  hits?: { flows: number; packets: number; bytes: number };
+  file: string;
+  line: number;
+}
+
+export interface FlowResult {
+  tracker: string;
+  protocol: string;
+  source: string;
+  sourcePort: number;
+  destination: string;
+  destinationPort: number;
+  state: string;
+  /** At each end: what was decided there, and by which rule (absent: the default). */
+  verdicts: { workload: string; direction: 'in' | 'out'; action: string; rule?: string }[];
+  packets: [number, number];
+  bytes: [number, number];
+  age: number;
+  idle: number;
+  expires: number;
+}
+
+export interface FlowsResult {
+  flows: FlowResult[];
+  /** Connections in the engine, shown here or not. */
+  total: number;
+}
+
+export interface StatsResult extends Omit<Stats, 'hits'> {
+  hits: { rule: string; workload: string; direction: 'in' | 'out'; flows: number; packets: number; bytes: number }[];
+}
+
+export type RevisionsResult = RevisionSummary[];

@@ -1,0 +1,280 @@
+// Control's core: the documents in force, and everything that changes them.
+//
+// A change goes: read -> check -> compile -> diff against the engine's inventory -> publish -> commit to the store.
+// The engine comes first because only it can refuse for want of room or permission, and a refusal must leave
+// everything as it was. What a crash between publish and commit leaves is a policy that nobody was promised:
+// after each connect control brings the engine to what the store holds, so both agree again. When the commit
+// itself fails the old policy is published again before the error is given back.
+//
+// Changes run one at a time, in the order in which they came.
+import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
+import { loadPaths, parseDocument, formatError, type Document, type HostDocument, type Kind, type Source } from '../documents/index.js';
+import { compile, diff, isEmpty, plan, type Lowered, type Plan, type Timeouts } from '../policy/index.js';
+import type { Delta, Params, RequestType, Result } from '../engine/messages.js';
+import type { Logger } from '../observe/logger.js';
+import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
+import type { Revision, RevisionSummary, Store } from '../store/store.js';
+import type { ApplyResult, PlanResult, StatusResult } from './api.js';
+import { checkSet, readSources, upsert, withoutHost } from './documents.js';
+import { EngineClient } from './engine-client.js';
+
+export interface ControlOptions {
+  store: Store;
+  host: HostDocument;
+  engineSocket: string;
+  /** Documents that are applied at start; absent: none. */
+  confDirectory?: string;
+  version: string;
+  log: Logger;
+  /** Tests: the first pause between two tries to connect, in milliseconds. */
+  firstPause?: number;
+}
+
+/** A checked set of documents with what the engine should make of it. */
+interface Policy {
+  documents: Document[];
+  lowered: Lowered;
+  warnings: string[];
+}
+
+export class Control {
+  readonly #options: ControlOptions;
+  readonly #engine: EngineClient;
+  #policy: Policy;
+  #revision = 0;
+  #timeouts: Timeouts | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #confPending: boolean;
+  /** The engine holds the policy in force. */
+  #enforced = false;
+  #fault = 'control has not reached the engine yet';
+
+  private constructor(options: ControlOptions) {
+    this.#options = options;
+    this.#confPending = options.confDirectory !== undefined;
+    this.#policy = this.#compile([]);
+    this.#engine = new EngineClient({
+      path: options.engineSocket,
+      ...(options.firstPause === undefined ? {} : { firstPause: options.firstPause }),
+      onConnect: (hello) => {
+        options.log.info({ engine: hello.pid, generation: hello.generation }, 'engine connected');
+        this.#timeouts = undefined;
+        void this.#inTurn(() => this.#reconcile());
+      },
+      onDisconnect: (why) => {
+        this.#enforced = false;
+        this.#fault = `the engine is not connected: ${why}`;
+        options.log.warn({ detail: why }, 'engine not connected');
+      },
+    });
+  }
+
+  /** Loads the store and starts to look for the engine; does not wait for it. */
+  static async start(options: ControlOptions): Promise<Control> {
+    const control = new Control(options);
+    await control.#load();
+    control.#engine.start();
+    return control;
+  }
+
+  async stop(): Promise<void> {
+    this.#engine.close();
+    await this.#queue.catch(() => undefined);
+    await this.#options.store.close();
+  }
+
+  /** The documents in force; the host's is the first. */
+  get documents(): readonly Document[] {
+    return [this.#options.host, ...this.#policy.documents];
+  }
+
+  /** What the engine should hold, and from its rule keys back to rules. */
+  get lowered(): Lowered {
+    return this.#policy.lowered;
+  }
+
+  status(): StatusResult {
+    const { hello } = this.#engine;
+    return {
+      version: this.#options.version,
+      pid: process.pid,
+      revision: this.#revision,
+      documents: this.#policy.documents.length,
+      ready: this.#enforced,
+      ...(this.#enforced ? {} : { fault: this.#fault }),
+      ...(hello === undefined ? {} : { engine: hello }),
+    };
+  }
+
+  /** Asks the engine; throws `engine-unavailable` when there is none. */
+  ask<T extends RequestType>(type: T, params: Params<T>): Promise<Result<T>> {
+    return this.#engine.request(type, params);
+  }
+
+  /** What an apply would change; changes nothing. */
+  plan(sources: readonly Source[], prune: boolean): PlanResult {
+    const given = readSources(sources, this.#options.host);
+    const next = this.#compile(upsert(this.#policy.documents, given, prune));
+    return toResult(plan(this.documents, [this.#options.host, ...next.documents]), next.warnings);
+  }
+
+  apply(sources: readonly Source[], prune: boolean): Promise<ApplyResult> {
+    return this.#inTurn(() => {
+      const given = readSources(sources, this.#options.host);
+      return this.#change('apply', upsert(this.#policy.documents, given, prune));
+    });
+  }
+
+  delete(kind: Kind, name: string): Promise<ApplyResult> {
+    return this.#inTurn(() => {
+      const rest = this.#policy.documents.filter((document) => document.kind !== kind || document.metadata.name !== name);
+      if (rest.length === this.#policy.documents.length) throw unknownDocument(kind, name);
+      return this.#change(`delete ${kind} ${name}`, rest);
+    });
+  }
+
+  /** Back to what a revision held; `number` absent: the one before the newest. A new revision is made of it. */
+  rollback(number?: number): Promise<ApplyResult> {
+    return this.#inTurn(async () => {
+      const wanted = number ?? (await this.#previous());
+      const revision = await this.#options.store.read(wanted);
+      return this.#change(`rollback to ${wanted}`, this.#parse(revision));
+    });
+  }
+
+  revisions(): Promise<RevisionSummary[]> {
+    return this.#options.store.list();
+  }
+
+  revision(number: number): Promise<Revision> {
+    return this.#options.store.read(number);
+  }
+
+  async #previous(): Promise<number> {
+    const [, previous] = await this.#options.store.list();
+    if (previous !== undefined) return previous.number;
+    throw new HeadgateError('revision-unknown', 'There is no revision before the newest.', { remedy: 'headgate get revisions lists them.' });
+  }
+
+  #inTurn<T>(operation: () => T | Promise<T>): Promise<T> {
+    const turn = this.#queue.catch(() => undefined).then(operation);
+    this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #compile(documents: Document[]): Policy {
+    const warnings = checkSet(documents, this.#options.host);
+    return { documents, warnings, lowered: compile([this.#options.host, ...documents]) };
+  }
+
+  #parse(revision: Revision): Document[] {
+    try {
+      return withoutHost(revision.documents.map(parseDocument), this.#options.host);
+    } catch (cause) {
+      throw new HeadgateError('revision-unreadable', `Revision ${revision.number} cannot be used: ${errorMessage(cause)}`, { cause });
+    }
+  }
+
+  /** Makes the documents the policy in force, or throws and leaves all as it was. */
+  async #change(cause: string, documents: Document[]): Promise<ApplyResult> {
+    const before = this.#policy;
+    const next = this.#compile(documents);
+    const result = toResult(plan(this.documents, [this.#options.host, ...next.documents]), next.warnings);
+    const published = await this.#publish(next);
+    if (JSON.stringify(documents) !== JSON.stringify(before.documents)) await this.#commit(cause, next, before);
+    this.#enforce(next);
+    this.#options.log.info({ cause, revision: this.#revision, changes: result.changes.length, ...published }, 'policy in force');
+    return { ...result, ...published, revision: this.#revision };
+  }
+
+  async #commit(cause: string, next: Policy, before: Policy): Promise<void> {
+    try {
+      this.#revision = (await this.#options.store.commit(cause, next.documents)).number;
+    } catch (error) {
+      await this.#publish(before);
+      throw error;
+    }
+  }
+
+  #enforce(policy: Policy): void {
+    this.#policy = policy;
+    this.#enforced = true;
+    this.#fault = '';
+  }
+
+  /** Brings the engine to the policy with the smallest delta. */
+  async #publish(policy: Policy): Promise<{ generation: number; milliseconds: number }> {
+    const inventory = await this.#engine.request('inventory', {});
+    const delta: Delta = diff(inventory, policy.lowered.desired, this.#timeouts);
+    if (isEmpty(delta) && inventory.defaultAction !== undefined) return { generation: inventory.generation, milliseconds: 0 };
+    const published = await this.#engine.request('publish', { delta });
+    this.#timeouts = policy.lowered.desired.timeouts;
+    return published;
+  }
+
+  /** After a connect: conf.d the first time, else what the store holds. */
+  async #reconcile(): Promise<void> {
+    try {
+      if (this.#confPending && (await this.#applyConf())) return;
+      const { generation, milliseconds } = await this.#publish(this.#policy);
+      this.#enforce(this.#policy);
+      this.#options.log.info({ revision: this.#revision, generation, milliseconds }, 'engine holds the policy');
+    } catch (error) {
+      this.#enforced = false;
+      this.#fault = `the engine does not take revision ${this.#revision}: ${errorMessage(error)}`;
+      this.#options.log.error({ ...toErrorBody(error) }, 'the engine does not take the policy; it enforces what it had');
+    }
+  }
+
+  /** True when conf.d's documents are in force; false when there are none or they cannot be used. */
+  async #applyConf(): Promise<boolean> {
+    const { confDirectory, host, log } = this.#options;
+    try {
+      const paths = confFiles(confDirectory as string);
+      const { documents, errors } = await loadPaths(paths);
+      if (errors.length > 0) {
+        throw new HeadgateError('documents', `conf.d has errors: ${errors.map(formatError).join('; ')}`);
+      }
+      if (documents.length > 0) await this.#change('conf.d', upsert(this.#policy.documents, withoutHost(documents, host), false));
+      this.#confPending = false;
+      return documents.length > 0;
+    } catch (error) {
+      if (errorCode(error).startsWith('engine-')) throw error;
+      this.#confPending = false;
+      log.error({ ...toErrorBody(error) }, 'conf.d is not applied; the policy of the store stays');
+      return false;
+    }
+  }
+
+  async #load(): Promise<void> {
+    const { store, log } = this.#options;
+    const { revision, problems } = await store.load();
+    for (const problem of problems) log.error({ detail: problem }, 'a revision is damaged; the one before it is used');
+    if (revision === undefined) return;
+    this.#policy = this.#compile(this.#parse(revision));
+    this.#revision = revision.number;
+    log.info({ revision: revision.number, documents: revision.documents.length }, 'store loaded');
+  }
+}
+
+/** The YAML files of conf.d, by name; none when the folder does not exist. */
+function confFiles(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+      .filter((name) => /\.ya?ml$/.test(name))
+      .sort()
+      .map((name) => join(directory, name));
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function toResult({ changes, unchanged, counts }: Plan, warnings: string[]): PlanResult {
+  return { changes, unchanged, counts, warnings };
+}
+
+export function unknownDocument(kind: Kind, name: string): HeadgateError {
+  return new HeadgateError('not-found', `There is no ${kind} named ${name}.`, { remedy: `headgate get ${kind} lists them.` });
+}

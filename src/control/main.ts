@@ -1,0 +1,42 @@
+// `headgate control`: store, documents, API; needs no privileges and serves until it is told to stop.
+import type { Logger } from '../observe/logger.js';
+import { readHostFile } from '../shared/host-file.js';
+import { confDirectory, controlSocket, engineSocket, type Paths } from '../shared/paths.js';
+import { VERSION } from '../shared/version.js';
+import { FileStore } from '../store/file-store.js';
+import { Control } from './control.js';
+import { HttpApi } from './http.js';
+import { RuleLog } from './rule-log.js';
+
+export interface ControlMainOptions extends Paths {
+  log: Logger;
+}
+
+/** Runs until SIGTERM or SIGINT. Throws a HeadgateError when it cannot start. */
+export async function runControl({ config, runDir, stateDir, log }: ControlMainOptions): Promise<void> {
+  const host = readHostFile(config);
+  const store = await FileStore.open(stateDir);
+  const control = await Control.start({
+    store,
+    host: host.document,
+    engineSocket: engineSocket(runDir),
+    confDirectory: confDirectory(config),
+    version: VERSION,
+    log,
+  });
+  const stopped = stopSignal();
+  const api = await HttpApi.listen(controlSocket(runDir), control, log);
+  const ruleLog = new RuleLog(control, log);
+  ruleLog.start();
+  log.info({ socket: api.path }, 'control listens');
+  log.info({ signal: await stopped }, 'control stops');
+  ruleLog.stop();
+  await api.close();
+  await control.stop();
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
+  });
+}

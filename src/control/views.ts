@@ -1,0 +1,149 @@
+// Answers about what is in force: documents with their state, rules with their hits, flows and counters with the
+// names that people gave. The engine knows rules by digests; the report of `lower` leads back to `policy/rule`.
+import { ofKind, plain, protocolName, type Document, type Kind, type SecurityPolicyDocument } from '../documents/index.js';
+import type { Report } from '../policy/index.js';
+import { ruleIds } from '../policy/names.js';
+import type { Attachment, Stats } from '../engine/messages.js';
+import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
+import type { Control } from './control.js';
+import { unknownDocument } from './control.js';
+
+/** How a verdict by the default action is called where a rule's id would stand. */
+export const DEFAULT_RULE = 'default';
+
+export async function documents(control: Control, kind: Kind, name?: string): Promise<DocumentResult[]> {
+  const found = control.documents.filter(
+    (document) => document.kind === kind && (name === undefined || document.metadata.name === name),
+  );
+  if (name !== undefined && found.length === 0) throw unknownDocument(kind, name);
+  const attachments = kind === 'Workload' ? await attachmentsByName(control) : new Map<string, Attachment>();
+  return found.map((document) => toResult(document, attachments.get(document.metadata.name)));
+}
+
+function toResult(document: Document, attachment: Attachment | undefined): DocumentResult {
+  const { file, line } = document.origin;
+  const result = { ...plain(document), origin: { file, line } } as DocumentResult;
+  if (attachment === undefined) return result;
+  const { state, detail, mac } = attachment;
+  const status = { state, ...(detail === undefined ? {} : { detail }), ...(mac === undefined ? {} : { mac }) };
+  return { ...result, status };
+}
+
+/** Without an engine nothing is known, and the documents are shown without a state. */
+async function attachmentsByName(control: Control): Promise<Map<string, Attachment>> {
+  if (control.status().engine === undefined) return new Map();
+  const attachments = await control.ask('attachments', {});
+  return new Map(attachments.map((attachment) => [attachment.workload, attachment]));
+}
+
+export async function rules(control: Control, name?: string): Promise<RuleResult[]> {
+  const stats = control.status().engine === undefined ? undefined : await control.ask('stats', {});
+  const hits = stats === undefined ? undefined : hitsByRule(stats, control.lowered.report);
+  const uses = workloadsByRule(control);
+  const policies = ofKind(control.documents, 'SecurityPolicy');
+  return policies
+    .flatMap((policy) => rulesOf(policy, uses, hits))
+    .filter((rule) => name === undefined || rule.id === name || rule.policy === name);
+}
+
+type Hits = NonNullable<RuleResult['hits']>;
+
+function rulesOf(policy: SecurityPolicyDocument, uses: Map<string, Set<string>>, hits: Map<string, Hits> | undefined): RuleResult[] {
+  const { spec, metadata, origin } = policy;
+  const ids = ruleIds(policy);
+  return spec.rules.map((rule, i) => {
+    const id = ids[i] ?? '';
+    return {
+      id,
+      policy: metadata.name,
+      position: i + 1,
+      category: spec.category ?? 'application',
+      priority: spec.priority ?? 1000,
+      direction: rule.direction ?? 'both',
+      action: rule.action,
+      mode: rule.mode ?? spec.mode ?? 'enforce',
+      log: rule.log ?? false,
+      workloads: uses.get(id)?.size ?? 0,
+      ...(hits === undefined ? {} : { hits: hits.get(id) ?? { flows: 0, packets: 0, bytes: 0 } }),
+      file: origin.file,
+      line: origin.rules?.[i] ?? origin.line,
+    };
+  });
+}
+
+function hitsByRule(stats: Stats, report: Report): Map<string, Hits> {
+  const sums = new Map<string, Hits>();
+  for (const hit of stats.hits) {
+    if (hit.rule === undefined) continue;
+    const id = report.rule(hit.workload, hit.direction, hit.rule)?.id;
+    if (id === undefined) continue;
+    const sum = sums.get(id) ?? { flows: 0, packets: 0, bytes: 0 };
+    sum.flows += hit.flows;
+    sum.packets += hit.packets;
+    sum.bytes += hit.bytes;
+    sums.set(id, sum);
+  }
+  return sums;
+}
+
+function workloadsByRule(control: Control): Map<string, Set<string>> {
+  const { desired, report } = control.lowered;
+  const uses = new Map<string, Set<string>>();
+  for (const index of desired.indexes.values()) {
+    for (const direction of ['in', 'out'] as const) {
+      for (const key of index[direction].flat()) {
+        const id = report.rule(index.workload, direction, key)?.id;
+        if (id === undefined) continue;
+        const workloads = uses.get(id) ?? new Set();
+        uses.set(id, workloads.add(index.workload));
+      }
+    }
+  }
+  return uses;
+}
+
+export interface FlowFilter {
+  limit: number;
+  workload?: string;
+  denied: boolean;
+}
+
+/** Most flows that are looked through when only some are wanted. */
+const MOST_FLOWS = 100_000;
+
+export async function flows(control: Control, { limit, workload, denied }: FlowFilter): Promise<FlowsResult> {
+  const wanted = workload === undefined && !denied ? limit : MOST_FLOWS;
+  const { flows: found, total } = await control.ask('flows', { limit: wanted, denied: true });
+  const { report } = control.lowered;
+  const shown = found
+    .filter((flow) => workload === undefined || flow.verdicts.some((verdict) => verdict.workload === workload))
+    .filter((flow) => !denied || flow.verdicts.some((verdict) => verdict.action !== 'allow'))
+    .slice(0, limit);
+  return { flows: shown.map((flow): FlowResult => ({ ...flow, protocol: protocolName(flow.protocol), verdicts: flow.verdicts.map((verdict) => named(verdict, report)) })), total };
+}
+
+function named<T extends { workload: string; direction: 'in' | 'out'; rule?: string | undefined }>(verdict: T, report: Report): T & { rule: string } {
+  return { ...verdict, rule: nameOf(report, verdict) };
+}
+
+/** The id of a rule by its key; the key itself when the policy no longer knows it. */
+export function nameOf(report: Report, { workload, direction, rule }: { workload: string; direction: 'in' | 'out'; rule?: string | undefined }): string {
+  if (rule === undefined) return DEFAULT_RULE;
+  return report.rule(workload, direction, rule)?.id ?? report.anyRule(rule)?.id ?? `(removed ${rule.slice(0, 8)})`;
+}
+
+export async function stats(control: Control): Promise<StatsResult> {
+  const found = await control.ask('stats', {});
+  const { report } = control.lowered;
+  return {
+    ...found,
+    hits: found.hits.map((hit) => ({
+      rule: nameOf(report, hit),
+      workload: hit.workload,
+      direction: hit.direction,
+      flows: hit.flows,
+      packets: hit.packets,
+      bytes: hit.bytes,
+    })),
+  };
+}

@@ -1,0 +1,111 @@
+// The engine process: the native packet path, the ports of the workloads, and the socket on which control speaks.
+//
+// It is closed when it starts: nothing is attached before the first publish. It does not notice the death of
+// control: packets go on under the last policy. What control sends is checked by schema (server.ts), against the
+// host file (permits.ts) and once more by the addon before anything takes effect.
+import { performance } from 'node:perf_hooks';
+import { HeadgateError, errorMessage } from '../shared/errors.js';
+import type { NativeEngine } from './addon.js';
+import { Attachments, identifyNamespace, type AttachmentsLog, type NamespaceIdentity } from './attachments.js';
+import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
+import { checkPermits, type AttachPermits } from './permits.js';
+import { listen, type Handlers, type Listening } from './server.js';
+
+const TICK_MILLISECONDS = 1000;
+
+export interface EngineProcessOptions {
+  native: NativeEngine;
+  permits: AttachPermits;
+  /** The host file, for messages. */
+  hostFile: string;
+  socket: string;
+  /** Group id that may speak to the engine: the one control runs in. */
+  group?: number;
+  version: string;
+  log: AttachmentsLog;
+  /** Tests: another clock tick and other namespaces. */
+  tickMilliseconds?: number;
+  identify?: NamespaceIdentity;
+}
+
+export class EngineProcess {
+  readonly #options: EngineProcessOptions;
+  readonly #attachments: Attachments;
+  readonly #started = performance.now();
+  #generation = 0;
+  #publishing: Promise<unknown> = Promise.resolve();
+  #server: Listening | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: EngineProcessOptions) {
+    this.#options = options;
+    this.#attachments = new Attachments(options.native, options.log, options.identify ?? identifyNamespace);
+    this.#generation = options.native.inventory().generation;
+  }
+
+  /** Listens. Throws a HeadgateError when the socket cannot be made. */
+  async start(): Promise<void> {
+    const { socket, group, log } = this.#options;
+    this.#server = await listen(socket, group, this.handlers(), log);
+    this.#timer = setInterval(() => this.#tick(), this.#options.tickMilliseconds ?? TICK_MILLISECONDS);
+  }
+
+  /** Closes the socket and the ports; devices stay, so that the next engine finds them. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#server?.close();
+    await this.#publishing.catch(() => undefined);
+    this.#options.native.stop();
+  }
+
+  handlers(): Handlers {
+    const { native } = this.#options;
+    return {
+      hello: (params) => this.#hello(params),
+      inventory: () => native.inventory(),
+      publish: ({ delta }) => this.#inTurn(() => this.#publish(delta)),
+      attachments: () => this.#attachments.list(),
+      stats: () => native.stats(),
+      flows: ({ limit, denied }) => native.flows(limit, denied ?? true),
+      logs: () => native.logs(),
+    };
+  }
+
+  #hello({ protocol }: Params<'hello'>) {
+    if (protocol !== PROTOCOL_VERSION) {
+      throw new HeadgateError('protocol', `Control speaks protocol ${protocol}, this engine ${PROTOCOL_VERSION}.`, {
+        remedy: 'Run both in one version of Headgate.',
+      });
+    }
+    return {
+      protocol: PROTOCOL_VERSION,
+      version: this.#options.version,
+      pid: process.pid,
+      generation: this.#generation,
+      uptime: (performance.now() - this.#started) / 1000,
+    };
+  }
+
+  #inTurn<T>(publish: () => Promise<T>): Promise<T> {
+    const turn = this.#publishing.catch(() => undefined).then(publish);
+    this.#publishing = turn;
+    return turn;
+  }
+
+  async #publish(delta: Delta) {
+    checkPermits(this.#options.permits, delta, this.#options.hostFile);
+    const began = performance.now();
+    const { generation } = await this.#options.native.publish(delta);
+    this.#generation = generation;
+    this.#attachments.published(delta);
+    return { generation, milliseconds: performance.now() - began };
+  }
+
+  #tick(): void {
+    try {
+      this.#attachments.tick();
+    } catch (error) {
+      this.#options.log.warn({ detail: errorMessage(error) }, 'looking after the attachments failed');
+    }
+  }
+}

@@ -1,0 +1,172 @@
+// The engine's end of the socket: reads requests, answers each with one reply, and never lets a bad one reach
+// anything else.
+//
+// A body that is no request is answered with an error when its id can be read, else with id -1; a frame that
+// announces an impossible length closes its connection. Requests of one connection are answered in their order;
+// `publish` runs one at a time over all connections.
+import { createServer, type Server, type Socket } from 'node:net';
+import { chmodSync, chownSync, unlinkSync } from 'node:fs';
+import { HeadgateError, toErrorBody } from '../shared/errors.js';
+import { encodeMessage, FrameReader } from './framing.js';
+import { PROTOCOL_VERSION, requests, requestSchema, type Params, type RequestType, type Result } from './messages.js';
+
+export type Handlers = { [T in RequestType]: (params: Params<T>) => Result<T> | Promise<Result<T>> };
+
+export interface Reply {
+  id: number;
+  result?: unknown;
+  error?: { code: string; message: string; remedy?: string; details?: string[] };
+}
+
+function isRequestType(type: string): type is RequestType {
+  return Object.hasOwn(requests, type);
+}
+
+/** The first faults of a zod check as one line. */
+function faults(issues: { path: PropertyKey[]; message: string }[]): string {
+  return issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.map(String).join('.') || 'message'}: ${issue.message}`)
+    .join('; ')
+    .slice(0, 500);
+}
+
+async function dispatch<T extends RequestType>(handlers: Handlers, type: T, params: unknown): Promise<unknown> {
+  const parsed = requests[type].params.safeParse(params);
+  if (!parsed.success) throw new HeadgateError('bad-request', `${type}: ${faults(parsed.error.issues)}`);
+  return handlers[type](parsed.data as Params<T>);
+}
+
+/** Answers one message body, whatever it holds. Never throws. */
+export async function answer(handlers: Handlers, body: Buffer): Promise<Reply> {
+  let id = -1;
+  try {
+    const value: unknown = parseJson(body);
+    if (typeof value === 'object' && value !== null && 'id' in value && Number.isSafeInteger(value.id)) {
+      id = value.id as number;
+    }
+    const request = requestSchema.safeParse(value);
+    if (!request.success) throw new HeadgateError('bad-request', faults(request.error.issues));
+    const { type, params } = request.data;
+    if (!isRequestType(type)) {
+      throw new HeadgateError('unknown-request', `The engine does not know the request '${type.slice(0, 64)}'.`, {
+        remedy: `It speaks protocol ${PROTOCOL_VERSION}: ${Object.keys(requests).join(', ')}.`,
+      });
+    }
+    return { id, result: await dispatch(handlers, type, params) };
+  } catch (error) {
+    return { id, error: toErrorBody(error) };
+  }
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body)) as unknown;
+  } catch {
+    throw new HeadgateError('bad-request', 'The message is not UTF-8 JSON.');
+  }
+}
+
+export interface ServerLog {
+  warn(fields: object, message: string): void;
+}
+
+/** Serves one connection: requests are answered one after the other. */
+function serve(socket: Socket, handlers: Handlers, log: ServerLog): void {
+  const reader = new FrameReader();
+  let queue = Promise.resolve();
+  let waiting = 0;
+  socket.on('data', (chunk: Buffer) => {
+    let messages: Buffer[];
+    try {
+      messages = reader.push(chunk);
+    } catch (error) {
+      log.warn({ detail: toErrorBody(error).message }, 'control connection closed: impossible frame');
+      socket.destroy();
+      return;
+    }
+    for (const body of messages) {
+      waiting += 1;
+      queue = queue.then(async () => {
+        const reply = await answer(handlers, body);
+        waiting -= 1;
+        if (waiting === 0) socket.resume();
+        if (socket.destroyed) return;
+        socket.write(encodeReply(reply));
+      });
+    }
+    // One peer's backlog stays in the socket, not in this process.
+    if (waiting > 0) socket.pause();
+  });
+  socket.on('error', () => socket.destroy());
+}
+
+function encodeReply(reply: Reply): Buffer {
+  try {
+    return encodeMessage(reply);
+  } catch (error) {
+    return encodeMessage({ id: reply.id, error: toErrorBody(error) });
+  }
+}
+
+export interface Listening {
+  close(): Promise<void>;
+}
+
+/**
+ * Listens on the path with mode 0660. The caller holds the pools' lock, so a socket that is already there was
+ * left behind and is replaced. `group` is given the socket when it is set.
+ */
+export async function listen(path: string, group: number | undefined, handlers: Handlers, log: ServerLog): Promise<Listening> {
+  const connections = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    connections.add(socket);
+    socket.on('close', () => connections.delete(socket));
+    serve(socket, handlers, log);
+  });
+  removeStale(path);
+  const mask = process.umask(0o117);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, () => resolve());
+    });
+  } catch (cause) {
+    throw new HeadgateError('socket', `The engine cannot listen on ${path}: ${String(cause)}`, {
+      cause,
+      remedy: 'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
+    });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o660);
+  if (group !== undefined) giveToGroup(path, group, log);
+  server.on('error', (error) => log.warn({ detail: error.message }, 'engine socket'));
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of connections) socket.destroy();
+        server.close(() => resolve());
+        if (connections.size === 0) removeStale(path);
+      }),
+  };
+}
+
+function giveToGroup(path: string, group: number, log: ServerLog): void {
+  try {
+    chownSync(path, -1, group);
+  } catch (error) {
+    log.warn(
+      { group, detail: String(error) },
+      'the engine socket cannot be given to the group of control: start the engine as a member of that group',
+    );
+  }
+}
+
+function removeStale(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not there.
+  }
+}
