@@ -75,7 +75,9 @@ export const addressRange = text((value) => {
 });
 
 export const address = text((value) =>
-  parseAddress(value) ? undefined : `"${clip(value)}" is not an address: write it like 10.0.1.1 or 2001:db8::1`,
+  parseAddress(value)
+    ? undefined
+    : `"${clip(value)}" is not an address: write it like 10.0.1.1 or 2001:db8::1`,
 );
 
 export const interfaceAddress = text((value) =>
@@ -95,7 +97,11 @@ export const mac = text((value) => {
 
 /** A Linux interface name. */
 export const device = text((value) =>
-  value.length <= 15 && /^[^\s/:\p{C}]+$/u.test(value) && Buffer.byteLength(value) <= 15 && value !== '.' && value !== '..'
+  value.length <= 15 &&
+  /^[^\s/:\p{C}]+$/u.test(value) &&
+  Buffer.byteLength(value) <= 15 &&
+  value !== '.' &&
+  value !== '..'
     ? undefined
     : `"${clip(value)}" is not an interface name: 1 to 15 characters without spaces, "/" and ":"`,
 );
@@ -107,10 +113,15 @@ export const netns = text((value) =>
 );
 
 export function number(what: string, min: number, max: number) {
-  return z.number({ error: () => `${what} is a number from ${min} to ${max}` }).superRefine((value, context) => {
-    if (Number.isInteger(value) && value >= min && value <= max) return;
-    context.addIssue({ code: 'custom', message: `${value} is out of bounds: ${what} is a number from ${min} to ${max}` });
-  });
+  return z
+    .number({ error: () => `${what} is a number from ${min} to ${max}` })
+    .superRefine((value, context) => {
+      if (Number.isInteger(value) && value >= min && value <= max) return;
+      context.addIssue({
+        code: 'custom',
+        message: `${value} is out of bounds: ${what} is a number from ${min} to ${max}`,
+      });
+    });
 }
 
 export const vlan = number('a VLAN id', 1, 4094);
@@ -130,7 +141,8 @@ export function parsePorts(value: number | string): [number, number] | undefined
 export const ports = z
   .array(
     z.union([z.number(), z.string()], { error: () => PORT_WORDS }).superRefine((value, context) => {
-      if (!parsePorts(value)) context.addIssue({ code: 'custom', message: `"${clip(String(value))}": ${PORT_WORDS}` });
+      if (!parsePorts(value))
+        context.addIssue({ code: 'custom', message: `"${clip(String(value))}": ${PORT_WORDS}` });
     }),
   )
   .min(1, { error: () => 'the list is empty: leave it out for any port' })

@@ -1,7 +1,7 @@
 // What the rest of Headgate uses of the documents.
 export * from './types.js';
 export { readDocuments, parseDocument, type Source } from './read.js';
-export { loadPaths } from './load.js';
+export { loadPaths, loadSources } from './load.js';
 export { formatYaml, plain } from './format.js';
 export { CATEGORIES, type Category, type Rule, type SecurityPolicySpec } from './security-policy.js';
 export type { Selection, WorkloadSelector } from './selection.js';

@@ -60,7 +60,8 @@ function parseIpv6(text: string): bigint | undefined {
   const missing = 8 - head.length - tail.length;
   if (sides.length === 2 ? missing < 1 : missing !== 0) return undefined;
   let value = 0n;
-  for (const group of [...head, ...new Array<number>(missing).fill(0), ...tail]) value = (value << 16n) | BigInt(group);
+  for (const group of [...head, ...new Array<number>(missing).fill(0), ...tail])
+    value = (value << 16n) | BigInt(group);
   return value;
 }
 
@@ -107,9 +108,12 @@ export function explainRange(text: string): { range: Range } | { wrong: string }
   const first = parseAddress((dash < 0 ? text : text.slice(0, dash)).trim());
   const last = dash < 0 ? first : parseAddress(text.slice(dash + 1).trim());
   if (!first || !last) {
-    return { wrong: `"${text}" is not an address, a CIDR or a range: write 10.0.0.7, 10.0.0.0/8 or 10.0.0.1-10.0.0.9` };
+    return {
+      wrong: `"${text}" is not an address, a CIDR or a range: write 10.0.0.7, 10.0.0.0/8 or 10.0.0.1-10.0.0.9`,
+    };
   }
-  if (first.family !== last.family) return { wrong: `"${text}" mixes IPv4 and IPv6: a range stays in one family` };
+  if (first.family !== last.family)
+    return { wrong: `"${text}" mixes IPv4 and IPv6: a range stays in one family` };
   if (first.value > last.value) return { wrong: `"${text}" ends before it begins: swap the two addresses` };
   return { range: { family: first.family, first: first.value, last: last.value } };
 }
@@ -173,5 +177,8 @@ export function mergeRanges(ranges: readonly Range[]): Range[] {
 export function linkLocalOf(mac: string): Address {
   const bytes = mac.split(':').map((part) => BigInt(parseInt(part, 16)));
   const eui64 = [(bytes[0] ?? 0n) ^ 2n, bytes[1], bytes[2], 0xffn, 0xfen, bytes[3], bytes[4], bytes[5]];
-  return { family: 6, value: eui64.reduce<bigint>((value, byte) => (value << 8n) | (byte ?? 0n), 0xfe80n << 48n) };
+  return {
+    family: 6,
+    value: eui64.reduce<bigint>((value, byte) => (value << 8n) | (byte ?? 0n), 0xfe80n << 48n),
+  };
 }

@@ -13,7 +13,11 @@ export const segmentSpecSchema = fields({
   tracker: name.optional(),
 }).superRefine((value, context) => {
   if (value.innerVlan === undefined || value.vlan !== undefined) return;
-  context.addIssue({ code: 'custom', message: 'innerVlan needs vlan: add the outer tag', path: ['innerVlan'] });
+  context.addIssue({
+    code: 'custom',
+    message: 'innerVlan needs vlan: add the outer tag',
+    path: ['innerVlan'],
+  });
 });
 
 export type SegmentSpec = z.infer<typeof segmentSpecSchema>;

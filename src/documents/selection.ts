@@ -12,10 +12,18 @@ const expression = fields({
 }).superRefine(({ operator, values }, context) => {
   const needsValues = operator === 'In' || operator === 'NotIn';
   if (needsValues && !values?.length) {
-    context.addIssue({ code: 'custom', message: `operator ${operator} needs values: add a list`, path: ['operator'] });
+    context.addIssue({
+      code: 'custom',
+      message: `operator ${operator} needs values: add a list`,
+      path: ['operator'],
+    });
   }
   if (!needsValues && values !== undefined) {
-    context.addIssue({ code: 'custom', message: `operator ${operator} takes no values: remove them`, path: ['values'] });
+    context.addIssue({
+      code: 'custom',
+      message: `operator ${operator} takes no values: remove them`,
+      path: ['values'],
+    });
   }
 });
 
@@ -54,7 +62,11 @@ export type WorkloadSelector = z.infer<typeof workloadSelectorSchema>;
 export type Selection = z.infer<typeof selectionSchema>;
 
 /** Whether a workload with this name and these labels is selected. */
-export function selects(selector: WorkloadSelector, workload: string, labels: Record<string, string>): boolean {
+export function selects(
+  selector: WorkloadSelector,
+  workload: string,
+  labels: Record<string, string>,
+): boolean {
   if (selector.names && !selector.names.includes(workload)) return false;
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
     if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;

@@ -11,7 +11,9 @@ const names = Object.keys(PROTOCOLS);
 const protocol = z
   .union([z.string(), z.number()], {
     error: (issue) =>
-      issue.input === undefined ? undefined : `a protocol is one of ${names.join(', ')} or a number from 0 to 255`,
+      issue.input === undefined
+        ? undefined
+        : `a protocol is one of ${names.join(', ')} or a number from 0 to 255`,
   })
   .superRefine((value, context) => {
     if (protocolNumber(value) !== undefined) return;
@@ -21,7 +23,8 @@ const protocol = z
 
 /** `tcp`, `6` or `"6"` as a number. */
 export function protocolNumber(value: string | number): number | undefined {
-  if (typeof value === 'string' && Object.hasOwn(PROTOCOLS, value)) return PROTOCOLS[value as keyof typeof PROTOCOLS];
+  if (typeof value === 'string' && Object.hasOwn(PROTOCOLS, value))
+    return PROTOCOLS[value as keyof typeof PROTOCOLS];
   const number = typeof value === 'number' ? value : /^\d{1,3}$/.test(value) ? Number(value) : -1;
   return Number.isInteger(number) && number >= 0 && number <= 255 ? number : undefined;
 }

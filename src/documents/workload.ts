@@ -1,14 +1,35 @@
 // Workload: a VM, a container or a NIC, how it is attached, and the addresses it may use.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { address, addressRange, device, fields, interfaceAddress, mac, name, netns, number, stringOr } from './fields.js';
-import { addressRange as single, linkLocalOf, mergeRanges, parseAddress, parseInterfaceAddress, parseRange } from './ip.js';
+import {
+  address,
+  addressRange,
+  device,
+  fields,
+  interfaceAddress,
+  mac,
+  name,
+  netns,
+  number,
+  stringOr,
+} from './fields.js';
+import {
+  addressRange as single,
+  linkLocalOf,
+  mergeRanges,
+  parseAddress,
+  parseInterfaceAddress,
+  parseRange,
+} from './ip.js';
 import type { Range } from './ip.js';
 
 const gateways = z.array(address).superRefine((value, context) => {
   const families = value.map((gateway) => (gateway.includes(':') ? 6 : 4));
   if (new Set(families).size < families.length) {
-    context.addIssue({ code: 'custom', message: 'more than one gateway of a family: at most one IPv4 and one IPv6' });
+    context.addIssue({
+      code: 'custom',
+      message: 'more than one gateway of a family: at most one IPv4 and one IPv6',
+    });
   }
 });
 
@@ -36,7 +57,10 @@ const attach = fields({ tap: tap.optional(), veth: veth.optional(), nic: nic.opt
   (value, context) => {
     const given = Object.keys(value);
     if (given.length === 1) return;
-    const message = given.length === 0 ? 'needs one of tap, veth, nic' : `takes one of tap, veth, nic, not ${given.join(' and ')}`;
+    const message =
+      given.length === 0
+        ? 'needs one of tap, veth, nic'
+        : `takes one of tap, veth, nic, not ${given.join(' and ')}`;
     context.addIssue({ code: 'custom', message });
   },
 );
@@ -45,7 +69,7 @@ export const workloadSpecSchema = fields({
   segment: name,
   attach,
   /** All it may use: addresses, CIDRs, ranges. Absent: those of its tap; without them any. */
-  addresses: z.array(addressRange).max(4096).optional(),
+  addresses: z.array(addressRange).max(4000).optional(),
 });
 
 export type WorkloadSpec = z.infer<typeof workloadSpecSchema>;

@@ -1,4 +1,12 @@
-import type { Document, DocumentError } from '../documents/index.js';
+// Checks what documents say about each other: names that do not exist, groups in a circle, several Host
+// documents here; devices, MACs, addresses and VLANs in check-attachments.ts. What single documents say was
+// checked when they were read.
+import type { Document, DocumentError, Kind, Selection } from '../documents/index.js';
+import { documentKey, ofKind } from '../documents/index.js';
+import { suggest } from '../documents/nearest.js';
+import { checkAttachments } from './check-attachments.js';
+import { resolve } from './resolve.js';
+import type { Resolved } from './resolve.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -7,7 +15,133 @@ export interface Checked {
   warnings: DocumentError[];
 }
 
-/** Checks what documents say about each other. */
-export function check(_documents: readonly Document[]): Checked {
-  throw new Error('not built');
+/** Makes one finding; `line` where it is known better than the document's. */
+export type Find = (document: Document, path: string, message: string, line?: number) => void;
+
+/** Checks what documents say about each other; they must have been read without errors. */
+export function check(documents: readonly Document[]): Checked {
+  const errors: DocumentError[] = [];
+  const warnings: DocumentError[] = [];
+  const into =
+    (list: DocumentError[]): Find =>
+    ({ origin }, path, message, line = origin.line) =>
+      list.push({ file: origin.file, line, column: 1, path, message });
+  checkUnique(documents, into(errors));
+  checkReferences(documents, into(errors));
+  checkCycles(documents, into(errors));
+  checkAttachments(documents, into(errors), into(warnings));
+  if (errors.length === 0) warnAboutNothing(documents, resolve(documents), into(warnings));
+  return { errors, warnings };
+}
+
+function checkUnique(documents: readonly Document[], error: Find): void {
+  const seen = new Map<string, Document>();
+  for (const document of documents) {
+    // There is one Host per machine, whatever its name.
+    const key = document.kind === 'Host' ? 'Host' : documentKey(document);
+    const first = seen.get(key);
+    if (first) {
+      const where = `${first.origin.file}:${first.origin.line}`;
+      const what =
+        document.kind === 'Host'
+          ? 'second Host: there is one per machine, and it is'
+          : 'duplicate: the first is';
+      error(document, 'metadata.name', `${what} in ${where}; remove or rename one`);
+    } else {
+      seen.set(key, document);
+    }
+  }
+}
+
+function checkReferences(documents: readonly Document[], error: Find): void {
+  const known = (kind: Kind) => ofKind(documents, kind).map((document) => document.metadata.name);
+  const names = {
+    Segment: known('Segment'),
+    Workload: known('Workload'),
+    Group: known('Group'),
+    Service: known('Service'),
+  };
+  const sets = Object.fromEntries(Object.entries(names).map(([kind, list]) => [kind, new Set(list)]));
+  for (const document of documents) {
+    const refer = (kind: keyof typeof names, name: string, path: string, line?: number) => {
+      if (sets[kind]?.has(name)) return;
+      error(document, path, `there is no ${kind} "${name}": ${suggest(name, names[kind])}`, line);
+    };
+    const referAll = (selection: Selection | undefined, path: string, line?: number) => {
+      for (const [i, name] of (selection?.groups ?? []).entries())
+        refer('Group', name, `${path}.groups[${i}]`, line);
+      for (const [i, name] of (selection?.workloads?.names ?? []).entries()) {
+        refer('Workload', name, `${path}.workloads.names[${i}]`, line);
+      }
+    };
+    if (document.kind === 'Workload') refer('Segment', document.spec.segment, 'spec.segment');
+    if (document.kind === 'Group') referAll(document.spec, 'spec');
+    if (document.kind !== 'SecurityPolicy') continue;
+    referAll(document.spec.appliedTo, 'spec.appliedTo');
+    for (const [i, rule] of document.spec.rules.entries()) {
+      const line = document.origin.rules?.[i];
+      const path = `spec.rules[${i}]`;
+      for (const field of ['from', 'to', 'appliedTo'] as const)
+        referAll(rule[field], `${path}.${field}`, line);
+      for (const [j, service] of (rule.services ?? []).entries()) {
+        if (typeof service === 'string') refer('Service', service, `${path}.services[${j}]`, line);
+      }
+    }
+  }
+}
+
+/** Depth-first; each circle is named once, at the group that closes it. */
+function checkCycles(documents: readonly Document[], error: Find): void {
+  const groups = new Map(ofKind(documents, 'Group').map((group) => [group.metadata.name, group]));
+  const done = new Set<string>();
+  for (const start of groups.keys()) {
+    // An explicit stack: chains of groups may be longer than the call stack.
+    const path: { name: string; next: number }[] = [{ name: start, next: 0 }];
+    const onPath = new Set([start]);
+    while (path.length > 0) {
+      const top = path[path.length - 1] as { name: string; next: number };
+      const group = groups.get(top.name);
+      const child = done.has(top.name) ? undefined : group?.spec.groups?.[top.next++];
+      if (child === undefined) {
+        done.add(top.name);
+        onPath.delete(top.name);
+        path.pop();
+      } else if (onPath.has(child)) {
+        const circle = path.slice(path.findIndex((step) => step.name === child)).map((step) => step.name);
+        const shown = [...circle.slice(0, 10), ...(circle.length > 10 ? ['...'] : []), child].join(' -> ');
+        if (group)
+          error(
+            group,
+            `spec.groups[${top.next - 1}]`,
+            `groups hold each other in a circle: ${shown}; remove one step`,
+          );
+      } else if (groups.has(child)) {
+        path.push({ name: child, next: 0 });
+        onPath.add(child);
+      }
+    }
+  }
+}
+
+/** Selections that find nothing, which nobody writes on purpose. */
+function warnAboutNothing(documents: readonly Document[], resolved: Resolved, warn: Find): void {
+  const policies = new Map(
+    ofKind(documents, 'SecurityPolicy').map((policy) => [policy.metadata.name, policy]),
+  );
+  const used = resolved.scopes.map((scope) => scope.includes(1));
+  const places = new Map<string, number>();
+  for (const rule of resolved.rules) {
+    const policyName = rule.reference.id.slice(0, rule.reference.id.indexOf('/'));
+    const policy = policies.get(policyName);
+    const i = places.get(policyName) ?? 0;
+    places.set(policyName, i + 1);
+    if (!policy) continue;
+    const tell = (field: string, message: string) =>
+      warn(policy, `spec.rules[${i}]${field}`, `rule ${rule.reference.id} ${message}`, rule.reference.line);
+    if (!used[rule.scope]) tell('.appliedTo', 'applies to no workload');
+    const empty = (sets: string[] | undefined) =>
+      sets?.every((name) => resolved.addressSets.get(name)?.length === 0);
+    if (empty(rule.sources)) tell('.from', 'matches nothing: what `from` selects has no addresses');
+    if (empty(rule.destinations)) tell('.to', 'matches nothing: what `to` selects has no addresses');
+  }
 }

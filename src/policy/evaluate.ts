@@ -1,4 +1,24 @@
-import type { Document } from '../documents/index.js';
+// What policy says about a described packet, straight from the documents: `headgate explain`, and the oracle
+// that property tests hold against the compiled state and the engine.
+//
+// It is naive on purpose and shares no step with resolve and lower: no address sets, no index tables. Policies
+// are taken in order; each rule is asked field by field whether it matches. Where nothing decides, the rule that
+// failed in the fewest fields is the nearest miss.
+import type {
+  Document,
+  Rule,
+  SecurityPolicyDocument,
+  Selection,
+  ServiceEntry,
+  WorkloadDocument,
+} from '../documents/index.js';
+import { addressesOf, ofKind, protocolName, protocolNumber } from '../documents/index.js';
+import { clip, parsePorts } from '../documents/fields.js';
+import type { Address, Range } from '../documents/ip.js';
+import { contains, parseAddress, parseRange } from '../documents/ip.js';
+import { selects } from '../documents/selection.js';
+import { ruleIds } from './names.js';
+import { categoryOf, orderedPolicies } from './order.js';
 import type { Direction, RuleReference } from './types.js';
 
 /** A new flow's first packet: addresses as text, numbers as in its headers. Absent ports and types: 0. */
@@ -12,11 +32,13 @@ export interface Packet {
   icmpCode?: number | undefined;
 }
 
+export type MissField = 'appliedTo' | 'direction' | 'from' | 'to' | 'services' | 'mode' | 'pass';
+
 /** The rule that came nearest to deciding, and what kept it from it. */
 export interface NearestMiss {
   rule: RuleReference;
-  /** The first field that did not match: appliedTo, direction, from, to, services, mode. */
-  field: 'appliedTo' | 'direction' | 'from' | 'to' | 'services' | 'mode';
+  /** The first field that did not match; `pass`: it matches, but a pass rule had left its category. */
+  field: MissField;
   /** In words: `to does not hold 10.0.2.9`. */
   reason: string;
 }
@@ -38,40 +60,230 @@ export interface Decision {
   observed: RuleReference[];
 }
 
-/** Judges a packet at one workload from the documents alone; throws when there is no such workload. */
+/** Judges a packet at one workload; throws when there is no such workload or an address is not valid. */
 export function evaluate(
-  _documents: readonly Document[],
-  _workload: string,
-  _direction: Direction,
-  _packet: Packet,
+  documents: readonly Document[],
+  workload: string,
+  direction: Direction,
+  packet: Packet,
 ): Decision {
-  throw new Error('not built');
+  return evaluateIn(new World(documents), workload, direction, packet);
 }
 
-export interface FlowQuestion {
-  /** A workload's name or an address. */
-  from: string;
-  /** A workload's name or an address. */
-  to: string;
-  protocol: number;
-  sourcePort?: number | undefined;
-  destinationPort?: number | undefined;
-  icmpType?: number | undefined;
-  icmpCode?: number | undefined;
-  /** Between workloads with addresses of both families: which; absent: IPv4 if both have it. */
-  family?: 4 | 6 | undefined;
+/** The documents by name, so that one question after the other needs no new search. */
+export class World {
+  readonly workloads: Map<string, { document: WorkloadDocument; addresses: Range[] | undefined }>;
+  readonly groups: Map<string, Selection>;
+  readonly services: Map<string, ServiceEntry[]>;
+  readonly policies: { document: SecurityPolicyDocument; ids: string[] }[];
+
+  constructor(readonly documents: readonly Document[]) {
+    this.workloads = new Map(
+      ofKind(documents, 'Workload').map((document) => {
+        const { name } = document.metadata;
+        return [name, { document, addresses: addressesOf(name, document.spec) }];
+      }),
+    );
+    this.groups = new Map(ofKind(documents, 'Group').map((group) => [group.metadata.name, group.spec]));
+    this.services = new Map(ofKind(documents, 'Service').map((one) => [one.metadata.name, one.spec.entries]));
+    this.policies = orderedPolicies(documents).map((document) => ({ document, ids: ruleIds(document) }));
+  }
+
+  /** The workloads that may use this address. */
+  owners(address: Address): WorkloadDocument[] {
+    return [...this.workloads.values()]
+      .filter(({ addresses }) => addresses?.some((range) => contains(range, address)))
+      .map(({ document }) => document);
+  }
 }
 
-export interface FlowAnswer {
-  action: 'allow' | 'drop' | 'reject';
+interface End {
+  address: Address;
+  owners: WorkloadDocument[];
+}
+
+interface Question {
+  workload: WorkloadDocument;
+  direction: Direction;
   packet: Packet;
-  /** At the source's `out` and then the destination's `in`; an address outside all workloads has none. */
-  decisions: Decision[];
-  /** What the documents make noteworthy: different segments, no common family and the like. */
-  notes: string[];
+  source: End;
+  destination: End;
 }
 
-/** Judges a new flow between two ends; throws an Error that says how to mend the question. */
-export function evaluateFlow(_documents: readonly Document[], _question: FlowQuestion): FlowAnswer {
-  throw new Error('not built');
+interface Miss {
+  score: number;
+  field: MissField;
+  reason: string;
+}
+
+export function evaluateIn(world: World, workload: string, direction: Direction, packet: Packet): Decision {
+  const judged = world.workloads.get(workload);
+  if (!judged) throw new Error(`there is no workload "${workload}"`);
+  const end = (text: string): End => {
+    const address = parseAddress(text);
+    if (!address) throw new Error(`"${text}" is not an address`);
+    return { address, owners: world.owners(address) };
+  };
+  const question = {
+    workload: judged.document,
+    direction,
+    packet,
+    source: end(packet.source),
+    destination: end(packet.destination),
+  };
+  const decision: Decision = { workload, direction, action: 'allow', passed: [], observed: [] };
+  const misses: { rule: RuleReference; miss: Miss }[] = [];
+  let leftCategory = -1;
+  for (const { document: policy, ids } of world.policies) {
+    for (const [i, rule] of policy.spec.rules.entries()) {
+      const reference = referenceTo(policy, i, ids[i] ?? '');
+      const found = missesOf(world, policy, rule, question);
+      const first = found[0];
+      if (first) {
+        misses.push({
+          rule: reference,
+          miss: { ...first, score: found.reduce((sum, { score }) => sum + score, 0) },
+        });
+      } else if (categoryOf(policy) === leftCategory) {
+        const reason = `it matches, but ${decision.passed.at(-1)?.id ?? 'a rule before it'} passes on to the next category`;
+        misses.push({ rule: reference, miss: { score: 0.5, field: 'pass', reason } });
+      } else if (reference.mode === 'observe') {
+        decision.observed.push(reference);
+        const reason = 'it matches, but is in observe mode: counted and logged, not enforced';
+        misses.push({ rule: reference, miss: { score: 0.5, field: 'mode', reason } });
+      } else if (rule.action === 'pass') {
+        decision.passed.push(reference);
+        leftCategory = categoryOf(policy);
+      } else {
+        return { ...decision, action: rule.action, rule: reference };
+      }
+    }
+  }
+  return byDefault(world, decision, misses);
+}
+
+function referenceTo(policy: SecurityPolicyDocument, i: number, id: string): RuleReference {
+  const rule = policy.spec.rules[i] as Rule;
+  const line = policy.origin.rules?.[i] ?? policy.origin.line;
+  return {
+    id,
+    file: policy.origin.file,
+    line,
+    action: rule.action,
+    mode: rule.mode ?? policy.spec.mode ?? 'enforce',
+  };
+}
+
+function byDefault(
+  world: World,
+  decision: Decision,
+  misses: { rule: RuleReference; miss: Miss }[],
+): Decision {
+  const host = ofKind(world.documents, 'Host')[0];
+  const action = host?.spec.default ?? 'allow';
+  // Among equals, a rule that would have changed the outcome is the one that people look for.
+  const rank = ({ rule, miss }: (typeof misses)[number]) => miss.score + (rule.action === action ? 0.25 : 0);
+  const nearest = misses.reduce<(typeof misses)[number] | undefined>(
+    (best, one) => (best === undefined || rank(one) < rank(best) ? one : best),
+    undefined,
+  );
+  const section = !host
+    ? { text: 'no Host document: allow' }
+    : {
+        text: `Host/${host.metadata.name} spec.default${host.spec.default ? '' : ' (not set: allow)'}`,
+        file: host.origin.file,
+        line: host.origin.line,
+      };
+  return {
+    ...decision,
+    action,
+    section,
+    ...(nearest && {
+      nearestMiss: { rule: nearest.rule, field: nearest.miss.field, reason: nearest.miss.reason },
+    }),
+  };
+}
+
+/** Every field in which a rule does not match, with how much each weighs; none: the rule matches. */
+function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, question: Question): Miss[] {
+  const { workload, direction, packet, source, destination } = question;
+  const misses: Miss[] = [];
+  const miss = (field: MissField, reason: string, score = 1) => misses.push({ field, reason, score });
+  for (const [whose, appliedTo] of [
+    ['the policy', policy.spec.appliedTo],
+    ['it', rule.appliedTo],
+  ] as const) {
+    if (appliedTo && !holdsWorkload(world, appliedTo, workload)) {
+      miss('appliedTo', `${whose} does not apply to ${workload.metadata.name}`);
+      break;
+    }
+  }
+  if (rule.direction !== undefined && rule.direction !== 'both' && rule.direction !== direction) {
+    miss('direction', `it is for direction ${rule.direction}, this is ${direction}`);
+  }
+  if (rule.from && !holdsAddress(world, rule.from, source))
+    miss('from', `from does not hold ${packet.source}`);
+  if (rule.to && !holdsAddress(world, rule.to, destination))
+    miss('to', `to does not hold ${packet.destination}`);
+  const entries = rule.services?.flatMap((one) =>
+    typeof one === 'string' ? (world.services.get(one) ?? []) : [one],
+  );
+  const distance = entries && Math.min(...entries.map((entry) => serviceDistance(entry, packet)));
+  if (distance !== undefined && distance > 0) {
+    const shown = clip(
+      rule.services?.map((one) => (typeof one === 'string' ? one : describeEntry(one))).join(', ') ?? '',
+    );
+    miss('services', `services (${shown}) do not hold ${describePacket(packet)}`, distance);
+  }
+  return misses;
+}
+
+function holdsWorkload(world: World, selection: Selection, workload: WorkloadDocument): boolean {
+  const { name, labels } = workload.metadata;
+  if (selection.workloads && selects(selection.workloads, name, labels)) return true;
+  return (selection.groups ?? []).some((group) => holdsWorkload(world, world.groups.get(group) ?? {}, workload));
+}
+
+function holdsAddress(world: World, selection: Selection, end: End): boolean {
+  const { workloads, addresses = [], groups = [] } = selection;
+  if (workloads && end.owners.some(({ metadata }) => selects(workloads, metadata.name, metadata.labels)))
+    return true;
+  if (addresses.some((text) => inRange(text, end.address))) return true;
+  return groups.some((name) => holdsAddress(world, world.groups.get(name) ?? {}, end));
+}
+
+function inRange(text: string, address: Address): boolean {
+  const range = parseRange(text);
+  return range !== undefined && contains(range, address);
+}
+
+/** 0: the entry matches. Another protocol is farther away than another port. */
+function serviceDistance(entry: ServiceEntry, packet: Packet): number {
+  if (protocolNumber(entry.protocol) !== packet.protocol) return 2;
+  const listed = (ports: (number | string)[] | undefined, port = 0) =>
+    ports?.some((text) => {
+      const bounds = parsePorts(text);
+      return bounds !== undefined && bounds[0] <= port && port <= bounds[1];
+    }) ?? true;
+  const ok = [
+    listed(entry.ports, packet.destinationPort),
+    listed(entry.sourcePorts, packet.sourcePort),
+    entry.icmpType === undefined || entry.icmpType === (packet.icmpType ?? 0),
+    entry.icmpCode === undefined || entry.icmpCode === (packet.icmpCode ?? 0),
+  ];
+  return ok.filter((fits) => !fits).length;
+}
+
+function describeEntry(entry: ServiceEntry): string {
+  const number = protocolNumber(entry.protocol) ?? 0;
+  const from = entry.sourcePorts ? ` from ${entry.sourcePorts.join(',')}` : '';
+  const type = entry.icmpType === undefined ? '' : ` type ${entry.icmpType}`;
+  return `${protocolName(number)}${entry.ports ? ` ${entry.ports.join(',')}` : ''}${from}${type}`;
+}
+
+/** `tcp 443`, `icmp type 8`. */
+export function describePacket(packet: Packet): string {
+  const name = protocolName(packet.protocol);
+  if (name === 'icmp' || name === 'icmpv6') return `${name} type ${packet.icmpType ?? 0}`;
+  return packet.destinationPort === undefined ? `protocol ${name}` : `${name} ${packet.destinationPort}`;
 }

@@ -1,8 +1,15 @@
+// What a change of documents means before anything is done: which documents and fields change, how many rules
+// and workloads that touches, and the delta that would go to the engine.
+import { isDeepStrictEqual } from 'node:util';
 import type { Delta } from '../engine/messages.js';
 import type { Document, Kind, Origin } from '../documents/index.js';
+import { documentKey, KINDS } from '../documents/index.js';
+import { compile } from './lower.js';
+import { ruleIds } from './names.js';
+import { diff, inventoryOf } from './publish.js';
 
 export interface FieldChange {
-  /** `spec.rules[web-in].action`; rules go by name where they have one. */
+  /** `spec.rules[web-in].action`: rules go by the name in their id, list entries by position. */
   path: string;
   /** Absent: the field is new. */
   before?: unknown;
@@ -23,18 +30,92 @@ export interface Plan {
   /** In the order kind, name. */
   changes: DocumentChange[];
   unchanged: number;
-  /** Shared rules of the engine that come and go, and workloads whose rules or attachment change. */
+  /** What changes in the engine: a workload counts when its rules or its attachment change. */
   counts: { rulesAdded: number; rulesRemoved: number; workloadsTouched: number; addressSetsTouched: number };
   /** What publishing would send to an engine that holds the old documents. */
   delta: Delta;
 }
 
-/** Compares two whole, checked sets of documents. */
-export function plan(_before: readonly Document[], _after: readonly Document[]): Plan {
-  throw new Error('not built');
+/** Compares two whole sets of documents, both read and checked without errors. */
+export function plan(before: readonly Document[], after: readonly Document[]): Plan {
+  const old = new Map(before.map((document) => [documentKey(document), document]));
+  const now = new Map(after.map((document) => [documentKey(document), document]));
+  const changes: DocumentChange[] = [];
+  const note = (change: DocumentChange['change'], document: Document, fields: FieldChange[] = []) =>
+    changes.push({
+      change,
+      kind: document.kind,
+      name: document.metadata.name,
+      origin: document.origin,
+      fields,
+    });
+  let unchanged = 0;
+  for (const [key, document] of now) {
+    const previous = old.get(key);
+    if (!previous) note('added', document);
+    else if (sameDocument(previous, document)) unchanged++;
+    else note('changed', document, changedFields(previous, document));
+  }
+  for (const [key, document] of old) if (!now.has(key)) note('removed', document);
+  changes.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || (a.name < b.name ? -1 : 1));
+  const held = compile(before).desired;
+  const delta = diff(inventoryOf(held), compile(after).desired, held.timeouts);
+  return { changes, unchanged, counts: countsOf(delta), delta };
+}
+
+/** What a delta touches. */
+export function countsOf(delta: Delta): Plan['counts'] {
+  const workloads = new Set([
+    ...(delta.setWorkloads ?? []).map(({ name }) => name),
+    ...(delta.setIndexes ?? []).map(({ workload }) => workload),
+    ...(delta.removeWorkloads ?? []),
+  ]);
+  return {
+    rulesAdded: delta.setRules?.length ?? 0,
+    rulesRemoved: delta.removeRules?.length ?? 0,
+    workloadsTouched: workloads.size,
+    addressSetsTouched: (delta.setAddressSets?.length ?? 0) + (delta.removeAddressSets?.length ?? 0),
+  };
 }
 
 /** Whether two documents say the same; where they are written does not count. */
-export function sameDocument(_a: Document, _b: Document): boolean {
-  throw new Error('not built');
+export function sameDocument(a: Document, b: Document): boolean {
+  return a.kind === b.kind && isDeepStrictEqual(a.metadata, b.metadata) && isDeepStrictEqual(a.spec, b.spec);
+}
+
+function changedFields(before: Document, after: Document): FieldChange[] {
+  const labels = compare('metadata.labels', before.metadata.labels, after.metadata.labels);
+  if (before.kind !== 'SecurityPolicy' || after.kind !== 'SecurityPolicy') {
+    return [...labels, ...compare('spec', before.spec, after.spec)];
+  }
+  // Rules by name: an inserted rule is one addition, not a change of all that follow.
+  const named = ({ rules, ...spec }: typeof before.spec, ids: string[]) => ({
+    spec,
+    rules: new Map(rules.map((rule, i) => [ids[i]?.slice(ids[i].indexOf('/') + 1) ?? '', rule])),
+  });
+  const old = named(before.spec, ruleIds(before));
+  const now = named(after.spec, ruleIds(after));
+  const fields = [...labels, ...compare('spec', old.spec, now.spec)];
+  for (const name of new Set([...old.rules.keys(), ...now.rules.keys()])) {
+    fields.push(...compare(`spec.rules[${name}]`, old.rules.get(name), now.rules.get(name)));
+  }
+  const kept = (a: Map<string, unknown>, b: Map<string, unknown>) =>
+    [...a.keys()].filter((name) => b.has(name));
+  const [oldOrder, newOrder] = [kept(old.rules, now.rules), kept(now.rules, old.rules)];
+  if (!isDeepStrictEqual(oldOrder, newOrder))
+    fields.push({ path: 'spec.rules (order)', before: oldOrder, after: newOrder });
+  return fields;
+}
+
+function compare(path: string, before: unknown, after: unknown): FieldChange[] {
+  if (isDeepStrictEqual(before, after)) return [];
+  if (isMap(before) && isMap(after)) {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].flatMap((key) => compare(`${path}.${key}`, before[key], after[key]));
+  }
+  return [{ path, ...(before !== undefined && { before }), ...(after !== undefined && { after }) }];
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,11 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type { AddressSet, EngineSegment, EngineWorkload, IndexTables, SharedRule } from '../engine/messages.js';
+import type {
+  AddressSet,
+  EngineSegment,
+  EngineWorkload,
+  IndexTables,
+  SharedRule,
+} from '../engine/messages.js';
 import type { HostSpec } from '../documents/index.js';
 
 export type Direction = 'in' | 'out';

@@ -1,0 +1,38 @@
+// Names that stay the same across edits: rule ids, content digests.
+import { createHash } from 'node:crypto';
+import type { Rule, SecurityPolicyDocument } from '../documents/index.js';
+
+/** JSON with sorted keys: the same text for the same content. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
+
+/** 96 bits of SHA-256 as 16 characters: names content. */
+export function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 16);
+}
+
+/**
+ * The id of each rule of a policy, in order: `policy/name`, or for an unnamed rule `policy/` and six hex digits
+ * of its content. Where that is taken already (an equal rule, or a coincidence) `-2`, `-3` ... follows.
+ */
+export function ruleIds(policy: SecurityPolicyDocument): string[] {
+  const taken = new Set(policy.spec.rules.flatMap((rule) => rule.name ?? []));
+  return policy.spec.rules.map((rule) => {
+    const base = rule.name ?? contentName(rule);
+    let name = base;
+    if (rule.name === undefined) {
+      for (let i = 2; taken.has(name); i++) name = `${base}-${i}`;
+      taken.add(name);
+    }
+    return `${policy.metadata.name}/${name}`;
+  });
+}
+
+function contentName(rule: Rule): string {
+  return createHash('sha256').update(canonical(rule)).digest('hex').slice(0, 6);
+}
