@@ -130,7 +130,7 @@ void coalesce_udp(std::span<Frame* const> frames, SuperFrame& super) {
   super.frames = 1;
   Flow flow;
   if (frames.size() < 2 || !start_flow(*frames[0], flow)) return;
-  const uint32_t most = 65535 - 20 - kUdpHeader;
+  const uint32_t most = 65535 - (flow.payload - flow.layer3);  // 64 KiB of IP, header included: kMaxFrame
   const size_t end = std::min(frames.size(), kMaxSegments);
   uint32_t payload = flow.payload_size;
   size_t count = 1;

@@ -210,6 +210,10 @@ TEST_CASE("consecutive UDP datagrams cross a TAP device as super-frames and reac
   spec.mtu = 1500;
   const auto port = open_or_fail(spec);
   REQUIRE(port->capabilities().udp_segmentation);
+  // The kernel makes an IPv6 address its own a moment after it has acknowledged it.
+  space.shell(
+      "for i in $(seq 200); do ip -6 route show table local | grep -q 'local fd00::2' && exit; sleep 0.01; "
+      "done; exit 1");
   FarEnd far(space, "hgtap");
   for (const bool ipv6 : {false, true}) {
     for (const bool partial : {false, true}) {
