@@ -30,6 +30,11 @@ export function undoAll(): void {
   }
 }
 
+/** Leaves everything as it is: what was registered so far is not undone any more. */
+export function keepAll(): void {
+  pending.length = 0;
+}
+
 function install(): void {
   if (installed) return;
   installed = true;

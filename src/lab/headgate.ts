@@ -1,9 +1,10 @@
-// Starts `headgate run` (both processes) with folders of its own, waits until it is ready, and stops it.
-import { spawn, type ChildProcess } from 'node:child_process';
+// Starts `headgate run` (both processes) with folders of its own, waits until control answers, and stops it.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HeadgateError } from '../shared/errors.js';
+import { controlSocket } from '../shared/paths.js';
 import { onEnd } from './cleanup.js';
 import { waitUntil } from './namespaces.js';
 
@@ -12,88 +13,81 @@ export const PROGRAM = resolve(
   'bin/headgate',
 );
 
-export interface StartOptions {
-  /** Holds run, state and the log; made when missing. */
-  directory: string;
-  /** The host file; `conf.d` beside it holds the documents. */
-  config: string;
-  /** Leave it running when this process ends. */
-  keep?: boolean;
-  /** More environment, for tests. */
-  env?: NodeJS.ProcessEnv;
-}
-
-export interface Headgate {
-  pid: number;
+export interface Folders {
   runDir: string;
   stateDir: string;
   log: string;
-  /** SIGTERM, then waits for the end; SIGKILL after ten seconds. */
-  stop(): Promise<void>;
 }
 
-export const foldersIn = (directory: string) => ({
+export const foldersIn = (directory: string): Folders => ({
   runDir: join(directory, 'run'),
   stateDir: join(directory, 'state'),
   log: join(directory, 'headgate.log'),
 });
 
-/** Starts Headgate and waits until control answers and every workload is attached or has failed for good. */
+export interface StartOptions extends Folders {
+  /** The host file; the documents in `conf.d` beside it are applied. */
+  config: string;
+}
+
+export interface Headgate extends Folders {
+  pid: number;
+  /** SIGTERM, then waits for the end of both processes; SIGKILL after ten seconds. */
+  stop(): Promise<void>;
+}
+
+/** Starts it and waits until control answers. Throws with the end of its log when it does not start. */
 export async function startHeadgate(options: StartOptions): Promise<Headgate> {
-  const { runDir, stateDir, log } = foldersIn(options.directory);
-  for (const folder of [options.directory, runDir, stateDir]) mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const { runDir, stateDir, log, config } = options;
+  for (const folder of [runDir, stateDir]) mkdirSync(folder, { recursive: true, mode: 0o755 });
   const output = openSync(log, 'a');
-  const child = spawn(
-    PROGRAM,
-    ['run', '--config', options.config, '--run-dir', runDir, '--state-dir', stateDir],
-    { stdio: ['ignore', output, output], detached: true, env: { ...process.env, ...options.env } },
-  );
-  if (child.pid === undefined) throw new HeadgateError('lab-start', `${PROGRAM} cannot be started`);
-  const forget = options.keep === true ? () => undefined : onEnd(() => killGroup(child));
-  const running: Headgate = {
-    pid: child.pid,
-    runDir,
-    stateDir,
-    log,
-    async stop() {
-      await ended(child);
-      forget();
-    },
+  const args = ['run', '--config', config, '--run-dir', runDir, '--state-dir', stateDir];
+  // A process group of its own: a Ctrl-C meant for the lab must not take Headgate away before the lab has cleaned up.
+  const child = spawn(PROGRAM, args, { stdio: ['ignore', output, output], detached: true });
+  const { pid } = child;
+  if (pid === undefined) throw new HeadgateError('lab-start', `${PROGRAM} cannot be started`);
+  const forget = onEnd(() => killGroup(pid));
+  const stop = async () => {
+    await stopProcess(pid);
+    forget();
   };
   const state = await waitUntil('headgate run answers', () => {
     if (child.exitCode !== null || child.signalCode !== null) return 'ended';
-    return existsSync(join(runDir, 'headgate.sock')) && 'ready';
+    return existsSync(controlSocket(runDir)) && 'ready';
   }).catch(() => 'late');
   if (state !== 'ready') {
-    await running.stop();
+    await stop();
     throw new HeadgateError('lab-start', `Headgate did not start. The end of its log ${log}:\n${tail(log)}`);
   }
-  if (options.keep === true) child.unref();
-  return running;
+  child.unref();
+  return { pid, runDir, stateDir, log, stop };
 }
 
+/** The last lines of a file. */
 export function tail(file: string, lines = 20): string {
-  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n') : '(no log)';
+  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n') : '(nothing)';
 }
 
-// The process group: both children are in it too.
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined) return;
+/** Ends a process group that `startHeadgate` started: SIGTERM to its first process, SIGKILL when that takes too long. */
+export async function stopProcess(pid: number): Promise<void> {
+  if (isAlive(pid)) process.kill(pid, 'SIGTERM');
+  await waitUntil(`process ${pid} ends`, () => !isAlive(pid), 10_000).catch(() => undefined);
+  killGroup(pid);
+}
+
+/** Whether a process lives; one that has ended but was not collected yet does not. */
+export function isAlive(pid: number): boolean {
   try {
-    process.kill(-child.pid, 'SIGKILL');
+    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
-    // it has ended already
+    return false;
   }
 }
 
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) {
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
-    const timer = setTimeout(() => killGroup(child), 10_000);
-    await gone;
-    clearTimeout(timer);
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // nobody is left in it
   }
-  killGroup(child);
 }
-

@@ -11,10 +11,10 @@ export function namespaceExists(name: string): boolean {
   return existsSync(`/run/netns/${name}`);
 }
 
-/** Makes a namespace with its loopback up. It goes away with `deleteNamespace` or when this process ends, unless `keep`. */
-export function createNamespace(name: string, options: { keep?: boolean } = {}): void {
+/** Makes a namespace with its loopback up. It goes away with `deleteNamespace` or when this process ends. */
+export function createNamespace(name: string): void {
   ip('netns', 'add', name);
-  if (options.keep !== true) undoers.set(name, onEnd(() => removeNamespace(name)));
+  undoers.set(name, onEnd(() => removeNamespace(name)));
   ip('-n', name, 'link', 'set', 'lo', 'up');
 }
 

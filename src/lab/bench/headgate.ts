@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { onEnd } from '../cleanup.js';
 import { execIn, waitUntil } from '../namespaces.js';
-import { startHeadgate, type Headgate } from '../headgate.js';
+import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
 
 /** Two TAP workloads on one segment, `rules` rules in a row for each new connection, the last of which allows it. */
@@ -25,7 +25,7 @@ export function headgate(rules: number): Join {
       const all = documents(ends, rules);
       writeFileSync(config, stringify(all[0]));
       writeFileSync(join(directory, 'etc', 'conf.d', 'bench.yaml'), all.slice(1).map((one) => stringify(one)).join('---\n'));
-      running = await startHeadgate({ directory, config });
+      running = await startHeadgate({ ...foldersIn(directory), config });
       await answers(ends);
       return ends;
     },
@@ -46,7 +46,7 @@ export async function idleHeadgate<T>(rules: number, look: (running: Headgate) =
   const all = documents(ends, rules);
   writeFileSync(join(directory, 'headgate.yaml'), stringify(all[0]));
   writeFileSync(join(directory, 'conf.d', 'bench.yaml'), all.slice(1).map((one) => stringify(one)).join('---\n'));
-  const running = await startHeadgate({ directory, config: join(directory, 'headgate.yaml') });
+  const running = await startHeadgate({ ...foldersIn(directory), config: join(directory, 'headgate.yaml') });
   try {
     await answers(ends);
     return await look(running);
