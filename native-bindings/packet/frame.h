@@ -45,6 +45,7 @@ struct Frame {
   uint32_t destination_workload = 0;  // locate: likewise, or kManyOutputs
   Connection* connection = nullptr;   // track
   bool reply = false;                 // track: it runs against the direction of the connection's first frame
+  bool joined = false;                // fragments: the ports of its first fragment are filled in
 };
 
 }  // namespace headgate

@@ -33,7 +33,6 @@ struct Headers {
   uint16_t layer3_offset = 0;
   uint16_t layer4_offset = 0;   // 0 where there is no transport header: ARP, later fragments
   uint16_t payload_offset = 0;  // behind the transport header
-  uint16_t layer3_length = 0;   // of the IP packet as its header says; the frame may be padded
   uint16_t source_port = 0;     // TCP, UDP, SCTP; ICMP echo: identifier on both sides
   uint16_t destination_port = 0;
   uint8_t icmp_type = 0;
@@ -41,6 +40,7 @@ struct Headers {
   bool fragment = false;        // any fragment
   bool first_fragment = false;  // the one with the transport header
   uint32_t fragment_id = 0;
+  uint32_t layer3_length = 0;  // of the IP packet as its header says; the frame may be padded
   uint64_t hash = 0;  // of the 5-tuple, the same for both directions
   Address source;
   Address destination;

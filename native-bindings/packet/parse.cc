@@ -1,0 +1,297 @@
+// See parse.h for the guarantee. The functions stand in the order in which a frame meets them.
+#include "packet/parse.h"
+
+#include "packet/checksum.h"
+#include "packet/wire.h"
+
+namespace headgate {
+namespace {
+
+constexpr int kMaxExtensions = 8;
+
+enum NextHeader : uint8_t {
+  kHopByHop = 0,
+  kRouting = 43,
+  kFragmentHeader = 44,
+  kAuthentication = 51,
+  kDestinationOptions = 60,
+};
+
+// What is left of the packet while it is taken apart; `end` is the end of the IP packet, not of the frame.
+struct Cursor {
+  Frame& frame;
+  Headers& h;
+  uint32_t at;
+  uint32_t end;
+  const uint8_t* here() const { return frame.data + at; }
+  uint32_t left() const { return end - at; }
+};
+
+Reason truncated(const Headers& h, Reason otherwise) { return h.fragment ? Reason::kFragmentTiny : otherwise; }
+
+Reason parse_tcp(Cursor& c) {
+  if (c.left() < kTcpHeader) return truncated(c.h, Reason::kTcpTruncated);
+  const uint8_t* tcp = c.here();
+  uint32_t size = (tcp[12] >> 4) * 4u;
+  if (size < kTcpHeader) return Reason::kTcpBadOffset;
+  if (size > c.left()) return truncated(c.h, Reason::kTcpBadOffset);
+  uint8_t flags = tcp[13];
+  bool syn = flags & kSyn, fin = flags & kFin, rst = flags & kRst, ack = flags & kAck;
+  if ((syn && (fin || rst)) || (fin && rst) || (fin && !ack) || !(syn || fin || rst || ack))
+    return Reason::kTcpBadFlags;
+  c.h.source_port = load16(tcp);
+  c.h.destination_port = load16(tcp + 2);
+  c.h.tcp_flags = flags;
+  c.h.payload_offset = static_cast<uint16_t>(c.at + size);
+  return Reason::kNone;
+}
+
+Reason parse_udp(Cursor& c) {
+  if (c.left() < kUdpHeader) return truncated(c.h, Reason::kUdpTruncated);
+  const uint8_t* udp = c.here();
+  uint32_t length = load16(udp + 4);
+  if (length < kUdpHeader || (!c.h.fragment && length > c.left())) return Reason::kUdpBadLength;
+  c.h.source_port = load16(udp);
+  c.h.destination_port = load16(udp + 2);
+  c.h.payload_offset = static_cast<uint16_t>(c.at + kUdpHeader);
+  return Reason::kNone;
+}
+
+Reason parse_sctp(Cursor& c) {
+  constexpr uint32_t kSctpHeader = 12;
+  if (c.left() < kSctpHeader) return truncated(c.h, Reason::kSctpTruncated);
+  c.h.source_port = load16(c.here());
+  c.h.destination_port = load16(c.here() + 2);
+  c.h.payload_offset = static_cast<uint16_t>(c.at + kSctpHeader);
+  return Reason::kNone;
+}
+
+// Neighbour discovery (RFC 4861, 6.1 and 7.1): hop limit, code, fixed part and the lengths of the options.
+Reason check_neighbour_discovery(const Cursor& c, uint8_t hop_limit) {
+  static constexpr uint8_t kFixedPart[] = {8, 16, 24, 24, 40};  // router sol., adv., neighbour sol., adv., redirect
+  if (c.h.fragment || hop_limit != 255 || c.h.icmp_code != 0) return Reason::kNdMalformed;
+  uint32_t fixed = kFixedPart[c.h.icmp_type - kNdRouterSolicitation];
+  if (c.left() < fixed) return Reason::kNdMalformed;
+  const uint8_t* option = c.here() + fixed;
+  uint32_t left = c.left() - fixed;
+  while (left) {
+    uint32_t size = left >= 2 ? option[1] * 8u : 0;
+    if (size == 0 || size > left) return Reason::kNdMalformed;
+    option += size;
+    left -= size;
+  }
+  return Reason::kNone;
+}
+
+Reason parse_icmp(Cursor& c, uint8_t hop_limit) {
+  if (c.left() < kIcmpHeader) return truncated(c.h, Reason::kIcmpTruncated);
+  const uint8_t* icmp = c.here();
+  c.h.icmp_type = icmp[0];
+  c.h.icmp_code = icmp[1];
+  c.h.payload_offset = static_cast<uint16_t>(c.at + kIcmpHeader);
+  bool v6 = c.h.protocol == kIcmp6;
+  bool echo = v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
+  // The identifier stands for both ports; messages of other types are a flow of their own type and code.
+  c.h.source_port = c.h.destination_port = echo ? load16(icmp + 4) : load16(icmp);
+  if (v6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) return check_neighbour_discovery(c, hop_limit);
+  return Reason::kNone;
+}
+
+// The transport header at the cursor; later fragments have none.
+Reason parse_transport(Cursor& c, uint8_t hop_limit) {
+  if (c.h.fragment && !c.h.first_fragment) return Reason::kNone;
+  bool v6 = c.h.layer3 == Layer3::kIpv6;
+  // An ICMP of the other family is an unknown protocol, not ICMP.
+  if (c.h.protocol == (v6 ? kIcmp : kIcmp6)) return Reason::kIcmpWrongFamily;
+  c.h.layer4_offset = static_cast<uint16_t>(c.at);
+  switch (c.h.protocol) {
+    case kTcp:
+      return parse_tcp(c);
+    case kUdp:
+      return parse_udp(c);
+    case kSctp:
+      return parse_sctp(c);
+    case kIcmp:
+    case kIcmp6:
+      return parse_icmp(c, hop_limit);
+    default:
+      c.h.layer4_offset = 0;
+      return Reason::kNone;
+  }
+}
+
+// `offset` in bytes, `payload` behind the IP and extension headers.
+Reason note_fragment(Headers& h, uint32_t id, uint32_t offset, bool more, uint32_t payload) {
+  h.fragment = true;
+  h.first_fragment = offset == 0;
+  h.fragment_id = id;
+  if (payload == 0 || offset + payload > 65535 || (more && payload % 8)) return Reason::kFragmentMalformed;
+  return Reason::kNone;
+}
+
+Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
+  constexpr uint8_t kEndOfOptions = 0, kNoOperation = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137;
+  while (option < end && *option != kEndOfOptions) {
+    if (*option == kNoOperation) {
+      ++option;
+      continue;
+    }
+    if (*option == kLooseSourceRoute || *option == kStrictSourceRoute) return Reason::kIpv4SourceRoute;
+    if (end - option < 2 || option[1] < 2 || option[1] > end - option) return Reason::kIpv4BadOptions;
+    option += option[1];
+  }
+  return Reason::kNone;
+}
+
+void set_ipv4_address(Address& address, const uint8_t* bytes) {
+  address.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
+}
+
+Reason parse_ipv4(Frame& frame, uint32_t at) {
+  Headers& h = frame.headers;
+  h.layer3 = Layer3::kIpv4;
+  uint32_t left = frame.length - at;
+  if (left < kIpv4Header) return Reason::kIpv4Truncated;
+  const uint8_t* ip = frame.data + at;
+  if (ip[0] >> 4 != 4) return Reason::kIpv4BadVersion;
+  uint32_t header = (ip[0] & 15) * 4u;
+  uint32_t total = load16(ip + 2);
+  if (header < kIpv4Header || header > left) return Reason::kIpv4BadHeaderLength;
+  if (total < header || total > left) return Reason::kIpv4BadLength;
+  if (checksum_finish(checksum_add(ip, header)) != 0) return Reason::kIpv4BadChecksum;
+  if (header > kIpv4Header)
+    if (Reason r = check_ipv4_options(ip + kIpv4Header, ip + header); r != Reason::kNone) return r;
+  // Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
+  uint32_t source = load32(ip + 12), destination = load32(ip + 16);
+  if (source >> 28 == 14 || source == 0xffffffff || source >> 24 == 127 || (source >> 24 == 0 && source) ||
+      source == destination)
+    return Reason::kIpv4BadAddress;
+  set_ipv4_address(h.source, ip + 12);
+  set_ipv4_address(h.destination, ip + 16);
+  h.protocol = ip[9];
+  h.layer3_length = total;
+  uint32_t place = load16(ip + 6);
+  if (place & 0x3fff) {
+    Reason r = note_fragment(h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, total - header);
+    if (r != Reason::kNone) return r;
+  }
+  Cursor c{frame, h, at + header, at + total};
+  return parse_transport(c, ip[8]);
+}
+
+bool bad_ipv6_source(const uint8_t* a) {
+  static constexpr uint8_t kLoopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return a[0] == 0xff || memcmp(a, kLoopback, 16) == 0;
+}
+
+bool is_ipv4_mapped(const uint8_t* a) {
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  return memcmp(a, kMapped, 12) == 0;
+}
+
+// Walks the extension headers to the transport header (RFC 8200, 4). Sets h.protocol and c.at.
+Reason walk_extensions(Cursor& c, uint8_t next) {
+  for (int count = 0;; ++count) {
+    bool extension = next == kHopByHop || next == kRouting || next == kFragmentHeader || next == kAuthentication ||
+                     next == kDestinationOptions;
+    if (!extension || (c.h.fragment && !c.h.first_fragment)) {
+      c.h.protocol = next;
+      return Reason::kNone;
+    }
+    if (count == kMaxExtensions) return Reason::kIpv6TooManyExtensions;
+    if (c.left() < 8 || (next == kHopByHop && count)) return truncated(c.h, Reason::kIpv6BadExtension);
+    const uint8_t* e = c.here();
+    uint32_t size = next == kFragmentHeader ? 8 : next == kAuthentication ? (e[1] + 2) * 4u : (e[1] + 1) * 8u;
+    if (size > c.left()) return truncated(c.h, Reason::kIpv6BadExtension);
+    if (next == kRouting && e[2] == 0) return Reason::kIpv6RoutingHeader;
+    if (next == kFragmentHeader) {
+      if (c.h.fragment) return Reason::kIpv6BadExtension;
+      uint32_t place = load16(e + 2);
+      // An atomic fragment (offset 0, nothing follows) is a whole packet (RFC 6946).
+      if (place & 0xfff9) {
+        Reason r = note_fragment(c.h, load32(e + 4), place & 0xfff8, place & 1, c.left() - 8);
+        if (r != Reason::kNone) return r;
+      }
+    }
+    next = e[0];
+    c.at += size;
+  }
+}
+
+Reason parse_ipv6(Frame& frame, uint32_t at) {
+  Headers& h = frame.headers;
+  h.layer3 = Layer3::kIpv6;
+  uint32_t left = frame.length - at;
+  if (left < kIpv6Header) return Reason::kIpv6Truncated;
+  const uint8_t* ip = frame.data + at;
+  if (ip[0] >> 4 != 6) return Reason::kIpv6BadVersion;
+  uint32_t total = kIpv6Header + load16(ip + 4);
+  if (total > left) return Reason::kIpv6BadLength;
+  if (bad_ipv6_source(ip + 8) || is_ipv4_mapped(ip + 8) || is_ipv4_mapped(ip + 24) || memcmp(ip + 8, ip + 24, 16) == 0)
+    return Reason::kIpv6BadAddress;
+  memcpy(h.source.bytes.data(), ip + 8, 16);
+  memcpy(h.destination.bytes.data(), ip + 24, 16);
+  h.layer3_length = total;
+  Cursor c{frame, h, at + kIpv6Header, at + total};
+  if (Reason r = walk_extensions(c, ip[6]); r != Reason::kNone) return r;
+  return parse_transport(c, ip[7]);
+}
+
+Reason parse_arp(Frame& frame, uint32_t at) {
+  frame.headers.layer3 = Layer3::kArp;
+  if (frame.length - at < kArpPacket) return Reason::kArpMalformed;
+  static constexpr uint8_t kEthernetIpv4[6] = {0, 1, 8, 0, 6, 4};
+  const uint8_t* arp = frame.data + at;
+  uint16_t operation = load16(arp + 6);
+  bool ok = memcmp(arp, kEthernetIpv4, 6) == 0 && (operation == 1 || operation == 2) && !is_group(arp + 8);
+  if (!ok) return Reason::kArpMalformed;
+  set_ipv4_address(frame.headers.source, arp + 14);
+  set_ipv4_address(frame.headers.destination, arp + 24);
+  return Reason::kNone;
+}
+
+// A super-frame must be what its virtio-net header says, else cutting it would write out of bounds.
+Reason check_offload(Frame& frame) {
+  Offload& o = frame.offload;
+  const Headers& h = frame.headers;
+  if (o.partial_checksum && uint32_t{o.checksum_start} + o.checksum_offset + 2 > h.layer3_offset + h.layer3_length)
+    return Reason::kOffloadMalformed;
+  if (o.kind == Offload::kNone) return Reason::kNone;
+  bool tcp = (o.kind == Offload::kTcp4 && h.layer3 == Layer3::kIpv4) || (o.kind == Offload::kTcp6 && h.layer3 == Layer3::kIpv6);
+  uint16_t place = tcp ? 16 : 6;
+  if (!tcp && o.kind != Offload::kUdp) return Reason::kOffloadMalformed;
+  if (h.fragment || h.layer4_offset == 0 || h.protocol != (tcp ? kTcp : kUdp) || o.segment_size == 0 ||
+      !o.partial_checksum || o.checksum_start != h.layer4_offset || o.checksum_offset != place)
+    return Reason::kOffloadMalformed;
+  // Linux gives a hint only; the truth is what was parsed.
+  o.header_length = h.payload_offset;
+  return Reason::kNone;
+}
+
+}  // namespace
+
+Reason parse(Frame& frame) {
+  Headers& h = frame.headers;
+  h = Headers{};
+  if (frame.length < kEthernetHeader) return Reason::kEthernetTruncated;
+  const uint8_t* source = frame.data + 6;
+  if (is_group(source) || (load32(source) == 0 && load16(source + 4) == 0)) return Reason::kEthernetBadSource;
+  uint32_t at = kEthernetHeader;
+  uint16_t type = load16(frame.data + 12);
+  while (type == kEtherVlan || type == kEtherQinQ) {
+    if (frame.length - at < kVlanTag) return Reason::kVlanTruncated;
+    if (h.tags == 2) return Reason::kVlanTooManyTags;
+    h.vlan[h.tags++] = load16(frame.data + at);
+    type = load16(frame.data + at + 2);
+    at += kVlanTag;
+  }
+  h.ethertype = type;
+  h.layer3_offset = static_cast<uint16_t>(at);
+  Reason reason = type == kEtherIpv4   ? parse_ipv4(frame, at)
+                  : type == kEtherIpv6 ? parse_ipv6(frame, at)
+                  : type == kEtherArp  ? parse_arp(frame, at)
+                                       : Reason::kEthertypeUnsupported;
+  return reason != Reason::kNone ? reason : check_offload(frame);
+}
+
+}  // namespace headgate

@@ -1,0 +1,50 @@
+// What the stages of one worker work with, and the one door through which a frame is dropped.
+#pragma once
+
+#include "packet/frame.h"
+#include "packet/frame_pool.h"
+#include "pipeline/outputs.h"
+#include "tables/connections.h"
+#include "tables/counters.h"
+#include "tables/fragments.h"
+#include "tables/generation.h"
+#include "tables/hits.h"
+#include "tables/log_ring.h"
+#include "tables/token_bucket.h"
+
+namespace headgate {
+
+class Steering;
+
+struct Context {
+  const Generation* generation;
+  ConnectionTable& connections;
+  HitTable& hits;
+  FragmentTable& fragments;
+  Counters& counters;
+  LogRing& log;
+  Outputs& outputs;
+  FramePool& pool;       // spare frames for answers and segments
+  Steering* steering;    // null: one worker owns every flow
+  TokenBucket& answers;  // resets and ICMP errors made here
+  uint64_t secret;       // of hash_flow
+  uint32_t now = 0;      // milliseconds; the same for a whole batch
+
+  const Workload& workload(uint32_t place) const { return *generation->workloads[place]; }
+  const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }
+};
+
+// Counts the drop for the reason and for the workload that sent the frame (kOut) or was to get it (kIn). Returns false, so
+// a stage ends with `return drop(...)`. The frame itself stays the worker's.
+inline bool drop(Context& ctx, uint32_t workload, Reason reason, Direction direction) {
+  size_t i = static_cast<size_t>(reason);
+  ++ctx.counters.drops[i][static_cast<int>(direction)];
+  if (workload < ctx.counters.workloads.size()) ++ctx.counters.workloads[workload].drops[i];
+  return false;
+}
+
+inline bool drop(Context& ctx, const Frame& frame, Reason reason) {
+  return drop(ctx, frame.source_workload, reason, Direction::kOut);
+}
+
+}  // namespace headgate

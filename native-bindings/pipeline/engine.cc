@@ -1,0 +1,254 @@
+#include "pipeline/engine.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "ports/tap.h"
+
+namespace headgate {
+namespace {
+
+constexpr uint32_t kConnectionLayout = 1;
+constexpr uint32_t kFlowsPerTask = 1024;  // records copied between two batches
+
+uint64_t random_secret() {
+  uint64_t secret = 0;
+  if (getrandom(&secret, sizeof secret, 0) != sizeof secret) secret = clock_now() * 0x9e3779b97f4a7c15ull;
+  return secret | 1;
+}
+
+uint64_t round_up(uint64_t n) { return (n + 4095) / 4096 * 4096; }
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string& error) {
+  std::unique_ptr<Engine> engine(new Engine());
+  std::string directory = pool_directory(options.pool_directory, error);
+  if (directory.empty()) return nullptr;
+  unsigned count = std::max(1u, options.workers);
+  uint32_t each = std::max(1u, options.connections / count);
+  uint64_t bytes = round_up(ConnectionTable::bytes_for(each));
+  engine->pool_ = Pool::open(directory + "/connections", kConnectionLayout, bytes * count, error);
+  if (!engine->pool_) return nullptr;
+  // Taking over an earlier engine's connections is a step of its own; until then each engine begins with none.
+  if (engine->pool_->inherited() && !engine->pool_->clear(error)) return nullptr;
+
+  uint64_t secret = random_secret();
+  for (unsigned i = 0; i < count; ++i) {
+    WorkerOptions worker;
+    worker.index = i;
+    worker.connection_memory = engine->pool_->content() + bytes * i;
+    worker.connections = each;
+    worker.secret = secret;
+    engine->workers_.push_back(std::make_unique<Worker>(worker));
+  }
+  std::vector<std::vector<std::shared_ptr<FrameRing>>> rings(count, std::vector<std::shared_ptr<FrameRing>>(count));
+  std::vector<Worker*> peers;
+  for (unsigned from = 0; from < count; ++from) {
+    peers.push_back(engine->workers_[from].get());
+    for (unsigned to = 0; to < count; ++to)
+      if (from != to) rings[from][to] = std::make_shared<FrameRing>();
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    Steering steering;
+    steering.self = i;
+    steering.workers = count;
+    steering.out = rings[i];
+    for (unsigned from = 0; from < count; ++from) steering.in.push_back(rings[from][i]);
+    steering.wake.resize(count);
+    engine->workers_[i]->join(std::move(steering), peers);
+  }
+  engine->threads_ = options.workers > 0;
+  if (engine->threads_)
+    for (auto& worker : engine->workers_) worker->start();
+  engine->current_ = engine->workers_[0]->generation();
+  return engine;
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::stop() {
+  for (auto& worker : workers_) worker->stop();
+  if (pool_) pool_->mark_clean();
+}
+
+// Builds the next generation and waits until every worker judges by it.
+void Engine::spread() {
+  auto next = publisher_.build();
+  for (auto& worker : workers_) worker->post([next](Worker& w) { w.adopt(next); });
+  for (auto& worker : workers_) worker->wait();
+  current_ = next;  // the last one goes here, with the ports that only it held
+  publisher_.settled();
+}
+
+Refusal Engine::publish(const Delta& delta) {
+  if (Refusal refusal = publisher_.apply(delta)) return refusal;
+  spread();
+  if (!delta.remove_rules.empty() || !delta.remove_workloads.empty()) forget_hits();
+  return {};
+}
+
+// Counters of rules and workloads that are gone, once they take up half the room.
+void Engine::forget_hits() {
+  for (auto& worker : workers_)
+    worker->ask([this](Worker& w) {
+      if (!w.context().hits.crowded()) return;
+      w.context().hits.forget([this](const Hit& hit) {
+        return publisher_.workload_name(hit.workload).empty() || (hit.rule && publisher_.rule_key(hit.rule).empty());
+      });
+    });
+}
+
+Refusal Engine::attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk) {
+  auto attached = std::make_shared<AttachedPort>();
+  attached->port = std::move(port);
+  attached->device = device;
+  attached->trunk = trunk;
+  if (Refusal refusal = publisher_.bind(workload, std::move(attached))) return refusal;
+  spread();
+  return {};
+}
+
+bool Engine::attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal) {
+  auto open = publisher_.find_trunk(device);
+  if (!open) return false;
+  refusal = publisher_.bind(workload, open);
+  if (!refusal) spread();
+  return true;
+}
+
+void Engine::detach(const std::string& workload, bool remove) {
+  auto last = publisher_.unbind(workload);
+  spread();
+  if (last && remove)
+    if (auto* tap = dynamic_cast<TapPort*>(last->port.get())) tap->remove();
+}
+
+Port* Engine::port_of(const std::string& workload) const {
+  auto found = publisher_.find_workload(workload);
+  if (!found || (*found)->port == kNoPort) return nullptr;
+  return current_->ports[(*found)->port].attached->port.get();
+}
+
+std::vector<Failure> Engine::failures() const {
+  std::vector<Failure> failures;
+  for (const auto& workload : current_->workloads) {
+    if (!workload || workload->port == kNoPort) continue;
+    std::string detail = current_->ports[workload->port].attached->port->failure();
+    if (!detail.empty()) failures.push_back({workload->name, detail});
+  }
+  return failures;
+}
+
+uint32_t Engine::now_milliseconds() const { return static_cast<uint32_t>((threads_ ? clock_now() : last_run_) / 1'000'000); }
+
+StatsReport Engine::stats() {
+  StatsReport report{};
+  report.generation = current_->number;
+  uint32_t now = now_milliseconds();
+  for (const auto& workload : current_->workloads)
+    report.workloads.push_back({workload ? workload->name : "", WorkloadCounters()});
+  for (auto& worker : workers_) {
+    Counters counters;
+    std::vector<Hit> hits;
+    worker->ask([&](Worker& w) {
+      counters = w.counters();
+      w.context().hits.each([&](const Hit& hit) { hits.push_back(hit); });
+      report.connections += w.context().connections.size();
+      report.connections_limit += w.context().connections.limit();
+    });
+    report.workers.emplace_back(counters.batches, counters.frames);
+    for (size_t r = 0; r < kReasons; ++r)
+      for (int d = 0; d < 2; ++d) report.drops[r][d] += counters.drops[r][d];
+    for (size_t i = 0; i < report.workloads.size() && i < counters.workloads.size(); ++i) {
+      WorkloadCounters& sum = report.workloads[i].counters;
+      const WorkloadCounters& one = counters.workloads[i];
+      sum.sent_packets += one.sent_packets;
+      sum.sent_bytes += one.sent_bytes;
+      sum.received_packets += one.received_packets;
+      sum.received_bytes += one.received_bytes;
+      for (size_t r = 0; r < kReasons; ++r) sum.drops[r] += one.drops[r];
+    }
+    for (const Hit& hit : hits) {
+      std::string workload = publisher_.workload_name(hit.workload);
+      std::string rule = hit.rule ? publisher_.rule_key(hit.rule) : "";
+      if (workload.empty() || (hit.rule && rule.empty())) continue;
+      report.hits.push_back({rule, workload, hit.direction, hit.flows, hit.packets, hit.bytes, (now - hit.last_seen) / 1000.0});
+    }
+  }
+  std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
+  return report;
+}
+
+VerdictReport Engine::verdict_report(const Hit& hit, Action action) const {
+  return {publisher_.workload_name(hit.workload), hit.rule ? publisher_.rule_key(hit.rule) : "", hit.direction, action};
+}
+
+std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total) {
+  std::vector<FlowReport> flows;
+  uint32_t now = now_milliseconds();
+  total = 0;
+  for (auto& worker : workers_) {
+    uint32_t from = 0;
+    do {
+      worker->ask([&](Worker& w) {
+        if (from == 0) total += w.context().connections.size();
+        from = w.context().connections.walk(from, kFlowsPerTask, [&](const Connection& c) {
+          if (flows.size() >= limit || (c.timeout_class == TimeoutClass::kDenied && !denied)) return;
+          FlowReport report{current_->trackers[c.tracker], c, {}, (now - c.created) / 1000.0, (now - c.last_seen) / 1000.0, 0};
+          uint32_t timeout = timeout_of(c.timeout_class, current_->timeouts);
+          report.expires = std::max(0.0, (timeout - std::min(timeout, now - c.last_seen)) / 1000.0);
+          for (int side = 0; side < 2; ++side)
+            if (c.verdict[side].epoch) report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.action[side]));
+          flows.push_back(std::move(report));
+        });
+      });
+    } while (from && flows.size() < limit);
+  }
+  return flows;
+}
+
+std::vector<LogReport> Engine::logs() {
+  std::vector<LogReport> reports;
+  for (auto& worker : workers_) {
+    std::vector<LogLine> lines;
+    worker->ask([&](Worker& w) { lines = w.context().log.drain(); });
+    uint32_t now = now_milliseconds();
+    for (const LogLine& line : lines)
+      reports.push_back({line, line.rule ? publisher_.rule_key(line.rule) : "", publisher_.workload_name(line.workload),
+                         (now - line.time) / 1000.0});
+  }
+  return reports;
+}
+
+bool Engine::classify(const std::string& name, Direction direction, const FlowHeaders& flow, Action& action, std::string& rule) const {
+  auto found = publisher_.find_workload(name);
+  if (!found) return false;
+  const IndexTable& index = direction == Direction::kIn ? (*found)->in : (*found)->out;
+  uint32_t at = 0;
+  while ((at = first_match(index, flow, at)) != kNoMatch) {
+    const Rule& match = *index.rules[at];
+    if (match.observe) {
+      ++at;
+    } else if (match.action == Action::kPass) {
+      at = index.next_category(at);
+    } else {
+      action = match.action;
+      rule = match.key;
+      return true;
+    }
+  }
+  action = current_->default_action;
+  rule.clear();
+  return true;
+}
+
+size_t Engine::run(uint64_t now) {
+  last_run_ = now;
+  size_t frames = 0;
+  for (auto& worker : workers_) frames += worker->run(now);
+  return frames;
+}
+
+}  // namespace headgate

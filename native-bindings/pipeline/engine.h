@@ -1,0 +1,112 @@
+// The engine as the addon sees it: workers, the publisher, the ports that are open, and reports.
+//
+// One thread calls it (the process's main thread). Everything that changes what packets meet goes through the publisher and
+// is taken over by all workers before the call returns.
+#pragma once
+
+#include "pipeline/worker.h"
+#include "pools/pool.h"
+#include "tables/publisher.h"
+
+namespace headgate {
+
+struct EngineOptions {
+  unsigned workers = 1;  // 0: no thread; run() does a round
+  uint32_t connections = 1 << 20;
+  std::string pool_directory;
+};
+
+struct Failure {
+  std::string workload;
+  std::string detail;
+};
+
+struct HitReport {
+  std::string rule;  // empty: the default action
+  std::string workload;
+  Direction direction;
+  uint64_t flows, packets, bytes;
+  double idle;  // seconds
+};
+
+struct WorkloadReport {
+  std::string workload;
+  WorkloadCounters counters;
+};
+
+struct StatsReport {
+  uint64_t generation;
+  uint32_t connections;
+  uint32_t connections_limit;
+  std::array<std::array<uint64_t, 2>, kReasons> drops;
+  std::vector<WorkloadReport> workloads;
+  std::vector<HitReport> hits;
+  std::vector<std::pair<uint64_t, uint64_t>> workers;  // batches, frames
+};
+
+struct VerdictReport {
+  std::string workload;
+  std::string rule;
+  Direction direction;
+  Action action;
+};
+
+struct FlowReport {
+  std::string tracker;
+  Connection connection;
+  std::vector<VerdictReport> verdicts;
+  double age, idle, expires;  // seconds
+};
+
+struct LogReport {
+  LogLine line;
+  std::string rule;
+  std::string workload;
+  double age;  // seconds ago
+};
+
+class Engine {
+ public:
+  // Null with `error` set when the pool is owned by another engine or cannot be made.
+  static std::unique_ptr<Engine> create(const EngineOptions& options, std::string& error);
+  ~Engine();
+
+  Refusal publish(const Delta& delta);
+
+  // Joins the workload to the opened port. A trunk stays open for other workloads under its device's name.
+  Refusal attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk);
+  // Joins it to a trunk that is open already; false if there is none.
+  bool attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal);
+  // `remove`: a TAP device is deleted, where nobody else uses it.
+  void detach(const std::string& workload, bool remove);
+  Port* port_of(const std::string& workload) const;
+  unsigned queues() const { return static_cast<unsigned>(workers_.size()); }
+
+  std::vector<Failure> failures() const;
+  Publisher::InventoryView inventory() const { return publisher_.inventory(); }
+  uint64_t generation() const { return publisher_.number(); }
+  StatsReport stats();
+  std::vector<FlowReport> flows(size_t limit, bool denied, uint64_t& total);
+  std::vector<LogReport> logs();
+  // What the published tables say of a new flow at a workload, without touching counters. False if there is none such.
+  bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action, std::string& rule) const;
+
+  size_t run(uint64_t now);
+  void stop();
+
+ private:
+  Engine() = default;
+  void spread();
+  void forget_hits();
+  uint32_t now_milliseconds() const;
+  VerdictReport verdict_report(const Hit& hit, Action action) const;
+
+  std::unique_ptr<Pool> pool_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  Publisher publisher_;
+  std::shared_ptr<const Generation> current_;
+  bool threads_ = false;
+  uint64_t last_run_ = 0;  // of run(), for engines without threads
+};
+
+}  // namespace headgate

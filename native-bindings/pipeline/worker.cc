@@ -1,0 +1,251 @@
+#include "pipeline/worker.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+#include <system_error>
+
+#include "pipeline/transmit.h"
+
+namespace headgate {
+namespace {
+
+constexpr uint32_t kWakeEvent = UINT32_MAX;
+constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
+constexpr uint32_t kAgedPerRound = 64;
+constexpr size_t kSpareFrames = 192;     // answers and segments
+// Frames on average larger than this are read in small batches, so that a batch stays in the cache until it is written.
+constexpr size_t kLargeFrame = 4096;
+constexpr size_t kLargeBatch = 8;
+// Per port and batch: each frame once, and answers to it in both directions.
+constexpr size_t kOutputsPerPort = 3 * Worker::kBatch;
+
+int check(int result, const char* what) {
+  if (result < 0) throw std::system_error(errno, std::generic_category(), what);
+  return result;
+}
+
+}  // namespace
+
+uint64_t clock_now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+}
+
+Worker::Worker(const WorkerOptions& options)
+    : index_(options.index),
+      stages_(options.stages),
+      pool_(kBatch + kSpareFrames),
+      connections_(options.connection_memory, options.connections),
+      generation_(std::make_shared<Generation>()),
+      ctx_{generation_.get(), connections_, hits_, fragments_, counters_, log_, outputs_, pool_, nullptr, answers_, options.secret} {
+  connections_.set_secret(options.secret);
+  for (Frame*& frame : frames_) frame = pool_.acquire();
+  epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  wake_ = check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = kWakeEvent;
+  check(epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event), "epoll_ctl");
+}
+
+Worker::~Worker() {
+  stop();
+  close(epoll_);
+  close(wake_);
+}
+
+void Worker::join(Steering steering, std::vector<Worker*> peers) {
+  steering_ = std::move(steering);
+  peers_ = std::move(peers);
+  ctx_.steering = steering_.workers > 1 ? &steering_ : nullptr;
+}
+
+void Worker::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), ("headgate-w" + std::to_string(index_)).c_str());
+    loop();
+  });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  wake();
+  thread_.join();
+}
+
+void Worker::wake() {
+  uint64_t one = 1;
+  [[maybe_unused]] ssize_t n = write(wake_, &one, sizeof one);  // full means that it is awake
+}
+
+void Worker::post(std::function<void(Worker&)> task) {
+  {
+    std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+    has_tasks_ = true;
+  }
+  if (thread_.joinable())
+    wake();
+  else
+    run_tasks();
+}
+
+void Worker::wait() {
+  std::unique_lock lock(mutex_);
+  done_.wait(lock, [this] { return tasks_.empty() && !working_on_tasks_; });
+}
+
+void Worker::ask(const std::function<void(Worker&)>& task) {
+  post(task);
+  wait();
+}
+
+void Worker::run_tasks() {
+  std::vector<std::function<void(Worker&)>> tasks;
+  {
+    std::lock_guard lock(mutex_);
+    tasks.swap(tasks_);
+    has_tasks_ = false;
+    working_on_tasks_ = true;
+  }
+  for (auto& task : tasks) task(*this);
+  {
+    std::lock_guard lock(mutex_);
+    working_on_tasks_ = false;
+  }
+  done_.notify_all();
+}
+
+void Worker::loop() {
+  epoll_event events[64];
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    int ready = epoll_wait(epoll_, events, 64, kIdleMilliseconds);
+    set_time(clock_now());
+    if (has_tasks_.load(std::memory_order_relaxed)) {
+      run_tasks();
+      continue;  // the ports may be others now
+    }
+    for (int i = 0; i < ready; ++i) {
+      if (events[i].data.u32 != kWakeEvent) {
+        run_port(static_cast<uint16_t>(events[i].data.u32));
+        continue;
+      }
+      uint64_t count;
+      [[maybe_unused]] ssize_t n = read(wake_, &count, sizeof count);
+    }
+    run_rings();
+    end_round();
+  }
+  run_tasks();
+}
+
+size_t Worker::run(uint64_t now) {
+  set_time(now);
+  size_t frames = 0;
+  for (uint16_t port = 0; port < watched_ports_.size(); ++port)
+    if (watched_ports_[port]) frames += run_port(port);
+  frames += run_rings();
+  end_round();
+  return frames;
+}
+
+void Worker::end_round() {
+  connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
+  for (unsigned i = 0; i < peers_.size(); ++i)
+    if (steering_.wake[i]) {
+      steering_.wake[i] = false;
+      peers_[i]->wake();
+    }
+}
+
+size_t Worker::run_port(uint16_t port) {
+  const PortView& view = generation_->ports[port];
+  size_t count = view.attached->port->receive(index_, {frames_, budget_});
+  if (!count) return 0;
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Frame& frame = *frames_[i];
+    frame.port = port;
+    frame.source_workload = view.workload;
+    frame.joined = false;
+    bytes += frame.length;
+  }
+  budget_ = bytes / count > kLargeFrame ? kLargeBatch : kBatch;
+  run_batch(stages_, count);
+  return count;
+}
+
+// Frames that other workers handed over. Workloads may have left meanwhile.
+size_t Worker::run_rings() {
+  size_t total = 0;
+  for (auto& ring : steering_.in) {
+    if (!ring) continue;
+    for (size_t count = kBatch; count == kBatch; total += count) {
+      count = 0;
+      while (count < kBatch && ring->pop(*frames_[count])) {
+        if (still_there(*frames_[count]))
+          ++count;
+        else
+          drop(ctx_, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
+      }
+      run_batch(stages_.subspan(resume_stage()), count);
+    }
+  }
+  return total;
+}
+
+bool Worker::still_there(const Frame& frame) const {
+  const auto& workloads = generation_->workloads;
+  auto known = [&](uint32_t place) { return place < workloads.size() && workloads[place]; };
+  return known(frame.source_workload) && (frame.destination_workload == kManyOutputs || known(frame.destination_workload));
+}
+
+void Worker::run_batch(std::span<const Stage> stages, size_t count) {
+  std::copy(frames_, frames_ + count, working_);
+  run_stages(stages, {working_, count}, ctx_);
+  transmit_outputs(ctx_, index_);
+  ++counters_.batches;
+  counters_.frames += count;
+}
+
+void Worker::adopt(std::shared_ptr<const Generation> next) {
+  if (ctx_.steering) run_rings();  // under the generation that they were guarded by
+  generation_ = std::move(next);
+  ctx_.generation = generation_.get();
+  counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));
+  for (size_t i = 0; i < generation_->workloads.size(); ++i) {
+    uint32_t serial = generation_->workloads[i] ? generation_->workloads[i]->serial : 0;
+    if (counters_.workloads[i].serial == serial) continue;
+    counters_.workloads[i] = WorkloadCounters();
+    counters_.workloads[i].serial = serial;
+  }
+  outputs_.resize(generation_->ports.size(), kOutputsPerPort);
+  watch_ports();
+}
+
+void Worker::watch_ports() {
+  size_t count = std::max(watched_ports_.size(), generation_->ports.size());
+  watched_.resize(count, -1);
+  watched_ports_.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    auto wanted = i < generation_->ports.size() ? generation_->ports[i].attached : nullptr;
+    if (wanted == watched_ports_[i]) continue;
+    // A port that failed may have closed its descriptor already; then the kernel has taken it out of the set.
+    if (watched_[i] >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, watched_[i], nullptr);
+    watched_[i] = wanted ? wanted->port->descriptor(index_) : -1;
+    watched_ports_[i] = wanted;
+    if (watched_[i] < 0) continue;
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u32 = static_cast<uint32_t>(i);
+    check(epoll_ctl(epoll_, EPOLL_CTL_ADD, watched_[i], &event), "epoll_ctl");
+  }
+}
+
+}  // namespace headgate

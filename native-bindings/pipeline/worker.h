@@ -1,0 +1,100 @@
+// A worker: one packet thread. It waits for its queue of every port, and takes what they have through the pipeline in
+// batches, to completion. Between two batches it does what other threads ask of it, one thing at a time: taking over a
+// generation, copying counters out. So nothing that it uses is locked, and no batch sees a change half done.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "pipeline/context.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/steering.h"
+
+namespace headgate {
+
+struct WorkerOptions {
+  unsigned index = 0;
+  uint8_t* connection_memory = nullptr;  // ConnectionTable::bytes_for(connections) bytes, zeroed
+  uint32_t connections = 0;
+  uint64_t secret = 0;
+  std::span<const Stage> stages = pipeline_stages();
+};
+
+class Worker {
+ public:
+  static constexpr size_t kBatch = 64;
+
+  explicit Worker(const WorkerOptions& options);
+  ~Worker();
+
+  // Before start: how frames get to the other workers. Needed only where there are several.
+  void join(Steering steering, std::vector<Worker*> peers);
+  void start();
+  void stop();
+
+  // Has `task` run by this worker between two batches and waits for it; by the caller where there is no thread.
+  void ask(const std::function<void(Worker&)>& task);
+  // The same without waiting, for asking several workers at once; wait() then waits for all that was asked.
+  void post(std::function<void(Worker&)> task);
+  void wait();
+
+  // One round over every port at the given time: nanoseconds of a clock that only goes forward. For workers without a
+  // thread. Returns the frames received.
+  size_t run(uint64_t now);
+
+  // In tasks only.
+  void adopt(std::shared_ptr<const Generation> next);
+  std::shared_ptr<const Generation> generation() const { return generation_; }
+  Context& context() { return ctx_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  void loop();
+  void run_tasks();
+  void wake();
+  size_t run_port(uint16_t port);
+  size_t run_rings();
+  void run_batch(std::span<const Stage> stages, size_t frames);
+  void end_round();
+  bool still_there(const Frame& frame) const;
+  void watch_ports();
+  void set_time(uint64_t now) { ctx_.now = static_cast<uint32_t>(now / 1'000'000); }
+
+  unsigned index_;
+  std::span<const Stage> stages_;
+  FramePool pool_;
+  ConnectionTable connections_;
+  HitTable hits_;
+  FragmentTable fragments_;
+  Counters counters_;
+  LogRing log_;
+  Outputs outputs_;
+  TokenBucket answers_{1000, 1000};
+  Steering steering_;
+  std::vector<Worker*> peers_;
+  std::shared_ptr<const Generation> generation_;
+  Context ctx_;
+
+  Frame* frames_[kBatch];    // the batch's own
+  Frame* working_[kBatch];   // what is left of it, stage by stage
+  size_t budget_ = kBatch;   // frames to read at once
+  std::vector<int> watched_;  // descriptor by port; -1: none
+  std::vector<std::shared_ptr<AttachedPort>> watched_ports_;
+
+  int epoll_ = -1;
+  int wake_ = -1;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> has_tasks_{false};
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::vector<std::function<void(Worker&)>> tasks_;
+  bool working_on_tasks_ = false;
+};
+
+uint64_t clock_now();
+
+}  // namespace headgate

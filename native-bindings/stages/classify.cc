@@ -1,0 +1,106 @@
+// The firewall. The record caches the verdict of each of its two workloads; a verdict counts only for the workload and the
+// epoch it was reached at, and is reached again otherwise. Both must allow: the initiator's `out` index and the responder's
+// `in` index, each asked about the flow as it began, whichever way this frame runs.
+#include "packet/parse.h"
+#include "stages/stage.h"
+
+namespace headgate {
+namespace {
+
+enum Side { kInitiator = 0, kResponder = 1 };
+
+void log_match(Context& ctx, Hit& hit, const Rule* rule, const Workload& w, Direction direction, Action action, const FlowHeaders& flow) {
+  if (!hit.take_log_token(ctx.now)) {
+    ++hit.log_suppressed;
+    return;
+  }
+  LogLine line{ctx.now, hit.rule, w.serial, hit.log_suppressed, direction, action, rule->observe, flow};
+  if (ctx.log.push(line))
+    hit.log_suppressed = 0;
+  else
+    ++ctx.counters.log_lost;
+}
+
+FlowHeaders flow_of(const Connection& c) {
+  return {c.source(), c.destination(), c.source_port(), c.destination_port(), c.protocol, c.icmp_type, c.icmp_code};
+}
+
+// Judges the connection at one side again, under the on-change rule of its former verdict.
+void judge(Context& ctx, Connection& c, Side side, const Workload& w) {
+  Verdict& verdict = c.verdict[side];
+  const Hit& former = ctx.hits[verdict.hit];
+  bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
+  bool was_allowed = same_workload && c.action[side] == Action::kAllow;
+  if (was_allowed && c.on_change[side] == OnChange::kKeep) {
+    verdict.epoch = w.epoch;
+    return;
+  }
+  Decision d = decide(ctx, w, side == kInitiator ? Direction::kOut : Direction::kIn, flow_of(c));
+  if (was_allowed && d.action != Action::kAllow && c.on_change[side] == OnChange::kReset) c.ended = 1;
+  verdict = {w.epoch, d.hit};
+  c.action[side] = d.action;
+  c.on_change[side] = d.on_change;
+}
+
+Reason reason_of(const Context& ctx, const Connection& c, Side side) {
+  if (c.ended) return Reason::kConnectionReset;
+  if (c.action[side] == Action::kReject) return Reason::kPolicyReject;
+  return ctx.hits[c.verdict[side].hit].rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
+}
+
+// True when the side allows. Otherwise the frame is dropped, and answered if the rule says so.
+bool admit(Frame& frame, Context& ctx, Side side, uint32_t place) {
+  Connection& c = *frame.connection;
+  const Workload& w = ctx.workload(place);
+  if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
+  count_hit(ctx, c.verdict[side].hit, frame);
+  if (c.action[side] == Action::kAllow && !c.ended) return true;
+  ctx.connections.touch(c, TimeoutClass::kDenied, ctx.now);
+  if (c.ended)
+    answer_reset(ctx, frame);
+  else if (c.action[side] == Action::kReject)
+    answer_reject(ctx, frame);
+  return drop(ctx, place, reason_of(ctx, c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
+}
+
+}  // namespace
+
+void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
+  Hit& hit = ctx.hits[place];
+  hit.packets += wire_packets(frame);
+  hit.bytes += frame.length;
+  hit.last_seen = ctx.now;
+}
+
+Decision decide(Context& ctx, const Workload& w, Direction direction, const FlowHeaders& flow) {
+  const IndexTable& index = direction == Direction::kIn ? w.in : w.out;
+  uint32_t at = 0;
+  while ((at = first_match(index, flow, at)) != kNoMatch) {
+    const Rule& rule = *index.rules[at];
+    uint32_t place = ctx.hits.place(rule.serial, w.serial, direction);
+    Hit& hit = ctx.hits[place];
+    ++hit.flows;
+    hit.last_seen = ctx.now;
+    if (rule.log) log_match(ctx, hit, &rule, w, direction, rule.action, flow);
+    if (rule.observe)
+      ++at;
+    else if (rule.action == Action::kPass)
+      at = index.next_category(at);
+    else
+      return {rule.action, rule.on_change, place};
+  }
+  uint32_t place = ctx.hits.place(0, w.serial, direction);
+  ++ctx.hits[place].flows;
+  return {ctx.generation->default_action, OnChange::kReevaluate, place};
+}
+
+bool classify_stage(Frame& frame, Context& ctx) {
+  if (!frame.connection) return true;
+  Side sender = frame.reply ? kResponder : kInitiator;
+  if (!admit(frame, ctx, sender, frame.source_workload)) return false;
+  // Where a frame goes to many, each receiver is asked as it is queued (forward.cc).
+  if (frame.destination_workload == kManyOutputs) return true;
+  return admit(frame, ctx, sender == kInitiator ? kResponder : kInitiator, frame.destination_workload);
+}
+
+}  // namespace headgate

@@ -1,0 +1,41 @@
+// Queues a frame for its port, or a broadcast, multicast or unknown one for every other workload of the segment. Those
+// receivers have no part in the record, so each frame is judged for each of them.
+#include "stages/stage.h"
+
+namespace headgate {
+namespace {
+
+bool queue(Frame& frame, Context& ctx, uint32_t place, const Segment& segment) {
+  const Workload& w = ctx.workload(place);
+  if (w.port == kNoPort) return drop(ctx, place, Reason::kOutputDetached, Direction::kIn);
+  Output output{&frame, place, {0, 0}};
+  if (w.trunk) {
+    output.vlan[0] = segment.vlan[0];
+    output.vlan[1] = segment.vlan[1];
+  }
+  return ctx.outputs.add(w.port, output) || drop(ctx, place, Reason::kOutputFull, Direction::kIn);
+}
+
+bool admits(Frame& frame, Context& ctx, uint32_t place) {
+  if (!frame.connection) return true;
+  const Headers& h = frame.headers;
+  FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
+  Decision d = decide(ctx, ctx.workload(place), Direction::kIn, flow);
+  count_hit(ctx, d.hit, frame);
+  if (d.action == Action::kAllow) return true;
+  // Nobody is told that one of many receivers refused (RFC 1122, 3.2.2).
+  Reason reason = ctx.hits[d.hit].rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
+  return drop(ctx, place, reason, Direction::kIn);
+}
+
+}  // namespace
+
+bool forward_stage(Frame& frame, Context& ctx) {
+  const Segment& segment = ctx.segment_of(ctx.workload(frame.source_workload));
+  if (frame.destination_workload != kManyOutputs) return queue(frame, ctx, frame.destination_workload, segment);
+  for (uint32_t place : segment.members)
+    if (place != frame.source_workload && admits(frame, ctx, place)) queue(frame, ctx, place, segment);
+  return true;
+}
+
+}  // namespace headgate

@@ -1,0 +1,136 @@
+// Spoofguard: who sent the frame, and may it use these addresses? (SAVI in spirit, RFC 7039; RA guard, RFC 6105.)
+//
+// A workload with a pinned MAC may use only that one; others are learned, a bounded number each. A workload with
+// addresses may use only those, the link-local address made from its MAC (RFC 4291, appendix A), and the unspecified address
+// where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour discovery for
+// its own addresses alone, and may not be a router. A workload without addresses may use any.
+#include "packet/parse.h"
+#include "packet/wire.h"
+#include "stages/stage.h"
+
+namespace headgate {
+namespace {
+
+constexpr uint16_t kVlanId = 0x0fff;
+constexpr uint8_t kSourceLinkLayer = 1, kTargetLinkLayer = 2;  // neighbour discovery options
+
+bool is_unspecified(const Address& a) {
+  return a == Address{} || (is_ipv4(a) && load32(a.bytes.data() + 12) == 0);
+}
+
+Address link_local_of(const Mac& mac) {
+  return Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4],
+                  mac[5]}};
+}
+
+bool may_use(const Workload& w, const Address& a) {
+  if (w.addresses.contains(a)) return true;
+  bool link_local = a.bytes[0] == 0xfe && (a.bytes[1] & 0xc0) == 0x80;
+  return link_local && (!w.pinned_mac || a == link_local_of(w.mac));
+}
+
+// DHCP clients have no address yet (RFC 2131, 4.1).
+bool may_be_unspecified(const Headers& h) {
+  if (h.layer3 == Layer3::kIpv4) return h.protocol == kUdp && h.source_port == 68 && h.destination_port == 67;
+  if (h.protocol != kIcmp6) return false;
+  // Router and neighbour solicitation, and MLD reports (RFC 4861, 4.1 and 4.3; RFC 3810, 5.2.13).
+  constexpr uint8_t kMldReport = 131, kMldDone = 132, kMld2Report = 143;
+  return h.icmp_type == kNdRouterSolicitation || h.icmp_type == kNdNeighbourSolicitation || h.icmp_type == kMldReport ||
+         h.icmp_type == kMldDone || h.icmp_type == kMld2Report;
+}
+
+bool options_name(const uint8_t* option, const uint8_t* end, uint8_t type, const uint8_t* mac) {
+  for (; option < end; option += option[1] * 8)
+    if (option[0] == type && memcmp(option + 2, mac, 6) != 0) return false;
+  return true;
+}
+
+bool nd_is_own(const Frame& frame, const Workload& w) {
+  const Headers& h = frame.headers;
+  if (h.icmp_type == kNdRouterAdvertisement || h.icmp_type == kNdRedirect) return w.any_address;
+  const uint8_t* nd = frame.data + h.layer4_offset;
+  const uint8_t* end = frame.data + h.layer3_offset + h.layer3_length;
+  const uint8_t* mac = frame.data + 6;
+  if (h.icmp_type == kNdRouterSolicitation) return options_name(nd + 8, end, kSourceLinkLayer, mac);
+  if (h.icmp_type == kNdNeighbourSolicitation) return options_name(nd + 24, end, kSourceLinkLayer, mac);
+  Address target;
+  memcpy(target.bytes.data(), nd + 8, 16);
+  return (w.any_address || may_use(w, target)) && options_name(nd + 24, end, kTargetLinkLayer, mac);
+}
+
+bool arp_is_own(const Frame& frame, const Workload& w) {
+  const uint8_t* sender = frame.data + frame.headers.layer3_offset + 8;
+  if (memcmp(sender, frame.data + 6, 6) != 0) return false;
+  return w.any_address || is_unspecified(frame.headers.source) || may_use(w, frame.headers.source);
+}
+
+Reason check_addresses(const Frame& frame, const Workload& w) {
+  const Headers& h = frame.headers;
+  if (h.layer3 == Layer3::kArp) return arp_is_own(frame, w) ? Reason::kNone : Reason::kSpoofedArp;
+  if (is_neighbour_discovery(h) && !nd_is_own(frame, w)) return Reason::kSpoofedNd;
+  if (w.any_address || may_use(w, h.source)) return Reason::kNone;
+  if (is_unspecified(h.source) && may_be_unspecified(h)) return Reason::kNone;
+  return h.layer3 == Layer3::kIpv4 ? Reason::kSpoofedIpv4 : Reason::kSpoofedIpv6;
+}
+
+Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, uint32_t place, uint32_t seconds) {
+  const uint8_t* mac = frame.data + 6;
+  if (w.pinned_mac) return memcmp(mac, w.mac.data(), 6) == 0 ? Reason::kNone : Reason::kSpoofedMac;
+  switch (segment.macs->learn(mac, place, seconds)) {
+    case MacTable::Learned::kYes:
+      return Reason::kNone;
+    case MacTable::Learned::kNoRoom:
+      return Reason::kMacLimit;
+    default:
+      return Reason::kSpoofedMac;
+  }
+}
+
+// The workload of the port, on a trunk by the frame's tags. kNoWorkload with `reason` set when there is none.
+uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
+  if (!port.attached || !port.attached->trunk) {
+    reason = port.workload == kNoWorkload ? Reason::kPortUnbound : h.tags ? Reason::kVlanNotAllowed : Reason::kNone;
+    return reason == Reason::kNone ? port.workload : kNoWorkload;
+  }
+  uint16_t outer = h.tags > 0 ? h.vlan[0] & kVlanId : 0;
+  uint16_t inner = h.tags > 1 ? h.vlan[1] & kVlanId : 0;
+  for (const TrunkMember& member : port.members)
+    if (member.vlan[0] == outer && member.vlan[1] == inner) return member.workload;
+  reason = Reason::kVlanUnmapped;
+  return kNoWorkload;
+}
+
+void strip_tags(Frame& frame) {
+  uint32_t bytes = frame.headers.tags * kVlanTag;
+  if (!bytes) return;
+  memmove(frame.data + bytes, frame.data, 12);
+  frame.data += bytes;
+  frame.length -= bytes;
+  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
+  back(frame.headers.layer3_offset);
+  back(frame.headers.layer4_offset);
+  back(frame.headers.payload_offset);
+  back(frame.offload.checksum_start);
+  back(frame.offload.header_length);
+  frame.headers.tags = 0;
+}
+
+}  // namespace
+
+bool guard_stage(Frame& frame, Context& ctx) {
+  Reason reason = Reason::kNone;
+  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
+  if (place == kNoWorkload) return drop(ctx, frame, reason);
+  frame.source_workload = place;
+  strip_tags(frame);
+  const Workload& w = ctx.workload(place);
+  reason = check_mac(frame, w, ctx.segment_of(w), place, ctx.now / 1000);
+  if (reason == Reason::kNone) reason = check_addresses(frame, w);
+  if (reason != Reason::kNone) return drop(ctx, frame, reason);
+  WorkloadCounters& counters = ctx.counters.workloads[place];
+  counters.sent_packets += wire_packets(frame);
+  counters.sent_bytes += frame.length;
+  return true;
+}
+
+}  // namespace headgate

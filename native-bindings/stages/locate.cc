@@ -1,0 +1,37 @@
+// Switching: the workload that has the destination MAC in the sender's segment. Broadcast, multicast and unknown
+// destinations go to every other workload of the segment, as many a second as the sender may.
+#include "packet/parse.h"
+#include "packet/wire.h"
+#include "stages/stage.h"
+
+namespace headgate {
+namespace {
+
+// 01:80:c2:00:00:00 to 0f: spanning tree, LACP, LLDP and the like (IEEE 802.1D, 7.12.6).
+bool is_reserved(const uint8_t* mac) {
+  static constexpr uint8_t kPrefix[5] = {0x01, 0x80, 0xc2, 0, 0};
+  return memcmp(mac, kPrefix, 5) == 0 && mac[5] < 16;
+}
+
+}  // namespace
+
+bool locate_stage(Frame& frame, Context& ctx) {
+  const uint8_t* mac = frame.data;
+  const Segment& segment = ctx.segment_of(ctx.workload(frame.source_workload));
+  if (!is_group(mac)) {
+    uint32_t place = segment.macs->find(mac, ctx.now / 1000);
+    if (place == frame.source_workload) return drop(ctx, frame, Reason::kNoOtherPort);
+    if (place != kNoWorkload && ctx.generation->workloads[place]) {
+      frame.destination_workload = place;
+      return true;
+    }
+  } else if (is_reserved(mac)) {
+    return drop(ctx, frame, Reason::kMacReserved);
+  }
+  if (segment.members.size() < 2) return drop(ctx, frame, Reason::kNoMember);
+  if (!ctx.counters.workloads[frame.source_workload].flood.take(ctx.now)) return drop(ctx, frame, Reason::kFloodLimited);
+  frame.destination_workload = kManyOutputs;
+  return true;
+}
+
+}  // namespace headgate

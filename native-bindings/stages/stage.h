@@ -1,0 +1,53 @@
+// The stages. Each looks at one frame and either lets it go on (true) or has dropped, answered or handed it over (false).
+// They stand here in the order in which a frame meets them; pipeline/pipeline.cc lists them as data.
+#pragma once
+
+#include "packet/frame.h"
+#include "pipeline/context.h"
+
+namespace headgate {
+
+struct Stage {
+  const char* name;
+  bool (*run)(Frame& frame, Context& ctx);
+};
+
+// Checks every length and finds the headers (packet/parse.h).
+bool parse_stage(Frame& frame, Context& ctx);
+// Finds the sending workload, takes the VLAN tags off, learns its MAC, and refuses MACs and addresses that it may not use.
+bool guard_stage(Frame& frame, Context& ctx);
+// Finds the workload that the frame goes to in its segment, or that it goes to many.
+bool locate_stage(Frame& frame, Context& ctx);
+// Gives later fragments the ports of their first one.
+bool fragments_stage(Frame& frame, Context& ctx);
+// Hands the frame to the worker that owns its flow.
+bool steer_stage(Frame& frame, Context& ctx);
+// Finds or makes the connection record.
+bool track_stage(Frame& frame, Context& ctx);
+// Has the frame's flow judged at the sending and at the receiving workload, once, and acts on the verdicts.
+bool classify_stage(Frame& frame, Context& ctx);
+// Moves the state of the record on and counts the frame: only frames that were let through do that.
+bool advance_stage(Frame& frame, Context& ctx);
+// Queues the frame for the port or ports it goes to.
+bool forward_stage(Frame& frame, Context& ctx);
+
+// Whether the packet is subject to rules and has a record: IP, but not neighbour discovery.
+bool is_tracked(const Headers& headers);
+
+// The verdict of a workload's index for a flow, without a record: for frames with many destinations, for reports.
+struct Decision {
+  Action action;
+  OnChange on_change;
+  uint32_t hit;
+};
+Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
+
+// Counts a frame for the rule (or default) that decided.
+void count_hit(Context& ctx, uint32_t hit, const Frame& frame);
+
+// Answers a rejected frame to its sender: RST for TCP, ICMP for the rest. Rate limited.
+void answer_reject(Context& ctx, const Frame& frame);
+// Ends a TCP connection at both ends.
+void answer_reset(Context& ctx, const Frame& frame);
+
+}  // namespace headgate

@@ -1,0 +1,106 @@
+#include "tables/address_set.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace headgate {
+namespace {
+
+// The address after `a`; all ones wraps to zero.
+Address next(Address a) {
+  for (int i = 15; i >= 0; --i)
+    if (++a.bytes[i] != 0) break;
+  return a;
+}
+
+constexpr Address kAllZero{};
+
+std::optional<AddressRange> prefix_range(const Address& base, unsigned length) {
+  AddressRange range{base, base};
+  for (unsigned bit = length; bit < 128; ++bit) {
+    uint8_t mask = static_cast<uint8_t>(0x80 >> (bit % 8));
+    if (base.bytes[bit / 8] & mask) return std::nullopt;
+    range.last.bytes[bit / 8] |= mask;
+  }
+  return range;
+}
+
+// An IPv6 range around ::ffff:0:0/96, such as ::/0, must not speak for IPv4, which lives there: it becomes two.
+void leave_out_ipv4(std::vector<AddressRange>& ranges) {
+  const AddressRange ipv4 = *parse_address_range("0.0.0.0/0");
+  for (size_t i = 0, n = ranges.size(); i < n; ++i) {
+    if (is_ipv4(ranges[i].first) || ranges[i].last < ipv4.first || ipv4.last < ranges[i].first) continue;
+    ranges.push_back({next(ipv4.last), ranges[i].last});
+    ranges[i].last = ipv4.first;
+    for (int b = 15; b >= 0 && ranges[i].last.bytes[b]-- == 0; --b) {
+    }
+  }
+}
+
+}  // namespace
+
+AddressSet::AddressSet(std::vector<AddressRange> ranges) {
+  leave_out_ipv4(ranges);
+  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const AddressRange& r : ranges) {
+    bool touches = !ranges_.empty() && (r.first <= ranges_.back().last ||
+                                        (next(ranges_.back().last) == r.first && r.first != kAllZero &&
+                                         is_ipv4(r.first) == is_ipv4(ranges_.back().last)));
+    if (touches)
+      ranges_.back().last = std::max(ranges_.back().last, r.last);
+    else
+      ranges_.push_back(r);
+  }
+}
+
+bool AddressSet::contains(const Address& address) const {
+  auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
+                                [](const Address& a, const AddressRange& r) { return a < r.first; });
+  return after != ranges_.begin() && address <= std::prev(after)->last;
+}
+
+std::optional<Address> parse_address(std::string_view text) {
+  char copy[64];
+  if (text.empty() || text.size() >= sizeof copy) return std::nullopt;
+  memcpy(copy, text.data(), text.size());
+  copy[text.size()] = 0;
+  Address address;
+  if (inet_pton(AF_INET, copy, address.bytes.data() + 12) == 1) {
+    address.bytes[10] = address.bytes[11] = 0xff;
+    return address;
+  }
+  if (inet_pton(AF_INET6, copy, address.bytes.data()) == 1 && !is_ipv4(address)) return address;
+  return std::nullopt;
+}
+
+std::optional<AddressRange> parse_address_range(std::string_view text) {
+  if (size_t dash = text.find('-'); dash != text.npos) {
+    auto first = parse_address(text.substr(0, dash)), last = parse_address(text.substr(dash + 1));
+    if (!first || !last || is_ipv4(*first) != is_ipv4(*last) || *last < *first) return std::nullopt;
+    return AddressRange{*first, *last};
+  }
+  size_t slash = text.find('/');
+  auto base = parse_address(text.substr(0, slash));
+  if (!base) return std::nullopt;
+  if (slash == text.npos) return AddressRange{*base, *base};
+  std::string_view digits = text.substr(slash + 1);
+  unsigned length = 0;
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
+  if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+  unsigned most = is_ipv4(*base) ? 32 : 128;
+  if (length > most) return std::nullopt;
+  return prefix_range(*base, is_ipv4(*base) ? length + 96 : length);
+}
+
+std::string format_address(const Address& address) {
+  char text[INET6_ADDRSTRLEN];
+  if (is_ipv4(address))
+    inet_ntop(AF_INET, address.bytes.data() + 12, text, sizeof text);
+  else
+    inet_ntop(AF_INET6, address.bytes.data(), text, sizeof text);
+  return text;
+}
+
+}  // namespace headgate

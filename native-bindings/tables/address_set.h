@@ -1,0 +1,50 @@
+// A set of IPv4 and IPv6 addresses: what a group or a selection of a rule resolves to, and what a workload may use.
+// Kept as sorted, disjoint ranges; membership is a binary search.
+#pragma once
+
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "packet/headers.h"
+
+namespace headgate {
+
+struct AddressRange {
+  Address first;
+  Address last;  // inclusive
+  bool operator==(const AddressRange&) const = default;
+};
+
+class AddressSet {
+ public:
+  AddressSet() = default;
+  // Overlapping and touching ranges are merged.
+  explicit AddressSet(std::vector<AddressRange> ranges);
+
+  bool contains(const Address& address) const;
+  bool empty() const { return ranges_.empty(); }
+  const std::vector<AddressRange>& ranges() const { return ranges_; }
+
+ private:
+  std::vector<AddressRange> ranges_;
+};
+
+// `10.0.0.0/8`, `10.0.0.7`, `10.0.0.1-10.0.0.9` and the IPv6 forms; nothing if it is none of these, if the ends of
+// a range are of different families or in the wrong order, or if a prefix has bits set behind its length.
+std::optional<AddressRange> parse_address_range(std::string_view text);
+
+std::optional<Address> parse_address(std::string_view text);
+
+std::string format_address(const Address& address);
+
+inline bool is_ipv4(const Address& address) {
+  const auto& b = address.bytes;
+  uint64_t high;
+  memcpy(&high, b.data(), 8);
+  return high == 0 && b[8] == 0 && b[9] == 0 && b[10] == 0xff && b[11] == 0xff;
+}
+
+}  // namespace headgate

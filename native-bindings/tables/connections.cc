@@ -1,0 +1,172 @@
+#include "tables/connections.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "packet/hash.h"
+
+namespace headgate {
+namespace {
+
+uint32_t buckets_for(uint32_t limit) { return std::bit_ceil(std::max(limit, 8u)) * 2; }
+
+constexpr uint32_t kPlacedMask = 0xffffff;
+
+bool source_is_low(const Headers& h) {
+  int order = memcmp(h.source.bytes.data(), h.destination.bytes.data(), 16);
+  return order < 0 || (order == 0 && h.source_port <= h.destination_port);
+}
+
+}  // namespace
+
+const char* name_of(ConnectionState state) {
+  constexpr const char* kNames[] = {"new",         "one-way",  "two-way", "syn-sent", "syn-received",
+                                    "established", "fin-sent", "closing", "reset"};
+  static_assert(std::size(kNames) == static_cast<size_t>(ConnectionState::kCount));
+  return kNames[static_cast<int>(state)];
+}
+
+uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
+  switch (timeout_class) {
+    case TimeoutClass::kDenied:
+      return t.denied;
+    case TimeoutClass::kTcpClosing:
+      return t.tcp_closing;
+    case TimeoutClass::kTcpOpening:
+      return t.tcp_opening;
+    case TimeoutClass::kTcpEstablished:
+      return t.tcp_established;
+    case TimeoutClass::kUdpOneWay:
+      return t.udp_one_way;
+    case TimeoutClass::kUdpTwoWay:
+      return t.udp_two_way;
+    case TimeoutClass::kIcmpOneWay:
+    case TimeoutClass::kIcmpTwoWay:
+      return t.icmp;
+    default:
+      return t.other;
+  }
+}
+
+uint64_t ConnectionTable::bytes_for(uint32_t limit) {
+  return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * sizeof(Connection);
+}
+
+ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit) : limit_(limit), mask_(buckets_for(limit) - 1) {
+  buckets_ = reinterpret_cast<uint32_t*>(memory);
+  records_ = reinterpret_cast<Connection*>(memory + uint64_t{mask_ + 1u} * sizeof(uint32_t));
+}
+
+Connection* ConnectionTable::find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
+  bool low_first = source_is_low(h);
+  const Address& low = low_first ? h.source : h.destination;
+  const Address& high = low_first ? h.destination : h.source;
+  uint16_t low_port = low_first ? h.source_port : h.destination_port;
+  uint16_t high_port = low_first ? h.destination_port : h.source_port;
+  for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
+    Connection& c = records_[i];
+    if (c.low_port == low_port && c.high_port == high_port && c.tracker == tracker && c.protocol == h.protocol &&
+        c.low == low && c.high == high) {
+      if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {
+        remove(c);
+        return nullptr;
+      }
+      reply = low_first != c.initiator_is_low;
+      return &c;
+    }
+  }
+  return nullptr;
+}
+
+// A free record, or one that may be taken: see the head of connections.h for the order.
+uint32_t ConnectionTable::take_place(uint32_t now) {
+  if (free_) {
+    uint32_t place = free_;
+    free_ = records_[place].next;
+    return place;
+  }
+  if (high_water_ < limit_) return ++high_water_;
+  for (auto timeout_class : {TimeoutClass::kDenied, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay,
+                             TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
+    uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
+    if (!oldest || records_[oldest].last_seen == now) continue;
+    remove(records_[oldest]);
+    uint32_t place = free_;
+    free_ = records_[place].next;
+    return place;
+  }
+  return 0;
+}
+
+Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t now) {
+  uint32_t place = take_place(now);
+  if (!place) return nullptr;
+  Connection& c = records_[place];
+  memset(static_cast<void*>(&c), 0, sizeof c);
+  bool low_first = source_is_low(h);
+  c.low = low_first ? h.source : h.destination;
+  c.high = low_first ? h.destination : h.source;
+  c.low_port = low_first ? h.source_port : h.destination_port;
+  c.high_port = low_first ? h.destination_port : h.source_port;
+  c.tracker = tracker;
+  c.protocol = h.protocol;
+  c.initiator_is_low = low_first;
+  c.icmp_type = h.icmp_type;
+  c.icmp_code = h.icmp_code;
+  c.created = c.last_seen = now;
+  uint32_t& bucket = buckets_[bucket_of(h.hash, tracker)];
+  c.next = bucket;
+  bucket = place;
+  link_newest(c, TimeoutClass::kOtherOneWay, now);
+  ++used_;
+  return &c;
+}
+
+void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now) {
+  List& list = lists_[static_cast<int>(timeout_class)];
+  uint32_t place = place_of(c);
+  c.timeout_class = timeout_class;
+  c.placed = (now / 1000) & kPlacedMask;
+  c.newer = 0;
+  c.older = list.newest;
+  if (list.newest) records_[list.newest].newer = place;
+  list.newest = place;
+  if (!list.oldest) list.oldest = place;
+}
+
+void ConnectionTable::unlink(Connection& c) {
+  List& list = lists_[static_cast<int>(c.timeout_class)];
+  (c.newer ? records_[c.newer].older : list.newest) = c.older;
+  (c.older ? records_[c.older].newer : list.oldest) = c.newer;
+}
+
+void ConnectionTable::remove(Connection& c) {
+  uint32_t place = place_of(c);
+  uint64_t hash = hash_flow(c.low, c.low_port, c.high, c.high_port, c.protocol, secret_);
+  uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
+  while (*link != place) link = &records_[*link].next;
+  *link = c.next;
+  unlink(c);
+  c.timeout_class = TimeoutClass::kFree;
+  c.next = free_;
+  free_ = place;
+  --used_;
+}
+
+void ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
+  for (int i = 1; i < static_cast<int>(TimeoutClass::kCount); ++i) {
+    auto timeout_class = static_cast<TimeoutClass>(i);
+    uint32_t timeout = timeout_of(timeout_class, timeouts);
+    for (uint32_t looked = 0; looked < most && lists_[i].oldest; ++looked) {
+      Connection& c = records_[lists_[i].oldest];
+      if (((now / 1000 - c.placed) & kPlacedMask) * 1000ull < timeout) break;
+      if (now - c.last_seen >= timeout)
+        remove(c);
+      else
+        move_to(c, timeout_class, now);
+    }
+  }
+}
+
+}  // namespace headgate

@@ -1,0 +1,172 @@
+// The connection table of one worker: a record for each flow of TCP, UDP, ICMP or another IP protocol, found by
+// (tracker, 5-tuple) from either direction.
+//
+// Records lie in one array and are named by their place in it (0 is none), so the table can live in a pool. A bucket
+// array holds the first record of each chain; there are two buckets a record, so chains are short. Memory is touched only
+// as records are used.
+//
+// Every record stands in the list of its timeout class, in the order in which it was put there; all records of a class
+// have the same timeout. A frame only notes the time in its record. A record at the old end that was put there a timeout
+// ago is either idle, and freed, or moved to the front: so each is looked at once a timeout, and ageing costs a bounded,
+// amortised constant per batch. A look-up finds no record that is past its time, however late that ageing is.
+//
+// When the table is full, a new flow may take the place of a record that is nobody's working connection: denied, closing,
+// then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record that the
+// current millisecond has used is never taken, so pointers in the running batch stay good.
+#pragma once
+
+#include <cstdint>
+
+#include "packet/headers.h"
+#include "tables/generation.h"
+
+namespace headgate {
+
+enum class TimeoutClass : uint8_t {
+  kFree = 0,
+  kDenied,
+  kTcpClosing,
+  kTcpOpening,
+  kUdpOneWay,
+  kIcmpOneWay,
+  kOtherOneWay,
+  kTcpEstablished,
+  kUdpTwoWay,
+  kIcmpTwoWay,
+  kOtherTwoWay,
+  kCount
+};
+
+enum class ConnectionState : uint8_t {
+  kNew,          // no frame has been counted yet
+  kOneWay,       // only the initiator was heard (UDP, ICMP, others, TCP picked up in the middle)
+  kTwoWay,       // both were (UDP, ICMP, others)
+  kSynSent,      // TCP from here on
+  kSynReceived,
+  kEstablished,
+  kFinSent,      // one side has closed
+  kClosing,      // both have
+  kReset,        // a RST was seen
+  kCount
+};
+
+const char* name_of(ConnectionState state);
+
+// What a workload's index said about the flow. `epoch` is that of the workload when it was judged: another one, or another
+// workload, means that it has to be judged again.
+struct Verdict {
+  uint32_t epoch = 0;
+  uint32_t hit = 0;  // place in the worker's HitTable
+};
+
+struct Connection {
+  // The key: the lower endpoint first, so both directions have the same.
+  Address low;
+  Address high;
+  uint16_t low_port;
+  uint16_t high_port;
+  uint16_t tracker;
+  uint8_t protocol;
+  bool initiator_is_low;
+
+  uint32_t next;   // in the chain
+  uint32_t newer;  // in the list of its class
+  uint32_t older;
+  uint32_t last_seen;  // milliseconds
+  uint32_t created;
+  ConnectionState state;
+  TimeoutClass timeout_class;
+  uint8_t icmp_type;  // of the first frame
+  uint8_t icmp_code;
+  Verdict verdict[2];  // at the initiator's workload and at the responder's
+  Action action[2];
+  OnChange on_change[2];
+  uint32_t placed : 24;  // seconds, modulo 2^24, when it was put into its list
+  uint32_t fin : 2;      // TCP: bit 0 the initiator, bit 1 the responder has closed its side
+  uint32_t ended : 1;    // its rule was changed with `reset`: nothing passes any more
+  uint64_t packets[2];  // from the initiator, from the responder
+  uint64_t bytes[2];
+
+  const Address& source() const { return initiator_is_low ? low : high; }
+  const Address& destination() const { return initiator_is_low ? high : low; }
+  uint16_t source_port() const { return initiator_is_low ? low_port : high_port; }
+  uint16_t destination_port() const { return initiator_is_low ? high_port : low_port; }
+};
+
+// Whether a SYN may begin a new connection in its place.
+inline bool is_over(const Connection& c) {
+  return c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset || c.ended;
+}
+
+static_assert(sizeof(Connection) == 120, "a record and its two buckets take 128 bytes");
+
+class ConnectionTable {
+ public:
+  // Bytes that a table for `limit` records needs. The memory is zeroed and stays the caller's.
+  static uint64_t bytes_for(uint32_t limit);
+  ConnectionTable(uint8_t* memory, uint32_t limit);
+
+  // The record of the frame's flow, or null. `reply` tells whether the frame runs against its first frame.
+  Connection* find(const Headers& headers, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply);
+
+  // A new record for a flow that has none, with the frame's sender as initiator. Null when nothing may make room.
+  Connection* insert(const Headers& headers, uint16_t tracker, uint32_t now);
+
+  // Notes a frame at `now`; a change of class moves the record to the front of its new list.
+  void touch(Connection& connection, TimeoutClass timeout_class, uint32_t now) {
+    connection.last_seen = now;
+    if (connection.timeout_class != timeout_class) move_to(connection, timeout_class, now);
+  }
+
+  // Frees idle records, looking at no more than `most` of each class.
+  void expire(uint32_t now, const Timeouts& timeouts, uint32_t most);
+
+  void remove(Connection& connection);
+
+  uint32_t size() const { return used_; }
+  uint32_t limit() const { return limit_; }
+  void prefetch(uint64_t hash, uint16_t tracker) const { __builtin_prefetch(&buckets_[bucket_of(hash, tracker)]); }
+
+  // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
+  template <class Visit>
+  uint32_t walk(uint32_t from, uint32_t count, Visit visit) const {
+    uint32_t end = high_water_ + 1;
+    uint32_t i = from ? from : 1;
+    for (; i < end && count; ++i, --count)
+      if (records_[i].timeout_class != TimeoutClass::kFree) visit(records_[i]);
+    return i < end ? i : 0;
+  }
+
+  // Set once, before the first frame: the secret of hash_flow that headers.hash was made with.
+  void set_secret(uint64_t secret) { secret_ = secret; }
+
+ private:
+  struct List {
+    uint32_t newest = 0;
+    uint32_t oldest = 0;
+  };
+  uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
+  uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker * 0x9e3779b9ull) & mask_); }
+  void link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now);
+  void unlink(Connection& c);
+  void move_to(Connection& c, TimeoutClass timeout_class, uint32_t now) {
+    unlink(c);
+    link_newest(c, timeout_class, now);
+  }
+  uint32_t take_place(uint32_t now);
+
+  uint32_t limit_;
+  uint32_t mask_;
+  uint32_t used_ = 0;
+  uint32_t high_water_ = 0;  // records [1, high_water_] have been used at some time
+  uint32_t free_ = 0;        // chain of freed records through `next`
+  uint64_t secret_ = 0;
+  List lists_[static_cast<int>(TimeoutClass::kCount)];
+  uint32_t* buckets_;
+  Connection* records_;
+};
+
+// Idle time of a class in milliseconds.
+uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& timeouts);
+
+}  // namespace headgate

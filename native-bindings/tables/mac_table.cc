@@ -1,0 +1,89 @@
+#include "tables/mac_table.h"
+
+#include "packet/hash.h"
+#include "packet/wire.h"
+
+namespace headgate {
+namespace {
+
+uint64_t key_of(const uint8_t* mac) { return (static_cast<uint64_t>(load32(mac)) << 16 | load16(mac + 4)) << 16; }
+uint64_t word_of(uint64_t key, uint32_t workload, bool pinned) { return key | (workload + 1) << 1 | (pinned ? 1u : 0u); }
+uint32_t workload_of(uint64_t word) { return static_cast<uint32_t>((word >> 1) & 0x7fff) - 1; }
+uint64_t mac_part(uint64_t word) { return word & ~0xffffull; }
+uint32_t slot_of(uint64_t key) { return static_cast<uint32_t>(fold_multiply(key, 0x9e3779b97f4a7c15ull)) % MacTable::kSlots; }
+
+}  // namespace
+
+uint32_t MacTable::find(const uint8_t* mac, uint32_t now) const {
+  uint64_t key = key_of(mac);
+  uint32_t slot = slot_of(key);
+  for (uint32_t i = 0; i < kProbes; ++i) {
+    const Entry& entry = entries_[(slot + i) % kSlots];
+    uint64_t word = entry.word.load(std::memory_order_relaxed);
+    if (mac_part(word) == key && word) return stale(entry, word, now) ? kNoWorkload : workload_of(word);
+  }
+  return kNoWorkload;
+}
+
+MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now) {
+  uint64_t key = key_of(mac), wanted = word_of(key, workload, false);
+  uint32_t slot = slot_of(key);
+  Entry* room = nullptr;
+  uint64_t room_word = 0;
+  for (uint32_t i = 0; i < kProbes; ++i) {
+    Entry& entry = entries_[(slot + i) % kSlots];
+    uint64_t word = entry.word.load(std::memory_order_relaxed);
+    if (mac_part(word) == key && word) {
+      if (word & 1) return workload_of(word) == workload ? Learned::kYes : Learned::kPinnedElsewhere;
+      if (entry.seen.load(std::memory_order_relaxed) != now) entry.seen.store(now, std::memory_order_relaxed);
+      if (word != wanted) entry.word.compare_exchange_strong(word, wanted, std::memory_order_relaxed);
+      return Learned::kYes;
+    }
+    if (!room && (word == 0 || stale(entry, word, now))) {
+      room = &entry;
+      room_word = word;
+    }
+  }
+  if (!room || learned_by(workload, now) >= kLearnedPerWorkload) return Learned::kNoRoom;
+  room->seen.store(now, std::memory_order_relaxed);
+  // Where another worker was faster, the next frame learns.
+  room->word.compare_exchange_strong(room_word, wanted, std::memory_order_relaxed);
+  return Learned::kYes;
+}
+
+// A walk over the table; only a MAC that is new to it pays.
+uint32_t MacTable::learned_by(uint32_t workload, uint32_t now) const {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
+    count += word && !(word & 1) && workload_of(word) == workload && !stale(entries_[i], word, now);
+  }
+  return count;
+}
+
+bool MacTable::pin(const Mac& mac, uint32_t workload) {
+  uint64_t key = key_of(mac.data());
+  uint32_t slot = slot_of(key);
+  Entry* room = nullptr;
+  for (uint32_t i = 0; i < kProbes; ++i) {
+    Entry& entry = entries_[(slot + i) % kSlots];
+    uint64_t word = entry.word.load(std::memory_order_relaxed);
+    if (word && mac_part(word) == key) {
+      room = &entry;
+      break;
+    }
+    if (!room && !(word & 1)) room = &entry;
+  }
+  if (!room) return false;
+  room->word.store(word_of(key, workload, true), std::memory_order_relaxed);
+  return true;
+}
+
+void MacTable::forget(uint32_t workload) {
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
+    if (word && workload_of(word) == workload) entries_[i].word.compare_exchange_strong(word, 0);
+  }
+}
+
+}  // namespace headgate

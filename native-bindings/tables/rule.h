@@ -1,0 +1,71 @@
+// A rule of the shared table: what it matches and what it does. Each distinct rule is held once, whatever workloads
+// refer to it; priority, category and applied-to stand in the workloads' index tables.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tables/address_set.h"
+
+namespace headgate {
+
+enum class Action : uint8_t { kAllow, kDrop, kReject, kPass };
+enum class OnChange : uint8_t { kReevaluate, kKeep, kReset };
+// Seen from the workload.
+enum class Direction : uint8_t { kIn = 0, kOut = 1 };
+
+inline const char* name_of(Action a) {
+  constexpr const char* kNames[] = {"allow", "drop", "reject", "pass"};
+  return kNames[static_cast<int>(a)];
+}
+
+inline const char* name_of(Direction d) { return d == Direction::kIn ? "in" : "out"; }
+
+// What the lookup asks about: the first packet of a flow. Ports are zero where the protocol has none.
+struct FlowHeaders {
+  Address source;
+  Address destination;
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  uint8_t protocol = 0;
+  uint8_t icmp_type = 0;
+  uint8_t icmp_code = 0;
+};
+
+struct PortRange {
+  uint16_t first = 0;
+  uint16_t last = 65535;
+};
+
+// One alternative of a rule's services; an empty list or a negative number means any.
+struct ServiceMatch {
+  int protocol = -1;
+  int icmp_type = -1;
+  int icmp_code = -1;
+  std::vector<PortRange> ports;
+  std::vector<PortRange> source_ports;
+};
+
+using AddressSets = std::vector<std::shared_ptr<const AddressSet>>;
+
+struct Rule {
+  std::string key;      // control's digest of the content
+  uint32_t serial = 0;  // never used twice while the engine lives: hit counters are kept by it
+  // Absent: any address. Present and empty: no address, so the rule matches nothing.
+  bool any_source = true;
+  bool any_destination = true;
+  AddressSets sources;
+  AddressSets destinations;
+  // Absent: any protocol.
+  bool any_service = true;
+  std::vector<ServiceMatch> services;
+  Action action = Action::kDrop;
+  OnChange on_change = OnChange::kReevaluate;
+  bool observe = false;
+  bool log = false;
+};
+
+bool matches(const Rule& rule, const FlowHeaders& flow);
+
+}  // namespace headgate
