@@ -96,10 +96,14 @@ function tryUdp(to: string, port: number, timeoutMs: number): Promise<Answer> {
       socket.close();
       resolve(answer);
     };
-    const send = () => socket.send(nonce, (error) => error !== null && error !== undefined && done(fromError(error)));
+    const send = () =>
+      socket.send(nonce, (error) => error !== null && error !== undefined && done(fromError(error)));
     const timer = setTimeout(() => done({ outcome: 'silent', detail: 'no answer' }), timeoutMs);
     const again = setInterval(send, Math.max(200, timeoutMs / 3));
-    socket.on('message', (data) => data.toString() === nonce && done({ outcome: 'reached', detail: 'answered' }));
+    socket.on(
+      'message',
+      (data) => data.toString() === nonce && done({ outcome: 'reached', detail: 'answered' }),
+    );
     socket.once('error', (error) => done(fromError(error)));
     socket.connect(port, to, send);
   });
@@ -116,8 +120,13 @@ function tryPing(to: string, timeoutMs: number): Promise<Answer> {
     ping.once('close', (code) => {
       const refusal = /(filtered|prohibited|unreachable)/i.exec(said);
       if (code === 0) resolve({ outcome: 'reached', detail: 'answered' });
-      else if (refusal !== null) resolve({ outcome: 'refused', detail: `ICMP error (${refusal[0].toLowerCase()})` });
-      else resolve({ outcome: 'silent', detail: said.includes('packets transmitted') ? 'no answer' : said.trim() });
+      else if (refusal !== null)
+        resolve({ outcome: 'refused', detail: `ICMP error (${refusal[0].toLowerCase()})` });
+      else
+        resolve({
+          outcome: 'silent',
+          detail: said.includes('packets transmitted') ? 'no answer' : said.trim(),
+        });
     });
   });
 }
@@ -144,7 +153,8 @@ async function sendSequence(command: Extract<Command, { do: 'sequence' }>): Prom
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
   }
   const end = Date.now() + 1000;
-  while (back.size < command.count && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (back.size < command.count && Date.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   socket.close();
   return { received: back.size, repeated: again };
 }

@@ -18,12 +18,15 @@ export interface Attempt {
   address: string;
 }
 
-export const serviceName = ({ protocol, port }: LabService): string => (protocol === 'icmp' ? 'icmp' : `${protocol}/${port}`);
+export const serviceName = ({ protocol, port }: LabService): string =>
+  protocol === 'icmp' ? 'icmp' : `${protocol}/${port}`;
 
 export function parseService(text: string): LabService | undefined {
   if (text === 'icmp') return { protocol: 'icmp', port: 0 };
   const [, protocol, port] = /^(tcp|udp)\/(\d{1,5})$/.exec(text) ?? [];
-  return protocol === undefined || Number(port) > 65535 ? undefined : { protocol: protocol as 'tcp' | 'udp', port: Number(port) };
+  return protocol === undefined || Number(port) > 65535
+    ? undefined
+    : { protocol: protocol as 'tcp' | 'udp', port: Number(port) };
 }
 
 /** The services that the documents name (of a range of ports the first), one unnamed port of each kind, and icmp. */
@@ -38,13 +41,18 @@ export function servicesOf(documents: readonly Document[], more: LabService[] = 
   const all = [...named, unnamed('tcp'), unnamed('udp'), { protocol: 'icmp', port: 0 } as const];
   const unique = new Map(all.map((service) => [serviceName(service), service]));
   const order = ['tcp', 'udp', 'icmp'];
-  return [...unique.values()].sort((a, b) => order.indexOf(a.protocol) - order.indexOf(b.protocol) || a.port - b.port);
+  return [...unique.values()].sort(
+    (a, b) => order.indexOf(a.protocol) - order.indexOf(b.protocol) || a.port - b.port,
+  );
 }
 
 function entriesOf(documents: readonly Document[]): ServiceEntry[] {
   const services = ofKind(documents, 'Service').flatMap(({ spec }) => spec.entries);
   const rules = ofKind(documents, 'SecurityPolicy').flatMap(({ spec }) => spec.rules);
-  return [...services, ...rules.flatMap((rule) => rule.services ?? []).filter((entry) => typeof entry !== 'string')];
+  return [
+    ...services,
+    ...rules.flatMap((rule) => rule.services ?? []).filter((entry) => typeof entry !== 'string'),
+  ];
 }
 
 function fromEntry(entry: ServiceEntry): LabService[] {
@@ -61,8 +69,12 @@ export function attemptsBetween(places: Place[], services: LabService[]): Attemp
       .filter((to) => to !== from)
       .flatMap((to) =>
         services.flatMap((service) => [
-          ...(from.ipv4 !== undefined && to.ipv4 !== undefined ? [{ from, to, service, family: 4, address: to.ipv4 } as const] : []),
-          ...(from.ipv6 !== undefined && to.ipv6 !== undefined ? [{ from, to, service, family: 6, address: to.ipv6 } as const] : []),
+          ...(from.ipv4 !== undefined && to.ipv4 !== undefined
+            ? [{ from, to, service, family: 4, address: to.ipv4 } as const]
+            : []),
+          ...(from.ipv6 !== undefined && to.ipv6 !== undefined
+            ? [{ from, to, service, family: 6, address: to.ipv6 } as const]
+            : []),
         ]),
       ),
   );

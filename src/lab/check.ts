@@ -4,6 +4,7 @@
 import { ApiClient } from '../cli/client.js';
 import type { ExplainBody, ExplainResult, FlowResult, FlowsResult } from '../control/api.js';
 import { protocolNumber, type Document } from '../documents/index.js';
+import { HeadgateError } from '../shared/errors.js';
 import type { Answer } from './agent-messages.js';
 import { attemptsBetween, serviceName, servicesOf, type Attempt } from './attempts.js';
 import type { Expectations } from './expectations.js';
@@ -29,22 +30,40 @@ export interface CheckOptions {
 
 const SILENCE_MS = 1200;
 const PATIENCE_MS = 6000;
-const AT_ONCE = 24;
+const AT_ONCE = 64;
 
 /** Tries everything; the rows in the order of the documents. */
 export async function check(options: CheckOptions): Promise<Row[]> {
   const places = placesOf(options.documents);
   const services = servicesOf(options.documents, options.expectations?.services());
   const attempts = attemptsBetween(places, services);
+  const unused = options.expectations?.unused(attempts) ?? [];
+  if (unused.length > 0) {
+    throw new HeadgateError(
+      'lab-expected',
+      `${options.expectations?.file}: no two workloads fit ${unused.join(', ')}.`,
+      {
+        remedy:
+          'Names there are those of workloads with a TAP device in a namespace; * at the end stands for any rest.',
+      },
+    );
+  }
   options.say(`trying ${attempts.length} ways between ${places.length} workloads`);
 
-  const agents = new Map(await Promise.all(places.map(async (place) => [place, await Agent.start(place.netns)] as const)));
+  const agents = new Map(
+    await Promise.all(places.map(async (place) => [place, await Agent.start(place.netns)] as const)),
+  );
   try {
-    const ports = (protocol: string) => services.filter((s) => s.protocol === protocol).map(({ port }) => port);
-    await Promise.all([...agents.values()].map((agent) => agent.listen({ tcp: ports('tcp'), udp: ports('udp') })));
+    const ports = (protocol: string) =>
+      services.filter((s) => s.protocol === protocol).map(({ port }) => port);
+    await Promise.all(
+      [...agents.values()].map((agent) => agent.listen({ tcp: ports('tcp'), udp: ports('udp') })),
+    );
     const control = new ApiClient(options.runDir);
     const policies = await eachOf(attempts, (attempt) => explain(control, attempt));
-    const answers = await eachOf(attempts, (attempt, i) => tryIt(agentAt(agents, attempt.from), attempt, policies[i]?.action === 'allow'));
+    const answers = await eachOf(attempts, (attempt, i) =>
+      tryIt(agentAt(agents, attempt.from), attempt, policies[i]?.action === 'allow'),
+    );
     const flows = (await control.get<FlowsResult>('/v1/flows?limit=100000')).flows;
     return attempts.map((attempt, i) => toRow(attempt, policies[i], answers[i], flows, options.expectations));
   } finally {
@@ -91,7 +110,9 @@ function explain(control: ApiClient, attempt: Attempt): Promise<ExplainResult> {
     to: to.workload,
     protocol: numberOf(attempt),
     family,
-    ...(service.protocol === 'icmp' ? { icmpType: family === 4 ? 8 : 128, icmpCode: 0 } : { destinationPort: service.port }),
+    ...(service.protocol === 'icmp'
+      ? { icmpType: family === 4 ? 8 : 128, icmpCode: 0 }
+      : { destinationPort: service.port }),
   };
   return control.post<ExplainResult>('/v1/explain', question);
 }
@@ -106,16 +127,21 @@ function toRow(
   if (policy === undefined || answer === undefined) throw new Error('an attempt without an answer');
   const faults: string[] = [];
   const wanted = { allow: 'reached', reject: 'refused', drop: 'silent' }[policy.action];
-  if (answer.outcome !== wanted) faults.push(`the policy says ${policy.action}, but it was ${answer.outcome} (${answer.detail})`);
+  if (answer.outcome !== wanted)
+    faults.push(`the policy says ${policy.action}, but it was ${answer.outcome} (${answer.detail})`);
   if (expectations !== undefined && expectations.allows(attempt) !== (answer.outcome === 'reached')) {
-    faults.push(`expected to be ${expectations.allows(attempt) ? 'reached' : 'denied'}, but it was ${answer.outcome}`);
+    faults.push(
+      `expected to be ${expectations.allows(attempt) ? 'reached' : 'denied'}, but it was ${answer.outcome}`,
+    );
   }
   const decisions = judged(policy);
   for (const { workload, direction, rule } of decisions) {
     const want = rule?.id ?? 'default';
     const got = enginesRules(flows, attempt, workload, direction);
     if (!got.includes(want)) {
-      faults.push(`the engine says that ${got.join(' or ') || 'nothing'} decided at ${workload} (${direction}), not ${want}`);
+      faults.push(
+        `the engine says that ${got.join(' or ') || 'nothing'} decided at ${workload} (${direction}), not ${want}`,
+      );
     }
   }
   return { attempt, answer, policy, decidedBy: decisions.map(describe), faults };
@@ -127,7 +153,13 @@ function judged(policy: ExplainResult): ExplainResult['decisions'] {
   return denial < 0 ? policy.decisions : policy.decisions.slice(0, denial + 1);
 }
 
-function describe({ workload, direction, action, rule, section }: ExplainResult['decisions'][number]): string {
+function describe({
+  workload,
+  direction,
+  action,
+  rule,
+  section,
+}: ExplainResult['decisions'][number]): string {
   const where = direction === 'out' ? `leaving ${workload}` : `entering ${workload}`;
   if (rule !== undefined) return `${where}: ${rule.id} ${action}s (${rule.file}:${rule.line})`;
   const place = section?.file === undefined ? '' : ` (${section.file}:${section.line})`;
@@ -135,7 +167,12 @@ function describe({ workload, direction, action, rule, section }: ExplainResult[
 }
 
 /** The rules that the engine's records of this attempt name at a workload. */
-function enginesRules(flows: FlowResult[], attempt: Attempt, workload: string, direction: 'in' | 'out'): string[] {
+function enginesRules(
+  flows: FlowResult[],
+  attempt: Attempt,
+  workload: string,
+  direction: 'in' | 'out',
+): string[] {
   const source = attempt.family === 4 ? attempt.from.ipv4 : attempt.from.ipv6;
   const protocol = numberOf(attempt);
   const found = flows.filter(
@@ -146,12 +183,15 @@ function enginesRules(flows: FlowResult[], attempt: Attempt, workload: string, d
       (attempt.service.protocol === 'icmp' || flow.destinationPort === attempt.service.port),
   );
   const rules = found.flatMap(({ verdicts }) =>
-    verdicts.filter((v) => v.workload === workload && v.direction === direction).map((v) => v.rule ?? 'default'),
+    verdicts
+      .filter((v) => v.workload === workload && v.direction === direction)
+      .map((v) => v.rule ?? 'default'),
   );
   return [...new Set(rules)];
 }
 
-export const agrees = (rows: Row[]): boolean => rows.length > 0 && rows.every(({ faults }) => faults.length === 0);
+export const agrees = (rows: Row[]): boolean =>
+  rows.length > 0 && rows.every(({ faults }) => faults.length === 0);
 
 /** `web-1 -> app-1 tcp/8080 IPv4`. */
 export function nameOf({ from, to, service, family }: Attempt): string {

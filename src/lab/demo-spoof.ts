@@ -31,7 +31,8 @@ export async function spoof(lab: Lab): Promise<Finding> {
   const control = new ApiClient(lab.runDir);
   const workloads = await control.get<DocumentResult[]>('/v1/documents/Workload');
   const [attacker, victim] = lab.places.filter(({ ipv4, ipv6 }) => ipv4 !== undefined && ipv6 !== undefined);
-  if (attacker === undefined || victim === undefined) return { ok: false, text: 'no two workloads with IPv4 and IPv6' };
+  if (attacker === undefined || victim === undefined)
+    return { ok: false, text: 'no two workloads with IPv4 and IPv6' };
   const macOf = (name: string) => workloads.find(({ metadata }) => metadata.name === name)?.status?.mac ?? '';
   const drops = async (): Promise<Record<string, number>> => {
     const stats = await control.get<StatsResult>('/v1/stats');
@@ -54,7 +55,9 @@ export async function spoof(lab: Lab): Promise<Finding> {
   let counted: Record<string, number> = {};
   const all = async () => {
     const after = await drops();
-    counted = Object.fromEntries(reasons.map((reason) => [reason, (after[reason] ?? 0) - (before[reason] ?? 0)]));
+    counted = Object.fromEntries(
+      reasons.map((reason) => [reason, (after[reason] ?? 0) - (before[reason] ?? 0)]),
+    );
     return reasons.every((reason) => (counted[reason] ?? 0) >= EACH);
   };
   const ok = await waitUntil('the drops are counted', all, 5000).catch(() => false);

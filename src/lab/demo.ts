@@ -30,7 +30,9 @@ async function main(options: Options): Promise<number> {
   const { runDir } = defaultPaths();
   const expectations = Expectations.read(options.expected);
   if (expectations === undefined) {
-    throw new HeadgateError('demo', `${options.expected}/lab/expected.yaml is missing.`, { remedy: 'The demo compares with it.' });
+    throw new HeadgateError('demo', `${options.expected}/lab/expected.yaml is missing.`, {
+      remedy: 'The demo compares with it.',
+    });
   }
   const lab = await up(options.policy, runDir, note);
   const status = await tryAll(lab, expectations);

@@ -28,7 +28,10 @@ export class Expectations {
     const file = join(directory, 'lab', 'expected.yaml');
     if (!existsSync(file)) return undefined;
     const read = schema.safeParse(parse(readFileSync(file, 'utf8')));
-    const wrong = (what: string) => new HeadgateError('lab-expected', `${file}: ${what}`, { remedy: 'It needs `allow`, a list of {from, to, services: [tcp/PORT, udp/PORT or icmp]}.' });
+    const wrong = (what: string) =>
+      new HeadgateError('lab-expected', `${file}: ${what}`, {
+        remedy: 'It needs `allow`, a list of {from, to, services: [tcp/PORT, udp/PORT or icmp]}.',
+      });
     if (!read.success) throw wrong(z.prettifyError(read.error));
     for (const text of read.data.allow.flatMap(({ services }) => services)) {
       if (parseService(text) === undefined) throw wrong(`"${text}" is not a service`);
@@ -44,14 +47,21 @@ export class Expectations {
   allows({ from, to, service }: Attempt): boolean {
     return this.allow.some(
       (line) =>
-        matches(line.from, from.workload) && matches(line.to, to.workload) && line.services.includes(serviceName(service)),
+        matches(line.from, from.workload) &&
+        matches(line.to, to.workload) &&
+        line.services.includes(serviceName(service)),
     );
   }
 
   /** Lines that fit no attempt at all: a misspelt name would otherwise go unnoticed. */
   unused(attempts: Attempt[]): string[] {
     return this.allow
-      .filter((line) => !attempts.some(({ from, to }) => matches(line.from, from.workload) && matches(line.to, to.workload)))
+      .filter(
+        (line) =>
+          !attempts.some(
+            ({ from, to }) => matches(line.from, from.workload) && matches(line.to, to.workload),
+          ),
+      )
       .map((line) => `${line.from} -> ${line.to}`);
   }
 }

@@ -65,7 +65,9 @@ export async function startHeadgate(options: StartOptions): Promise<Headgate> {
 
 /** The last lines of a file. */
 export function tail(file: string, lines = 20): string {
-  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n') : '(nothing)';
+  return existsSync(file)
+    ? readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
+    : '(nothing)';
 }
 
 /** Ends a process group that `startHeadgate` started: SIGTERM to its first process, SIGKILL when that takes too long. */

@@ -16,7 +16,9 @@ interface LabOptions {
 
 /** Adds the `lab` commands to the program. */
 export function registerLab(program: Command): void {
-  const lab = program.command('lab').description('try a policy with real traffic between network namespaces (as root)');
+  const lab = program
+    .command('lab')
+    .description('try a policy with real traffic between network namespaces (as root)');
   const folder = '-f, --filename <dir>';
 
   const upCommand = lab
@@ -30,14 +32,17 @@ export function registerLab(program: Command): void {
       keepAll();
       note(`The lab is up (log: ${log}). Try, for example:`);
       const [one, two] = places;
-      if (one !== undefined && two !== undefined) out(`ip netns exec ${one.netns} ping -c 1 ${two.ipv4 ?? two.ipv6 ?? ''}\n`);
+      if (one !== undefined && two !== undefined)
+        out(`ip netns exec ${one.netns} ping -c 1 ${two.ipv4 ?? two.ipv6 ?? ''}\n`);
       out(`headgate lab check -f ${filename}\nheadgate lab down -f ${filename}\n`);
     });
   examples(upCommand, [['headgate lab up -f examples/three-tier', 'six namespaces behind one firewall']]);
 
   const checkCommand = lab
     .command('check')
-    .description('try every pair by TCP, UDP and ICMP, IPv4 and IPv6; fails where reality is not what the policy says')
+    .description(
+      'try every pair by TCP, UDP and ICMP, IPv4 and IPv6; fails where reality is not what the policy says',
+    )
     .requiredOption(folder, 'folder with the documents')
     .addOption(runDirOption())
     .addOption(outputOption())
@@ -68,5 +73,7 @@ export function registerLab(program: Command): void {
 
 function needRoot(): void {
   if (process.getuid?.() === 0) return;
-  throw new HeadgateError('lab-root', 'A lab makes network namespaces, which only root may.', { remedy: 'Use sudo.' });
+  throw new HeadgateError('lab-root', 'A lab makes network namespaces, which only root may.', {
+    remedy: 'Use sudo.',
+  });
 }

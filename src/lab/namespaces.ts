@@ -14,7 +14,10 @@ export function namespaceExists(name: string): boolean {
 /** Makes a namespace with its loopback up. It goes away with `deleteNamespace` or when this process ends. */
 export function createNamespace(name: string): void {
   ip('netns', 'add', name);
-  undoers.set(name, onEnd(() => removeNamespace(name)));
+  undoers.set(
+    name,
+    onEnd(() => removeNamespace(name)),
+  );
   ip('-n', name, 'link', 'set', 'lo', 'up');
 }
 
@@ -67,7 +70,11 @@ export async function execIn(
 }
 
 /** Starts a command inside a namespace. It is killed when this process ends. */
-export function spawnIn(netns: string | undefined, argv: string[], stdio: StdioOptions = 'pipe'): ChildProcess {
+export function spawnIn(
+  netns: string | undefined,
+  argv: string[],
+  stdio: StdioOptions = 'pipe',
+): ChildProcess {
   const [command, args] = inside(netns, argv);
   const child = spawn(command, args, { stdio });
   const kill = onEnd(() => child.kill('SIGKILL'));

@@ -13,7 +13,10 @@ const HERE = fileURLToPath(new URL('agent.js', import.meta.url));
 const AGENT = existsSync(HERE) ? HERE : fileURLToPath(new URL('../../dist/lab/agent.js', import.meta.url));
 
 export class Agent {
-  private readonly waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
+  private readonly waiting = new Map<
+    number,
+    { resolve: (reply: Reply) => void; reject: (error: Error) => void }
+  >();
   private next = 1;
   private ended: string | undefined;
 
@@ -89,7 +92,10 @@ export class Agent {
     this.child.stdin?.write(`${JSON.stringify({ id, command })}\n`);
     const reply = await answered;
     if (reply.error !== undefined) {
-      throw new HeadgateError('lab-agent', `the traffic agent in ${this.netns}, ${command.do}: ${reply.error}`);
+      throw new HeadgateError(
+        'lab-agent',
+        `the traffic agent in ${this.netns}, ${command.do}: ${reply.error}`,
+      );
     }
     return reply.result as T;
   }

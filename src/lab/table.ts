@@ -39,21 +39,29 @@ function everyWay(rows: Row[]): string {
   const lines = new Map<string, { cells: string[]; families: Map<4 | 6, string> }>();
   for (const row of rows) {
     const { from, to, service, family } = row.attempt;
-    const cells = [from.workload, to.workload, serviceName(service), row.policy.action, row.decidedBy.join('; ')];
+    const cells = [
+      from.workload,
+      to.workload,
+      serviceName(service),
+      row.policy.action,
+      row.decidedBy.join('; '),
+    ];
     const key = JSON.stringify(cells);
     const line = lines.get(key) ?? { cells, families: new Map<4 | 6, string>() };
     line.families.set(family, row.faults.length === 0 ? row.answer.outcome : `${row.answer.outcome}(!)`);
     lines.set(key, line);
   }
-  const body = [...lines.values()].map(({ cells: [from = '', to = '', service = '', action = '', why = ''], families }) => [
-    from,
-    to,
-    service,
-    families.get(4) ?? '-',
-    families.get(6) ?? '-',
-    action,
-    why,
-  ]);
+  const body = [...lines.values()].map(
+    ({ cells: [from = '', to = '', service = '', action = '', why = ''], families }) => [
+      from,
+      to,
+      service,
+      families.get(4) ?? '-',
+      families.get(6) ?? '-',
+      action,
+      why,
+    ],
+  );
   return columns([['FROM', 'TO', 'SERVICE', 'IPV4', 'IPV6', 'POLICY', 'DECIDED BY'], ...body]);
 }
 
@@ -62,20 +70,33 @@ function matrix(rows: Row[]): string {
   const names = [...new Set(rows.map(({ attempt }) => attempt.from.workload))];
   const cell = (from: string, to: string): string => {
     const reached = rows.filter(
-      ({ attempt, answer }) => attempt.from.workload === from && attempt.to.workload === to && answer.outcome === 'reached',
+      ({ attempt, answer }) =>
+        attempt.from.workload === from && attempt.to.workload === to && answer.outcome === 'reached',
     );
     const families = new Map<string, number[]>();
     for (const { attempt } of reached) {
       const name = serviceName(attempt.service);
       families.set(name, [...(families.get(name) ?? []), attempt.family]);
     }
-    const words = [...families].map(([name, seen]) => (seen.length === 2 ? name : `${name}(IPv${seen[0]} only)`));
+    const words = [...families].map(([name, seen]) =>
+      seen.length === 2 ? name : `${name}(IPv${seen[0]} only)`,
+    );
     return from === to ? '' : words.join(' ') || '-';
   };
-  return columns([['REACHED', ...names], ...names.map((from) => [from, ...names.map((to) => cell(from, to))])]);
+  return columns([
+    ['REACHED', ...names],
+    ...names.map((from) => [from, ...names.map((to) => cell(from, to))]),
+  ]);
 }
 
 function columns(table: string[][]): string {
   const widths = (table[0] ?? []).map((_, i) => Math.max(...table.map((line) => (line[i] ?? '').length)));
-  return table.map((line) => line.map((text, i) => text.padEnd(widths[i] ?? 0)).join('  ').trimEnd()).join('\n');
+  return table
+    .map((line) =>
+      line
+        .map((text, i) => text.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

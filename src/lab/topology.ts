@@ -22,9 +22,14 @@ export function placesOf(documents: readonly Document[]): Place[] {
   for (const { workload, netns } of places) {
     const other = seen.get(netns);
     if (other !== undefined) {
-      throw new HeadgateError('lab-topology', `Workloads ${other} and ${workload} are in one namespace, ${netns}.`, {
-        remedy: 'A lab needs a namespace for each workload: give them names of their own in attach.tap.netns.',
-      });
+      throw new HeadgateError(
+        'lab-topology',
+        `Workloads ${other} and ${workload} are in one namespace, ${netns}.`,
+        {
+          remedy:
+            'A lab needs a namespace for each workload: give them names of their own in attach.tap.netns.',
+        },
+      );
     }
     seen.set(netns, workload);
   }

@@ -35,7 +35,9 @@ export interface Lab {
 export async function readLab(directory: string): Promise<Document[]> {
   const { documents, errors } = await loadPaths([resolve(directory)]);
   if (errors.length === 0) return documents;
-  throw new HeadgateError('documents', `The documents in ${directory} have errors.`, { details: errors.map(formatError) });
+  throw new HeadgateError('documents', `The documents in ${directory} have errors.`, {
+    details: errors.map(formatError),
+  });
 }
 
 /**
@@ -81,7 +83,8 @@ export async function up(directory: string, runDir: string, say: (text: string) 
 export async function down(runDir: string): Promise<boolean> {
   if (!existsSync(stateFile(runDir))) return false;
   const state = JSON.parse(readFileSync(stateFile(runDir), 'utf8')) as LabState;
-  if (state.pid !== undefined && isAlive(state.pid) && isOurs(state.pid, runDir)) await stopProcess(state.pid);
+  if (state.pid !== undefined && isAlive(state.pid) && isOurs(state.pid, runDir))
+    await stopProcess(state.pid);
   for (const netns of state.namespaces) deleteNamespace(netns);
   rmSync(labFolder(runDir), { recursive: true, force: true });
   return true;
@@ -101,16 +104,24 @@ function write(runDir: string, state: LabState): void {
 function hostFile(documents: Document[]): string {
   const [host, second] = ofKind(documents, 'Host');
   if (host === undefined || second !== undefined) {
-    throw new HeadgateError('lab-host', `The folder has ${second === undefined ? 'no document' : 'several documents'} of kind Host.`, {
-      remedy: 'A lab needs exactly one: it says in which namespaces Headgate may make devices (spec.attach.namespaces).',
-    });
+    throw new HeadgateError(
+      'lab-host',
+      `The folder has ${second === undefined ? 'no document' : 'several documents'} of kind Host.`,
+      {
+        remedy:
+          'A lab needs exactly one: it says in which namespaces Headgate may make devices (spec.attach.namespaces).',
+      },
+    );
   }
   return formatYaml([host]);
 }
 
 async function applyAndAttach(directory: string, runDir: string, say: (text: string) => void): Promise<void> {
   const control = new ApiClient(runDir);
-  await waitUntil('the engine is connected', async () => (await control.get<StatusResult>('/v1/status')).engine !== undefined);
+  await waitUntil(
+    'the engine is connected',
+    async () => (await control.get<StatusResult>('/v1/status')).engine !== undefined,
+  );
   say(`applying ${directory}`);
   await control.post('/v1/apply', { sources: await sourcesOf([directory]), prune: true });
   let last: DocumentResult[] = [];
@@ -121,7 +132,9 @@ async function applyAndAttach(directory: string, runDir: string, say: (text: str
   await waitUntil('all workloads are attached', attached).catch(() => {
     const waiting = last.filter(({ status }) => status?.state !== 'attached');
     throw new HeadgateError('lab-attach', 'Not all workloads are attached.', {
-      details: waiting.map(({ metadata, status }) => `${metadata.name}: ${status?.detail ?? status?.state ?? 'unknown'}`),
+      details: waiting.map(
+        ({ metadata, status }) => `${metadata.name}: ${status?.detail ?? status?.state ?? 'unknown'}`,
+      ),
     });
   });
 }
@@ -131,7 +144,10 @@ async function waitForAddresses(places: Place[]): Promise<void> {
   for (const { netns, ipv4, ipv6 } of places) {
     await waitUntil(`the addresses in ${netns}`, () => {
       const text = ip('-n', netns, 'address', 'show');
-      const there = [ipv4, ipv6].every((address) => address === undefined || text.includes(`inet${address.includes(':') ? '6' : ''} ${address}/`));
+      const there = [ipv4, ipv6].every(
+        (address) =>
+          address === undefined || text.includes(`inet${address.includes(':') ? '6' : ''} ${address}/`),
+      );
       return there && !text.includes('tentative');
     });
   }

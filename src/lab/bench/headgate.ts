@@ -24,7 +24,13 @@ export function headgate(rules: number): Join {
       mkdirSync(join(directory, 'etc', 'conf.d'), { recursive: true });
       const all = documents(ends, rules);
       writeFileSync(config, stringify(all[0]));
-      writeFileSync(join(directory, 'etc', 'conf.d', 'bench.yaml'), all.slice(1).map((one) => stringify(one)).join('---\n'));
+      writeFileSync(
+        join(directory, 'etc', 'conf.d', 'bench.yaml'),
+        all
+          .slice(1)
+          .map((one) => stringify(one))
+          .join('---\n'),
+      );
       running = await startHeadgate({ ...foldersIn(directory), config });
       await answers(ends);
       return ends;
@@ -45,7 +51,13 @@ export async function idleHeadgate<T>(rules: number, look: (running: Headgate) =
   mkdirSync(join(directory, 'conf.d'), { recursive: true });
   const all = documents(ends, rules);
   writeFileSync(join(directory, 'headgate.yaml'), stringify(all[0]));
-  writeFileSync(join(directory, 'conf.d', 'bench.yaml'), all.slice(1).map((one) => stringify(one)).join('---\n'));
+  writeFileSync(
+    join(directory, 'conf.d', 'bench.yaml'),
+    all
+      .slice(1)
+      .map((one) => stringify(one))
+      .join('---\n'),
+  );
   const running = await startHeadgate({ ...foldersIn(directory), config: join(directory, 'headgate.yaml') });
   try {
     await answers(ends);
@@ -58,9 +70,17 @@ export async function idleHeadgate<T>(rules: number, look: (running: Headgate) =
 }
 
 function documents(ends: Ends, rules: number): unknown[] {
-  const one = (kind: string, name: string, spec: unknown) => ({ apiVersion: 'headgate/v1', kind, metadata: { name }, spec });
+  const one = (kind: string, name: string, spec: unknown) => ({
+    apiVersion: 'headgate/v1',
+    kind,
+    metadata: { name },
+    spec,
+  });
   const workload = (name: string, netns: string, address: string) =>
-    one('Workload', name, { segment: 'bench', attach: { tap: { netns, name: 'eth0', addresses: [address] } } });
+    one('Workload', name, {
+      segment: 'bench',
+      attach: { tap: { netns, name: 'eth0', addresses: [address] } },
+    });
   const row = Array.from({ length: rules - 1 }, (_, i) => ({
     name: `row-${i}`,
     from: { addresses: [`192.0.2.${i % 256}`] },
@@ -68,7 +88,12 @@ function documents(ends: Ends, rules: number): unknown[] {
     services: [{ protocol: 'tcp', ports: [1000 + i] }],
     action: 'drop',
   }));
-  const last = { name: 'allow', from: { addresses: ['10.1.0.0/24'] }, to: { addresses: ['10.1.0.0/24'] }, action: 'allow' };
+  const last = {
+    name: 'allow',
+    from: { addresses: ['10.1.0.0/24'] },
+    to: { addresses: ['10.1.0.0/24'] },
+    action: 'allow',
+  };
   return [
     one('Host', 'bench', { default: 'drop', attach: { namespaces: ['hg-*'] } }),
     one('Segment', 'bench', {}),

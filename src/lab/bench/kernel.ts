@@ -58,10 +58,16 @@ export function nftables(rules: number): Join {
 }
 
 function ruleset(rules: number): string {
-  const lines = ['table inet headgate_bench {', 'chain forward {', 'type filter hook forward priority 0; policy drop;'];
+  const lines = [
+    'table inet headgate_bench {',
+    'chain forward {',
+    'type filter hook forward priority 0; policy drop;',
+  ];
   lines.push('ct state established,related accept');
   for (let i = 0; i < rules - 1; i++) {
-    lines.push(`ip saddr 192.0.2.${i % 256} ip daddr 198.51.100.${i % 251} tcp dport ${1000 + (i % 50000)} drop`);
+    lines.push(
+      `ip saddr 192.0.2.${i % 256} ip daddr 198.51.100.${i % 251} tcp dport ${1000 + (i % 50000)} drop`,
+    );
   }
   lines.push('ip saddr 10.1.0.0/24 ip daddr 10.2.0.0/24 accept', '}', '}');
   return `${lines.join('\n')}\n`;

@@ -24,14 +24,28 @@ const benches: Record<string, Bench> = {
   tcp: {
     about: 'bulk TCP, 1,000 rules loaded, stateful',
     measurement: tcp,
-    joins: () => [headgate(1000), emptyPipeline(), nftables(1), nftables(1000), openVswitch(), kernelBridge()],
+    joins: () => [
+      headgate(1000),
+      emptyPipeline(),
+      nftables(1),
+      nftables(1000),
+      openVswitch(),
+      kernelBridge(),
+    ],
     seconds: 3,
     runs: 5,
   },
   pps: {
     about: 'UDP datagrams of 18 bytes, 1,000 rules loaded',
     measurement: pps,
-    joins: () => [headgate(1000), emptyPipeline(), nftables(1), nftables(1000), nftables(10000), openVswitch()],
+    joins: () => [
+      headgate(1000),
+      emptyPipeline(),
+      nftables(1),
+      nftables(1000),
+      nftables(10000),
+      openVswitch(),
+    ],
     seconds: 3,
     runs: 5,
   },
@@ -116,7 +130,12 @@ async function compare(name: string, bench: Bench, settings: Settings): Promise<
   } finally {
     for (const { join } of ready.reverse()) await join.tearDown();
   }
-  return summarize(name, bench, Object.fromEntries(ready.reverse().map(({ join, figures }) => [join.name, figures])), joins);
+  return summarize(
+    name,
+    bench,
+    Object.fromEntries(ready.reverse().map(({ join, figures }) => [join.name, figures])),
+    joins,
+  );
 }
 
 function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, joins: Join[]): Result {
@@ -148,7 +167,9 @@ main().then(
   },
   (error: unknown) => {
     undoAll();
-    process.stderr.write(`bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `bench: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     process.exit(1);
   },
 );

@@ -50,7 +50,8 @@ export function openVswitch(): Join {
         daemons.push(spawnIn(middle, ['env', ...assign, path(file), ...args], 'ignore'));
       };
       start('usr/sbin/ovsdb-server', database, `--remote=p${socket}`, '--log-file=/dev/null');
-      const vsctl = (...args: string[]) => run('usr/bin/ovs-vsctl', `--db=${socket}`, '--timeout=20', ...args);
+      const vsctl = (...args: string[]) =>
+        run('usr/bin/ovs-vsctl', `--db=${socket}`, '--timeout=20', ...args);
       await waitUntil('ovsdb-server', () => vsctl('--no-wait', 'init') === '');
       start('usr/lib/openvswitch-switch/ovs-vswitchd', socket, '--log-file=/dev/null');
       vsctl('add-br', 'bridge', '--', 'set', 'bridge', 'bridge', 'datapath_type=netdev');
@@ -87,8 +88,13 @@ function findPrograms(): Programs {
 
 function unpack(root: string): void {
   const archives = resolve('build/openvswitch/archives');
-  if (!existsSync(archives) || !readdirSync(archives).some((name) => name.startsWith('openvswitch-switch_'))) {
-    throw new Error(`${archives} has no openvswitch-switch package: start benches by scripts/bench, which fetches it`);
+  if (
+    !existsSync(archives) ||
+    !readdirSync(archives).some((name) => name.startsWith('openvswitch-switch_'))
+  ) {
+    throw new Error(
+      `${archives} has no openvswitch-switch package: start benches by scripts/bench, which fetches it`,
+    );
   }
   mkdirSync(root, { recursive: true });
   for (const name of readdirSync(archives).filter((name) => name.endsWith('.deb'))) {

@@ -47,12 +47,16 @@ export function spreads(runs: Figures[]): Record<string, Spread> {
 
 /** A table for people: one line for each that was measured. */
 export function table(result: Result): string {
-  const lines = [`${result.name} (${result.unit}, ${result.better} is better; min / median / max of the runs)`];
+  const lines = [
+    `${result.name} (${result.unit}, ${result.better} is better; min / median / max of the runs)`,
+  ];
   for (const [name, runs] of Object.entries(result.runs)) {
     const { min, median, max } = spread(runs.map((figures) => figures.value));
     const ratio = result.ratios[name];
     const compared = ratio === undefined ? '' : `   Headgate / ${name} = ${ratio}`;
-    lines.push(`  ${name.padEnd(16)} ${[min, median, max].map((v) => String(rounded(v)).padStart(9)).join(' ')}${compared}`);
+    lines.push(
+      `  ${name.padEnd(16)} ${[min, median, max].map((v) => String(rounded(v)).padStart(9)).join(' ')}${compared}`,
+    );
   }
   return lines.join('\n');
 }

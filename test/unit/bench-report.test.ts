@@ -1,0 +1,24 @@
+// How runs of a bench become one result.
+import { expect, test } from 'vitest';
+import { rounded, spread, spreads } from '../../src/lab/bench/report.js';
+
+test('the median of an odd and an even number of runs', () => {
+  expect(spread([3, 1, 2])).toEqual({ min: 1, median: 2, max: 3 });
+  expect(spread([4, 1, 2, 3])).toEqual({ min: 1, median: 2.5, max: 4 });
+});
+
+test('every figure is spread by itself', () => {
+  const runs = [
+    { value: 1, p99: 10 },
+    { value: 3, p99: 30 },
+  ];
+  expect(spreads(runs)).toEqual({
+    value: { min: 1, median: 2, max: 3 },
+    p99: { min: 10, median: 20, max: 30 },
+  });
+});
+
+test('figures are rounded to four digits', () => {
+  expect(rounded(1234.56)).toBe(1235);
+  expect(rounded(0.0123456)).toBe(0.01235);
+});
