@@ -1,5 +1,5 @@
 // The nearest known word to a misspelt one: optimal string alignment distance (insert, delete, replace,
-// swap of neighbours), case ignored. Far words are not offered: at most a third of the length may differ.
+// swap of neighbours), case ignored. Far words are not offered: at most two of five letters may differ.
 
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
@@ -23,7 +23,7 @@ export function editDistance(a: string, b: string): number {
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   if (word.length > 253) return undefined;
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Math.max(1, Math.floor(word.length / 2.5)) + 1;
   for (const candidate of known) {
     if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());

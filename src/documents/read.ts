@@ -136,8 +136,13 @@ function issuesToErrors(
   fail: (path: PropertyKey[], message: string, key?: boolean) => DocumentError,
 ): DocumentError[] {
   const errors: DocumentError[] = [];
+  const misspelt = new Set(
+    issues.filter((issue) => issue.code === 'unrecognized_keys').map(({ path }) => formatPath(path)),
+  );
   for (const issue of issues) {
     if (errors.length >= MAX_ERRORS) break;
+    // A map with an unknown field is not blamed as well for what it lacks.
+    if (issue.code === 'custom' && misspelt.has(formatPath(issue.path))) continue;
     if (issue.code === 'unrecognized_keys') {
       const messages = issue.message.split('\n');
       for (const [i, key] of issue.keys.slice(0, MAX_ERRORS).entries()) {

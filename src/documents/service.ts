@@ -11,9 +11,7 @@ const names = Object.keys(PROTOCOLS);
 const protocol = z
   .union([z.string(), z.number()], {
     error: (issue) =>
-      issue.input === undefined
-        ? undefined
-        : `a protocol is one of ${names.join(', ')} or a number from 0 to 255`,
+      `${issue.input === undefined ? 'is missing' : 'is not one'}: one of ${names.join(', ')} or a number from 0 to 255`,
   })
   .superRefine((value, context) => {
     if (protocolNumber(value) !== undefined) return;

@@ -22,7 +22,9 @@ export interface Parsed {
   value: unknown;
   /** The first line of its content. */
   line: number;
-  /** Where the value at this path stands; `key`: where its key does. The nearest that exists if it does not. */
+  /**
+   * Where the value at this path stands, or the key of a map, list or empty value; `key`: always the key. The
+   * nearest that exists if it does not. */
   position(path: Path, key?: boolean): { line: number; column: number };
 }
 
@@ -212,8 +214,9 @@ function offsetOf(
     if (isMap(node)) {
       const pair = node.items.find((item) => keyOf(item) === String(step));
       if (!pair) break;
-      const wantsKey =
-        (key && i === path.length - 1) || offset(pair.value) === 0 || isMap(pair.value) || isSeq(pair.value);
+      const { value } = pair;
+      const isEmpty = offset(value) === 0 || (isScalar(value) && value.value === null);
+      const wantsKey = (key && i === path.length - 1) || isEmpty || isMap(value) || isSeq(value);
       found = wantsKey ? offset(pair.key) : offset(pair.value);
       node = pair.value;
     } else if (isSeq(node)) {
