@@ -48,6 +48,10 @@ TestNamespace::TestNamespace() {
   if (descriptor_ < 0) give_up("a network namespace (these tests run as root)");
 }
 
+std::string TestNamespace::path() const {
+  return "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(descriptor_);
+}
+
 void TestNamespace::remove() {
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = -1;

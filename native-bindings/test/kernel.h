@@ -16,7 +16,8 @@ class TestNamespace {
   TestNamespace(const TestNamespace&) = delete;
   TestNamespace& operator=(const TestNamespace&) = delete;
 
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+  // Good in this process and in commands that it runs.
+  std::string path() const;
   // Runs a shell command inside; throws with its text when it fails.
   void shell(const std::string& command) const;
   void remove();

@@ -2,12 +2,15 @@
 // stands at its other end.
 //
 //   memory   test <-> MemoryPort
+//   packet   FarEnd <-> hgfar <-> veth pair between two namespaces of its own <-> hgport <-> PacketSocketPort
 //   tap      FarEnd (packet socket on the device, in a namespace of its own) <-> kernel <-> TapPort
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 #include "ports/memory.h"
+#include "ports/namespaces.h"
+#include "ports/packet_socket.h"
 #include "ports/tap.h"
 #include "test/kernel.h"
 
@@ -39,15 +42,36 @@ struct TapRig {
   void vanish() { space.shell("ip link del hgtap"); }
 };
 
+struct PacketRig {
+  TestNamespace here, there;
+  std::unique_ptr<PacketSocketPort> packet;
+  std::unique_ptr<FarEnd> far;
+
+  PacketRig() {
+    here.shell("ip link add hgport type veth peer name hgfar netns " + there.path());
+    here.shell("ip link set hgport up");
+    there.shell("ip link set hgfar up");
+    std::string error;
+    run_in_namespace(
+        here.path(), [&] { packet = open_packet_socket({.device = "hgport"}, error); }, error);
+    REQUIRE_MESSAGE(packet, error);
+    far = std::make_unique<FarEnd>(there, "hgfar");
+  }
+  Port& port() { return *packet; }
+  void send(const MemoryFrame& frame) { far->send(frame); }
+  std::vector<MemoryFrame> arrived(size_t count) { return far->receive(count); }
+  void vanish() { there.shell("ip link del hgfar"); }
+};
+
 std::vector<Reason> transmit(Port& port, const Batch& batch) {
   std::vector<Reason> outcomes(batch.frames().size(), Reason::kCount);
   port.transmit(0, batch.frames(), outcomes);
   return outcomes;
 }
 
-#define ALL_RIGS MemoryRig, TapRig
-#define RIGS_THAT_VANISH MemoryRig, TapRig
-#define RIGS_WITH_OFFLOAD MemoryRig, TapRig
+#define ALL_RIGS MemoryRig, TapRig, PacketRig
+#define RIGS_THAT_VANISH MemoryRig, TapRig, PacketRig
+#define RIGS_WITH_OFFLOAD MemoryRig, TapRig, PacketRig
 
 const Bytes kFrames[] = {plain_frame(60, 1), plain_frame(61, 2), plain_frame(1514, 3), plain_frame(64, 4, 1),
                          plain_frame(68, 5, 2)};
