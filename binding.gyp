@@ -1,0 +1,54 @@
+# One build for the packet path: the engine as a plain library, the addon that Node loads, native tests, benches and
+# traffic tools. The Debug configuration (node-gyp --debug) is the sanitized one: AddressSanitizer and UBSan.
+{
+  'variables': {
+    'openssl_fips': '',
+    'engine_sources': [
+      '<!@(ls native-bindings/packet/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/stages/*.cc native-bindings/tables/*.cc)',
+    ],
+    'test_sources': ['<!@(ls native-bindings/test/*.cc)'],
+  },
+  'target_defaults': {
+    'default_configuration': 'Release',
+    'include_dirs': ['native-bindings'],
+    'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++17', '-std=gnu++20', '-std=gnu++1y'],
+    'cflags!': ['-fno-omit-frame-pointer'],
+    # -Wrestrict is wrong about string concatenation in g++ 12 (GCC bug 105651).
+    'cflags': ['-Wall', '-Wextra', '-Werror', '-Wno-restrict', '-fPIC', '-fvisibility=hidden'],
+    'cflags_cc': ['-std=c++20', '-fexceptions', '-frtti'],
+    'configurations': {
+      'Release': {'cflags': ['-O2', '-g1']},
+      'Debug': {
+        'cflags!': ['-O0'],
+        'cflags': ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
+        'ldflags': ['-fsanitize=address,undefined'],
+      },
+    },
+  },
+  'targets': [
+    {
+      'target_name': 'headgate_engine',
+      'type': 'static_library',
+      'sources': ['<@(engine_sources)'],
+    },
+    {
+      'target_name': 'headgate',
+      'dependencies': ['headgate_engine'],
+      'sources': ['<!@(ls native-bindings/addon/*.cc)'],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include\")"],
+      'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS'],
+    },
+    {
+      'target_name': 'headgate_native_tests',
+      'type': 'executable',
+      'dependencies': ['headgate_engine'],
+      'sources': ['<@(test_sources)'],
+      # Wrong about vectors of constants in g++ 12 (GCC bug 107852).
+      'cflags': ['-Wno-array-bounds', '-Wno-stringop-overflow'],
+      'libraries': ['-lpthread'],
+    },
+    {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
+    {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
+    {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},
+  ],
+}

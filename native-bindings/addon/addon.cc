@@ -1,0 +1,204 @@
+// The addon: the engine as a JavaScript object (src/engine/addon.ts has its types). JavaScript attaches, publishes and asks;
+// it never touches a packet, and nothing here calls back into JavaScript from another thread.
+#include <napi.h>
+
+#include "addon/attach.h"
+#include "addon/convert.h"
+#include "addon/reports.h"
+#include "pipeline/engine.h"
+#include "ports/memory.h"
+
+namespace headgate {
+namespace {
+
+[[noreturn]] void fail(Napi::Env env, const std::string& code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", code);
+  throw error;
+}
+
+std::string name_argument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "The first argument must be a workload's name.");
+  return info[0].As<Napi::String>().Utf8Value();
+}
+
+Napi::Object object_argument(const Napi::CallbackInfo& info, size_t at) {
+  if (info.Length() <= at || !info[at].IsObject()) throw Napi::TypeError::New(info.Env(), "An argument must be an object.");
+  return info[at].As<Napi::Object>();
+}
+
+class EngineObject : public Napi::ObjectWrap<EngineObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Engine",
+                       {
+                           InstanceMethod<&EngineObject::publish>("publish"),
+                           InstanceMethod<&EngineObject::attach>("attach"),
+                           InstanceMethod<&EngineObject::detach>("detach"),
+                           InstanceMethod<&EngineObject::failures>("failures"),
+                           InstanceMethod<&EngineObject::inventory>("inventory"),
+                           InstanceMethod<&EngineObject::stats>("stats"),
+                           InstanceMethod<&EngineObject::flows>("flows"),
+                           InstanceMethod<&EngineObject::logs>("logs"),
+                           InstanceMethod<&EngineObject::classify>("classify"),
+                           InstanceMethod<&EngineObject::inject>("inject"),
+                           InstanceMethod<&EngineObject::collect>("collect"),
+                           InstanceMethod<&EngineObject::run>("run"),
+                           InstanceMethod<&EngineObject::stop>("stop"),
+                       });
+  }
+
+  explicit EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineObject>(info) {
+    Napi::Object given = object_argument(info, 0);
+    EngineOptions options;
+    options.workers = read_optional_number(given, "workers", 64).value_or(1);
+    options.connections = read_optional_number(given, "connections", 1u << 26).value_or(options.connections);
+    options.pool_directory = read_string(given, "poolDirectory");
+    std::string error;
+    engine_ = Engine::create(options, error);
+    if (!engine_) fail(info.Env(), "engine-refused", error);
+  }
+
+ private:
+  Engine& engine(Napi::Env env) {
+    if (!engine_) fail(env, "engine-stopped", "The engine has been stopped.");
+    return *engine_;
+  }
+
+  Napi::Value publish(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    auto promise = Napi::Promise::Deferred::New(env);
+    Delta delta = read_delta(object_argument(info, 0));
+    if (Refusal refusal = engine(env).publish(delta)) fail(env, refusal.code, refusal.message);
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("generation", static_cast<double>(engine_->generation()));
+    promise.Resolve(result);
+    return promise.Promise();
+  }
+
+  Napi::Value attach(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    std::string workload = name_argument(info);
+    Napi::Object spec = object_argument(info, 1);
+    Napi::Object result = Napi::Object::New(env);
+    if (std::string device = trunk_device(spec); !device.empty()) {
+      Refusal refusal;
+      if (engine(env).attach_to_trunk(workload, device, refusal)) {
+        if (refusal) fail(env, refusal.code, refusal.message);
+        return result;
+      }
+    }
+    OpenedPort opened = open_port(spec, engine(env).queues());
+    if (!opened.port) fail(env, "attach-failed", opened.error);
+    if (Refusal refusal = engine_->attach(workload, std::move(opened.port), opened.device, opened.trunk))
+      fail(env, refusal.code, refusal.message);
+    if (auto mac = read_optional_string(spec, "mac")) result.Set("mac", *mac);
+    return result;
+  }
+
+  void detach(const Napi::CallbackInfo& info) {
+    bool remove = info.Length() > 1 && info[1].ToBoolean().Value();
+    engine(info.Env()).detach(name_argument(info), remove);
+  }
+
+  Napi::Value failures(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Napi::Array out = Napi::Array::New(env);
+    for (const Failure& failure : engine(env).failures()) {
+      Napi::Object one = Napi::Object::New(env);
+      one.Set("workload", failure.workload);
+      one.Set("detail", failure.detail);
+      out.Set(out.Length(), one);
+    }
+    return out;
+  }
+
+  Napi::Value inventory(const Napi::CallbackInfo& info) {
+    Engine& e = engine(info.Env());
+    return write_inventory(info.Env(), e.inventory(), e.generation());
+  }
+
+  Napi::Value stats(const Napi::CallbackInfo& info) { return write_stats(info.Env(), engine(info.Env()).stats()); }
+
+  Napi::Value flows(const Napi::CallbackInfo& info) {
+    uint32_t limit = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().Uint32Value() : 1000;
+    bool denied = info.Length() > 1 && info[1].ToBoolean().Value();
+    uint64_t total = 0;
+    auto flows = engine(info.Env()).flows(limit, denied, total);
+    return write_flows(info.Env(), flows, total);
+  }
+
+  Napi::Value logs(const Napi::CallbackInfo& info) { return write_logs(info.Env(), engine(info.Env()).logs()); }
+
+  Napi::Value classify(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    std::string workload = name_argument(info);
+    Direction direction = read_direction(info[1]);
+    Action action;
+    std::string rule;
+    if (!engine(env).classify(workload, direction, read_flow(object_argument(info, 2)), action, rule))
+      fail(env, "unknown-workload", "There is no workload '" + workload + "'.");
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("action", name_of(action));
+    if (!rule.empty()) out.Set("rule", rule);
+    return out;
+  }
+
+  MemoryPort& memory_port(const Napi::CallbackInfo& info) {
+    auto* port = dynamic_cast<MemoryPort*>(engine(info.Env()).port_of(name_argument(info)));
+    if (!port) fail(info.Env(), "no-memory-port", "That workload has no memory port.");
+    return *port;
+  }
+
+  void inject(const Napi::CallbackInfo& info) {
+    MemoryPort& port = memory_port(info);
+    if (info.Length() < 2 || !info[1].IsTypedArray()) throw Napi::TypeError::New(info.Env(), "The frame must be a Uint8Array.");
+    auto bytes = info[1].As<Napi::Uint8Array>();
+    if (!port.push({bytes.Data(), bytes.ByteLength()})) fail(info.Env(), "frame-too-long", "The frame is longer than a buffer.");
+  }
+
+  Napi::Value collect(const Napi::CallbackInfo& info) {
+    Napi::Array out = Napi::Array::New(info.Env());
+    for (const MemoryFrame& frame : memory_port(info).take())
+      out.Set(out.Length(), Napi::Buffer<uint8_t>::Copy(info.Env(), frame.bytes.data(), frame.bytes.size()));
+    return out;
+  }
+
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    bool lossless = false;
+    if (info.Length() < 1 || !info[0].IsBigInt()) throw Napi::TypeError::New(info.Env(), "The time must be a bigint of nanoseconds.");
+    uint64_t now = info[0].As<Napi::BigInt>().Uint64Value(&lossless);
+    return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).run(now)));
+  }
+
+  void stop(const Napi::CallbackInfo&) { engine_.reset(); }
+
+  std::unique_ptr<Engine> engine_;
+};
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* constructor = new Napi::FunctionReference(Napi::Persistent(EngineObject::define(env)));
+  env.SetInstanceData(constructor);
+  exports.Set("createEngine", Napi::Function::New(env, [](const Napi::CallbackInfo& info) -> Napi::Value {
+                return info.Env().GetInstanceData<Napi::FunctionReference>()->New({object_argument(info, 0)});
+              }));
+  Napi::Array reasons = Napi::Array::New(env);
+  for (size_t r = 1; r < kReasons; ++r) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("name", kReasonTexts[r].name);
+    one.Set("text", kReasonTexts[r].text);
+    reasons.Set(reasons.Length(), one);
+  }
+  exports.Set("reasons", reasons);
+  return exports;
+}
+
+}  // namespace
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) { return init(env, exports); }
+
+}  // namespace headgate
+
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) { return headgate::initialise(env, exports); }
+
+NODE_API_MODULE(headgate, initialise_addon)

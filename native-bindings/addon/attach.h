@@ -1,0 +1,25 @@
+// Opens the port that an attach specification names (src/engine/addon.ts, PortSpec).
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <string>
+
+#include "ports/port.h"
+
+namespace headgate {
+
+struct OpenedPort {
+  std::unique_ptr<Port> port;  // null with `error` set when it cannot be opened
+  std::string device;
+  bool trunk = false;
+  std::string error;
+};
+
+// The device that a nic specification names, else empty: a trunk may be open already.
+std::string trunk_device(const Napi::Object& spec);
+
+OpenedPort open_port(const Napi::Object& spec, unsigned queues);
+
+}  // namespace headgate

@@ -1,0 +1,217 @@
+#include "addon/convert.h"
+
+#include <cmath>
+
+namespace headgate {
+namespace {
+
+[[noreturn]] void refuse(const Napi::Env& env, const std::string& what) { throw Napi::TypeError::New(env, what); }
+
+bool absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+
+std::string to_string(const Napi::Value& value, const char* field) {
+  if (!value.IsString()) refuse(value.Env(), std::string(field) + " must be a string.");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+uint32_t to_number(const Napi::Value& value, const char* field, uint32_t most) {
+  double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= most) || number != std::floor(number))
+    refuse(value.Env(), std::string(field) + " must be a whole number from 0 to " + std::to_string(most) + ".");
+  return static_cast<uint32_t>(number);
+}
+
+template <class Read>
+void each(const Napi::Value& value, const char* field, Read read) {
+  if (absent(value)) return;
+  if (!value.IsArray()) refuse(value.Env(), std::string(field) + " must be a list.");
+  auto list = value.As<Napi::Array>();
+  for (uint32_t i = 0, n = list.Length(); i < n; ++i) {
+    Napi::HandleScope scope(value.Env());
+    read(list.Get(i));
+  }
+}
+
+template <class T, class Read>
+void each_object(const Napi::Object& object, const char* field, std::vector<T>& out, Read read) {
+  each(object.Get(field), field, [&](const Napi::Value& item) {
+    if (!item.IsObject()) refuse(item.Env(), std::string(field) + " must hold objects.");
+    out.push_back(read(item.As<Napi::Object>()));
+  });
+}
+
+std::vector<std::string> to_strings(const Napi::Value& value, const char* field) {
+  std::vector<std::string> out;
+  each(value, field, [&](const Napi::Value& item) { out.push_back(to_string(item, field)); });
+  return out;
+}
+
+template <class Enum, size_t N>
+Enum to_enum(const Napi::Object& object, const char* field, const char* const (&names)[N]) {
+  std::string text = read_string(object, field);
+  for (size_t i = 0; i < N; ++i)
+    if (text == names[i]) return static_cast<Enum>(i);
+  refuse(object.Env(), std::string(field) + " is '" + text + "', which is none of its values.");
+}
+
+constexpr const char* kActions[] = {"allow", "drop", "reject", "pass"};
+constexpr const char* kDefaults[] = {"allow", "drop"};
+constexpr const char* kOnChanges[] = {"reevaluate", "keep", "reset"};
+constexpr const char* kModes[] = {"enforce", "observe"};
+
+AddressSetChange read_address_set(const Napi::Object& o) {
+  return {read_string(o, "name"), read_string(o, "digest"), to_strings(o.Get("ranges"), "ranges")};
+}
+
+std::vector<PortRange> read_ports(const Napi::Object& o, const char* field) {
+  std::vector<PortRange> out;
+  each(o.Get(field), field, [&](const Napi::Value& item) {
+    if (!item.IsArray() || item.As<Napi::Array>().Length() != 2) refuse(o.Env(), std::string(field) + " must hold pairs.");
+    auto pair = item.As<Napi::Array>();
+    out.push_back({static_cast<uint16_t>(to_number(pair.Get(0u), field, 65535)),
+                   static_cast<uint16_t>(to_number(pair.Get(1u), field, 65535))});
+  });
+  return out;
+}
+
+ServiceMatch read_service(const Napi::Object& o) {
+  auto small = [&](const char* field) {
+    auto number = read_optional_number(o, field, 255);
+    return number ? static_cast<int>(*number) : -1;
+  };
+  ServiceMatch service{small("protocol"), small("icmpType"), small("icmpCode"), read_ports(o, "ports"), read_ports(o, "sourcePorts")};
+  return service;
+}
+
+RuleChange read_rule(const Napi::Object& o) {
+  RuleChange rule;
+  rule.key = read_string(o, "key");
+  rule.sources = read_optional_strings(o, "sources");
+  rule.destinations = read_optional_strings(o, "destinations");
+  if (!absent(o.Get("services"))) {
+    rule.services.emplace();
+    each_object(o, "services", *rule.services, read_service);
+  }
+  rule.action = to_enum<Action>(o, "action", kActions);
+  rule.on_change = to_enum<OnChange>(o, "onChange", kOnChanges);
+  rule.observe = to_enum<int>(o, "mode", kModes) == 1;
+  rule.log = read_bool(o, "log");
+  return rule;
+}
+
+SegmentChange read_segment(const Napi::Object& o) {
+  return {read_string(o, "name"), read_string(o, "digest"), static_cast<int>(read_optional_number(o, "vlan", 4094).value_or(0)),
+          static_cast<int>(read_optional_number(o, "innerVlan", 4094).value_or(0)), read_string(o, "tracker")};
+}
+
+WorkloadChange read_workload(const Napi::Object& o) {
+  WorkloadChange workload;
+  workload.name = read_string(o, "name");
+  workload.digest = read_string(o, "digest");
+  workload.segment = read_string(o, "segment");
+  Napi::Value attach = o.Get("attach");
+  if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
+  workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
+  workload.mac = read_optional_string(o, "mac");
+  workload.addresses = read_optional_strings(o, "addresses");
+  return workload;
+}
+
+IndexChangeTable read_index_table(const Napi::Object& o, const char* field) {
+  IndexChangeTable table;
+  each(o.Get(field), field, [&](const Napi::Value& category) { table.push_back(to_strings(category, field)); });
+  return table;
+}
+
+IndexChange read_index(const Napi::Object& o) {
+  return {read_string(o, "workload"), read_string(o, "digest"), read_index_table(o, "in"), read_index_table(o, "out")};
+}
+
+// Seconds in messages, milliseconds in the engine; an absent one keeps the default.
+Timeouts read_timeouts(const Napi::Object& o) {
+  Timeouts t;
+  auto set = [&](const char* field, uint32_t& value) {
+    if (auto seconds = read_optional_number(o, field, 864'000)) value = std::max(1u, *seconds) * 1000;
+  };
+  set("tcpOpening", t.tcp_opening);
+  set("tcpEstablished", t.tcp_established);
+  set("tcpClosing", t.tcp_closing);
+  set("udpOneWay", t.udp_one_way);
+  set("udpTwoWay", t.udp_two_way);
+  set("icmp", t.icmp);
+  set("other", t.other);
+  set("denied", t.denied);
+  return t;
+}
+
+}  // namespace
+
+std::string read_string(const Napi::Object& object, const char* field) { return to_string(object.Get(field), field); }
+
+std::optional<std::string> read_optional_string(const Napi::Object& object, const char* field) {
+  Napi::Value value = object.Get(field);
+  if (absent(value)) return std::nullopt;
+  return to_string(value, field);
+}
+
+std::optional<uint32_t> read_optional_number(const Napi::Object& object, const char* field, uint32_t most) {
+  Napi::Value value = object.Get(field);
+  if (absent(value)) return std::nullopt;
+  return to_number(value, field, most);
+}
+
+bool read_bool(const Napi::Object& object, const char* field) {
+  Napi::Value value = object.Get(field);
+  if (!value.IsBoolean()) refuse(object.Env(), std::string(field) + " must be true or false.");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::optional<std::vector<std::string>> read_optional_strings(const Napi::Object& object, const char* field) {
+  Napi::Value value = object.Get(field);
+  if (absent(value)) return std::nullopt;
+  return to_strings(value, field);
+}
+
+Direction read_direction(const Napi::Value& value) {
+  std::string text = to_string(value, "direction");
+  if (text != "in" && text != "out") refuse(value.Env(), "direction must be 'in' or 'out'.");
+  return text == "in" ? Direction::kIn : Direction::kOut;
+}
+
+Delta read_delta(const Napi::Object& o) {
+  Delta delta;
+  if (!absent(o.Get("defaultAction"))) delta.default_action = to_enum<Action>(o, "defaultAction", kDefaults);
+  if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) {
+    if (!timeouts.IsObject()) refuse(o.Env(), "timeouts must be an object.");
+    delta.timeouts = read_timeouts(timeouts.As<Napi::Object>());
+  }
+  each_object(o, "setAddressSets", delta.set_address_sets, read_address_set);
+  each_object(o, "setRules", delta.set_rules, read_rule);
+  each_object(o, "setSegments", delta.set_segments, read_segment);
+  each_object(o, "setWorkloads", delta.set_workloads, read_workload);
+  each_object(o, "setIndexes", delta.set_indexes, read_index);
+  delta.remove_address_sets = to_strings(o.Get("removeAddressSets"), "removeAddressSets");
+  delta.remove_rules = to_strings(o.Get("removeRules"), "removeRules");
+  delta.remove_segments = to_strings(o.Get("removeSegments"), "removeSegments");
+  delta.remove_workloads = to_strings(o.Get("removeWorkloads"), "removeWorkloads");
+  return delta;
+}
+
+FlowHeaders read_flow(const Napi::Object& o) {
+  FlowHeaders flow;
+  auto address = [&](const char* field) {
+    auto parsed = parse_address(read_string(o, field));
+    if (!parsed) refuse(o.Env(), std::string(field) + " is no address.");
+    return *parsed;
+  };
+  flow.source = address("source");
+  flow.destination = address("destination");
+  flow.protocol = static_cast<uint8_t>(read_optional_number(o, "protocol", 255).value_or(0));
+  flow.source_port = static_cast<uint16_t>(read_optional_number(o, "sourcePort", 65535).value_or(0));
+  flow.destination_port = static_cast<uint16_t>(read_optional_number(o, "destinationPort", 65535).value_or(0));
+  flow.icmp_type = static_cast<uint8_t>(read_optional_number(o, "icmpType", 255).value_or(0));
+  flow.icmp_code = static_cast<uint8_t>(read_optional_number(o, "icmpCode", 255).value_or(0));
+  return flow;
+}
+
+}  // namespace headgate

@@ -1,0 +1,165 @@
+#include "addon/reports.h"
+
+#include <ctime>
+
+namespace headgate {
+namespace {
+
+double number(uint64_t n) { return static_cast<double>(n); }
+
+template <class List, class Write>
+Napi::Array write_list(Napi::Env env, const List& list, Write write) {
+  Napi::Array out = Napi::Array::New(env, list.size());
+  uint32_t i = 0;
+  for (const auto& item : list) {
+    Napi::HandleScope scope(env);
+    out.Set(i++, write(item));
+  }
+  return out;
+}
+
+Napi::Object write_names(Napi::Env env, const std::map<std::string, std::string>& names) {
+  Napi::Object out = Napi::Object::New(env);
+  for (const auto& [name, digest] : names) out.Set(name, digest);
+  return out;
+}
+
+Napi::Array write_pair(Napi::Env env, const uint64_t (&pair)[2]) {
+  Napi::Array out = Napi::Array::New(env, 2);
+  out.Set(0u, number(pair[0]));
+  out.Set(1u, number(pair[1]));
+  return out;
+}
+
+Napi::Object write_workload(Napi::Env env, const WorkloadReport& w) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("workload", w.workload);
+  out.Set("sentPackets", number(w.counters.sent_packets));
+  out.Set("sentBytes", number(w.counters.sent_bytes));
+  out.Set("receivedPackets", number(w.counters.received_packets));
+  out.Set("receivedBytes", number(w.counters.received_bytes));
+  Napi::Object drops = Napi::Object::New(env);
+  for (size_t r = 1; r < kReasons; ++r)
+    if (w.counters.drops[r]) drops.Set(kReasonTexts[r].name, number(w.counters.drops[r]));
+  out.Set("drops", drops);
+  return out;
+}
+
+Napi::Object write_hit(Napi::Env env, const HitReport& hit) {
+  Napi::Object out = Napi::Object::New(env);
+  if (!hit.rule.empty()) out.Set("rule", hit.rule);
+  out.Set("workload", hit.workload);
+  out.Set("direction", name_of(hit.direction));
+  out.Set("flows", number(hit.flows));
+  out.Set("packets", number(hit.packets));
+  out.Set("bytes", number(hit.bytes));
+  out.Set("idle", hit.idle);
+  return out;
+}
+
+Napi::Array write_drops(Napi::Env env, const StatsReport& stats) {
+  Napi::Array out = Napi::Array::New(env);
+  for (size_t r = 1; r < kReasons; ++r)
+    for (auto direction : {Direction::kOut, Direction::kIn}) {
+      Napi::Object drop = Napi::Object::New(env);
+      drop.Set("reason", kReasonTexts[r].name);
+      drop.Set("text", kReasonTexts[r].text);
+      drop.Set("direction", name_of(direction));
+      drop.Set("packets", number(stats.drops[r][static_cast<int>(direction)]));
+      out.Set(out.Length(), drop);
+    }
+  return out;
+}
+
+Napi::Object write_verdict(Napi::Env env, const VerdictReport& verdict) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("workload", verdict.workload);
+  out.Set("direction", name_of(verdict.direction));
+  out.Set("action", name_of(verdict.action));
+  if (!verdict.rule.empty()) out.Set("rule", verdict.rule);
+  return out;
+}
+
+bool has_ports(uint8_t protocol) { return protocol == kTcp || protocol == kUdp || protocol == kSctp; }
+
+Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
+  const Connection& c = flow.connection;
+  bool ports = has_ports(c.protocol);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("tracker", flow.tracker);
+  out.Set("protocol", c.protocol);
+  out.Set("source", format_address(c.source()));
+  out.Set("sourcePort", ports ? c.source_port() : 0);
+  out.Set("destination", format_address(c.destination()));
+  out.Set("destinationPort", ports ? c.destination_port() : 0);
+  out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
+  out.Set("verdicts", write_list(env, flow.verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
+  out.Set("packets", write_pair(env, c.packets));
+  out.Set("bytes", write_pair(env, c.bytes));
+  out.Set("age", flow.age);
+  out.Set("idle", flow.idle);
+  out.Set("expires", flow.expires);
+  return out;
+}
+
+}  // namespace
+
+Napi::Object write_inventory(Napi::Env env, const Publisher::InventoryView& inventory, uint64_t generation) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("generation", number(generation));
+  if (inventory.default_action) out.Set("defaultAction", name_of(*inventory.default_action));
+  out.Set("addressSets", write_names(env, inventory.address_sets));
+  out.Set("rules", write_list(env, inventory.rules, [&](const std::string& key) { return Napi::String::New(env, key); }));
+  out.Set("segments", write_names(env, inventory.segments));
+  out.Set("workloads", write_names(env, inventory.workloads));
+  out.Set("indexes", write_names(env, inventory.indexes));
+  return out;
+}
+
+Napi::Object write_stats(Napi::Env env, const StatsReport& stats) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("generation", number(stats.generation));
+  out.Set("connections", stats.connections);
+  out.Set("connectionsLimit", stats.connections_limit);
+  out.Set("drops", write_drops(env, stats));
+  out.Set("workloads", write_list(env, stats.workloads, [&](const WorkloadReport& w) { return write_workload(env, w); }));
+  out.Set("hits", write_list(env, stats.hits, [&](const HitReport& hit) { return write_hit(env, hit); }));
+  out.Set("workers", write_list(env, stats.workers, [&](const auto& worker) {
+            Napi::Object one = Napi::Object::New(env);
+            one.Set("batches", number(worker.first));
+            one.Set("frames", number(worker.second));
+            return one;
+          }));
+  return out;
+}
+
+Napi::Object write_flows(Napi::Env env, const std::vector<FlowReport>& flows, uint64_t total) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("flows", write_list(env, flows, [&](const FlowReport& flow) { return write_flow(env, flow); }));
+  out.Set("total", number(total));
+  return out;
+}
+
+Napi::Array write_logs(Napi::Env env, const std::vector<LogReport>& logs) {
+  double now = static_cast<double>(time(nullptr)) * 1000;
+  return write_list(env, logs, [&](const LogReport& log) {
+    const FlowHeaders& flow = log.line.flow;
+    bool ports = has_ports(flow.protocol);
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("time", now - log.age * 1000);
+    if (!log.rule.empty()) out.Set("rule", log.rule);
+    out.Set("workload", log.workload);
+    out.Set("direction", name_of(log.line.direction));
+    out.Set("action", name_of(log.line.action));
+    out.Set("mode", log.line.observe ? "observe" : "enforce");
+    out.Set("protocol", flow.protocol);
+    out.Set("source", format_address(flow.source));
+    out.Set("sourcePort", ports ? flow.source_port : 0);
+    out.Set("destination", format_address(flow.destination));
+    out.Set("destinationPort", ports ? flow.destination_port : 0);
+    out.Set("suppressed", log.line.suppressed);
+    return out;
+  });
+}
+
+}  // namespace headgate
