@@ -44,7 +44,7 @@
       'dependencies': ['headgate_engine'],
       'sources': ['<@(test_sources)'],
       # Wrong about vectors of constants in g++ 12 (GCC bug 107852).
-      'cflags': ['-Wno-array-bounds', '-Wno-stringop-overflow'],
+      'cflags': ['-O1', '-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
       'libraries': ['-lpthread'],
     },
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
