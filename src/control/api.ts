@@ -62,6 +62,8 @@ export interface StatusResult {
   ready: boolean;
   /** Why it does not. */
   fault?: string;
+  /** The engine is there but does not take the policy: waiting will not help. */
+  refused?: boolean;
   engine?: Hello;
 }
 
@@ -118,7 +120,14 @@ export interface FlowsResult {
 }
 
 export interface StatsResult extends Omit<Stats, 'hits'> {
-  hits: { rule: string; workload: string; direction: 'in' | 'out'; flows: number; packets: number; bytes: number }[];
+  hits: {
+    rule: string;
+    workload: string;
+    direction: 'in' | 'out';
+    flows: number;
+    packets: number;
+    bytes: number;
+  }[];
 }
 
 export type RevisionsResult = RevisionSummary[];

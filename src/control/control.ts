@@ -9,7 +9,15 @@
 // Changes run one at a time, in the order in which they came.
 import { join } from 'node:path';
 import { readdirSync } from 'node:fs';
-import { loadPaths, parseDocument, formatError, type Document, type HostDocument, type Kind, type Source } from '../documents/index.js';
+import {
+  loadPaths,
+  parseDocument,
+  formatError,
+  type Document,
+  type HostDocument,
+  type Kind,
+  type Source,
+} from '../documents/index.js';
 import { compile, diff, isEmpty, plan, type Lowered, type Plan, type Timeouts } from '../policy/index.js';
 import type { Delta, Params, RequestType, Result } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
@@ -48,6 +56,7 @@ export class Control {
   #confPending: boolean;
   /** The engine holds the policy in force. */
   #enforced = false;
+  #refused = false;
   #fault = 'control has not reached the engine yet';
 
   private constructor(options: ControlOptions) {
@@ -64,6 +73,7 @@ export class Control {
       },
       onDisconnect: (why) => {
         this.#enforced = false;
+        this.#refused = false;
         this.#fault = `the engine is not connected: ${why}`;
         options.log.warn({ detail: why }, 'engine not connected');
       },
@@ -103,6 +113,7 @@ export class Control {
       documents: this.#policy.documents.length,
       ready: this.#enforced,
       ...(this.#enforced ? {} : { fault: this.#fault }),
+      ...(this.#refused ? { refused: true } : {}),
       ...(hello === undefined ? {} : { engine: hello }),
     };
   }
@@ -128,7 +139,9 @@ export class Control {
 
   delete(kind: Kind, name: string): Promise<ApplyResult> {
     return this.#inTurn(() => {
-      const rest = this.#policy.documents.filter((document) => document.kind !== kind || document.metadata.name !== name);
+      const rest = this.#policy.documents.filter(
+        (document) => document.kind !== kind || document.metadata.name !== name,
+      );
       if (rest.length === this.#policy.documents.length) throw unknownDocument(kind, name);
       return this.#change(`delete ${kind} ${name}`, rest);
     });
@@ -154,7 +167,9 @@ export class Control {
   async #previous(): Promise<number> {
     const [, previous] = await this.#options.store.list();
     if (previous !== undefined) return previous.number;
-    throw new HeadgateError('revision-unknown', 'There is no revision before the newest.', { remedy: 'headgate get revisions lists them.' });
+    throw new HeadgateError('revision-unknown', 'There is no revision before the newest.', {
+      remedy: 'headgate get revisions lists them.',
+    });
   }
 
   #inTurn<T>(operation: () => T | Promise<T>): Promise<T> {
@@ -172,7 +187,11 @@ export class Control {
     try {
       return withoutHost(revision.documents.map(parseDocument), this.#options.host);
     } catch (cause) {
-      throw new HeadgateError('revision-unreadable', `Revision ${revision.number} cannot be used: ${errorMessage(cause)}`, { cause });
+      throw new HeadgateError(
+        'revision-unreadable',
+        `Revision ${revision.number} cannot be used: ${errorMessage(cause)}`,
+        { cause },
+      );
     }
   }
 
@@ -182,9 +201,13 @@ export class Control {
     const next = this.#compile(documents);
     const result = toResult(plan(this.documents, [this.#options.host, ...next.documents]), next.warnings);
     const published = await this.#publish(next);
-    if (JSON.stringify(documents) !== JSON.stringify(before.documents)) await this.#commit(cause, next, before);
+    if (JSON.stringify(documents) !== JSON.stringify(before.documents))
+      await this.#commit(cause, next, before);
     this.#enforce(next);
-    this.#options.log.info({ cause, revision: this.#revision, changes: result.changes.length, ...published }, 'policy in force');
+    this.#options.log.info(
+      { cause, revision: this.#revision, changes: result.changes.length, ...published },
+      'policy in force',
+    );
     return { ...result, ...published, revision: this.#revision };
   }
 
@@ -200,6 +223,7 @@ export class Control {
   #enforce(policy: Policy): void {
     this.#policy = policy;
     this.#enforced = true;
+    this.#refused = false;
     this.#fault = '';
   }
 
@@ -207,7 +231,8 @@ export class Control {
   async #publish(policy: Policy): Promise<{ generation: number; milliseconds: number }> {
     const inventory = await this.#engine.request('inventory', {});
     const delta: Delta = diff(inventory, policy.lowered.desired, this.#timeouts);
-    if (isEmpty(delta) && inventory.defaultAction !== undefined) return { generation: inventory.generation, milliseconds: 0 };
+    if (isEmpty(delta) && inventory.defaultAction !== undefined)
+      return { generation: inventory.generation, milliseconds: 0 };
     const published = await this.#engine.request('publish', { delta });
     this.#timeouts = policy.lowered.desired.timeouts;
     return published;
@@ -219,11 +244,19 @@ export class Control {
       if (this.#confPending && (await this.#applyConf())) return;
       const { generation, milliseconds } = await this.#publish(this.#policy);
       this.#enforce(this.#policy);
-      this.#options.log.info({ revision: this.#revision, generation, milliseconds }, 'engine holds the policy');
+      this.#options.log.info(
+        { revision: this.#revision, generation, milliseconds },
+        'engine holds the policy',
+      );
     } catch (error) {
+      if (this.#engine.hello === undefined) return;
       this.#enforced = false;
+      this.#refused = true;
       this.#fault = `the engine does not take revision ${this.#revision}: ${errorMessage(error)}`;
-      this.#options.log.error({ ...toErrorBody(error) }, 'the engine does not take the policy; it enforces what it had');
+      this.#options.log.error(
+        { ...toErrorBody(error) },
+        'the engine does not take the policy; it enforces what it had',
+      );
     }
   }
 
@@ -236,7 +269,8 @@ export class Control {
       if (errors.length > 0) {
         throw new HeadgateError('documents', `conf.d has errors: ${errors.map(formatError).join('; ')}`);
       }
-      if (documents.length > 0) await this.#change('conf.d', upsert(this.#policy.documents, withoutHost(documents, host), false));
+      if (documents.length > 0)
+        await this.#change('conf.d', upsert(this.#policy.documents, withoutHost(documents, host), false));
       this.#confPending = false;
       return documents.length > 0;
     } catch (error) {
@@ -250,7 +284,8 @@ export class Control {
   async #load(): Promise<void> {
     const { store, log } = this.#options;
     const { revision, problems } = await store.load();
-    for (const problem of problems) log.error({ detail: problem }, 'a revision is damaged; the one before it is used');
+    for (const problem of problems)
+      log.error({ detail: problem }, 'a revision is damaged; the one before it is used');
     if (revision === undefined) return;
     this.#policy = this.#compile(this.#parse(revision));
     this.#revision = revision.number;
@@ -276,5 +311,7 @@ function toResult({ changes, unchanged, counts }: Plan, warnings: string[]): Pla
 }
 
 export function unknownDocument(kind: Kind, name: string): HeadgateError {
-  return new HeadgateError('not-found', `There is no ${kind} named ${name}.`, { remedy: `headgate get ${kind} lists them.` });
+  return new HeadgateError('not-found', `There is no ${kind} named ${name}.`, {
+    remedy: `headgate get ${kind} lists them.`,
+  });
 }

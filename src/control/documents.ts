@@ -1,7 +1,15 @@
 // The set of documents in force, and what an apply or a delete makes of it: pure functions.
 //
 // The set never holds the Host document: that comes from the root-owned host file, which control may not change.
-import { documentKey, formatError, readDocuments, type Document, type DocumentError, type HostDocument, type Source } from '../documents/index.js';
+import {
+  documentKey,
+  formatError,
+  readDocuments,
+  type Document,
+  type DocumentError,
+  type HostDocument,
+  type Source,
+} from '../documents/index.js';
 import { check, sameDocument } from '../policy/index.js';
 import { HeadgateError } from '../shared/errors.js';
 
@@ -46,5 +54,7 @@ export function checkSet(documents: readonly Document[], host: HostDocument): st
 
 function faulty(errors: readonly DocumentError[]): HeadgateError {
   const count = errors.length === 1 ? 'There is an error' : `There are ${errors.length} errors`;
-  return new HeadgateError('documents', `${count} in the documents; nothing was changed.`, { details: errors.map(formatError) });
+  return new HeadgateError('documents', `${count} in the documents; nothing was changed.`, {
+    details: errors.map(formatError),
+  });
 }

@@ -5,7 +5,15 @@
 // `engine-lost`: whether it took effect is then unknown, and the caller reconciles after the next connect.
 import { connect, type Socket } from 'node:net';
 import { encodeMessage, FrameReader } from '../engine/framing.js';
-import { PROTOCOL_VERSION, replySchema, requests, type Hello, type Params, type RequestType, type Result } from '../engine/messages.js';
+import {
+  PROTOCOL_VERSION,
+  replySchema,
+  requests,
+  type Hello,
+  type Params,
+  type RequestType,
+  type Result,
+} from '../engine/messages.js';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
 
 export interface EngineClientOptions {
@@ -68,7 +76,8 @@ export class EngineClient {
   async request<T extends RequestType>(type: T, params: Params<T>): Promise<Result<T>> {
     if (this.#hello === undefined) {
       throw new HeadgateError('engine-unavailable', `The engine is not connected: ${this.#lastFault}.`, {
-        remedy: 'Is `headgate engine` running? Packets are still judged by the last policy while an engine runs.',
+        remedy:
+          'Is `headgate engine` running? Packets are still judged by the last policy while an engine runs.',
       });
     }
     return this.#send(type, params);
@@ -124,7 +133,9 @@ export class EngineClient {
     try {
       const hello = await this.#send('hello', { protocol: PROTOCOL_VERSION });
       if (hello.protocol !== PROTOCOL_VERSION) {
-        throw new Error(`it speaks protocol ${hello.protocol}, this control ${PROTOCOL_VERSION}: run both in one version`);
+        throw new Error(
+          `it speaks protocol ${hello.protocol}, this control ${PROTOCOL_VERSION}: run both in one version`,
+        );
       }
       this.#hello = hello;
       this.#pause = this.#options.firstPause;
@@ -176,13 +187,18 @@ export class EngineClient {
 
 function badReply(type: string, issue: { path: PropertyKey[]; message: string } | undefined): HeadgateError {
   const where = issue === undefined ? '' : ` (${issue.path.map(String).join('.')}: ${issue.message})`;
-  return new HeadgateError('engine-reply', `The engine's answer to ${type} does not fit the schema${where}.`, {
-    remedy: 'Run engine and control in one version.',
-  });
+  return new HeadgateError(
+    'engine-reply',
+    `The engine's answer to ${type} does not fit the schema${where}.`,
+    {
+      remedy: 'Run engine and control in one version.',
+    },
+  );
 }
 
 function explain(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return 'its socket does not exist (the engine is not running, or has another --run-dir)';
+  if (error.code === 'ENOENT')
+    return 'its socket does not exist (the engine is not running, or has another --run-dir)';
   if (error.code === 'ECONNREFUSED') return 'nothing listens on its socket (the engine is not running)';
   if (error.code === 'EACCES') return 'its socket may not be opened by this user';
   return errorMessage(error);

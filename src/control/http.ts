@@ -31,17 +31,53 @@ interface Route {
 
 export const ROUTES: Route[] = [
   { method: 'GET', path: '/v1/status', answer: ({ control }) => control.status() },
-  { method: 'POST', path: '/v1/plan', answer: ({ control, body }) => planned(control, parse(applyBody, body)) },
-  { method: 'POST', path: '/v1/apply', answer: ({ control, body }) => applied(control, parse(applyBody, body)) },
-  { method: 'POST', path: '/v1/rollback', answer: ({ control, body }) => control.rollback(parse(rollbackBody, body).revision) },
-  { method: 'POST', path: '/v1/explain', answer: ({ control, body }) => explained(control, parse(explainBody, body)) },
-  { method: 'GET', path: '/v1/documents/:kind', answer: ({ control, names: [kind] }) => views.documents(control, kindOf(kind)) },
-  { method: 'GET', path: '/v1/documents/:kind/:name', answer: ({ control, names: [kind, name] }) => views.documents(control, kindOf(kind), name) },
-  { method: 'DELETE', path: '/v1/documents/:kind/:name', answer: ({ control, names: [kind, name] }) => control.delete(deletable(kindOf(kind)), name ?? '') },
+  {
+    method: 'POST',
+    path: '/v1/plan',
+    answer: ({ control, body }) => planned(control, parse(applyBody, body)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/apply',
+    answer: ({ control, body }) => applied(control, parse(applyBody, body)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/rollback',
+    answer: ({ control, body }) => control.rollback(parse(rollbackBody, body).revision),
+  },
+  {
+    method: 'POST',
+    path: '/v1/explain',
+    answer: ({ control, body }) => explained(control, parse(explainBody, body)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/documents/:kind',
+    answer: ({ control, names: [kind] }) => views.documents(control, kindOf(kind)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/documents/:kind/:name',
+    answer: ({ control, names: [kind, name] }) => views.documents(control, kindOf(kind), name),
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/documents/:kind/:name',
+    answer: ({ control, names: [kind, name] }) => control.delete(deletable(kindOf(kind)), name ?? ''),
+  },
   { method: 'GET', path: '/v1/rules', answer: ({ control }) => views.rules(control) },
   { method: 'GET', path: '/v1/revisions', answer: ({ control }) => control.revisions() },
-  { method: 'GET', path: '/v1/revisions/:number', answer: ({ control, names: [number] }) => control.revision(count(number, 'revision', 1)) },
-  { method: 'GET', path: '/v1/flows', answer: ({ control, query }) => views.flows(control, flowFilter(query)) },
+  {
+    method: 'GET',
+    path: '/v1/revisions/:number',
+    answer: ({ control, names: [number] }) => control.revision(count(number, 'revision', 1)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/flows',
+    answer: ({ control, query }) => views.flows(control, flowFilter(query)),
+  },
   { method: 'GET', path: '/v1/stats', answer: ({ control }) => views.stats(control) },
 ];
 
@@ -73,24 +109,38 @@ function flowFilter(query: URLSearchParams): views.FlowFilter {
 function kindOf(text: string | undefined): Kind {
   const kind = KINDS.find((known) => known === text);
   if (kind !== undefined) return kind;
-  throw new HeadgateError('unknown-kind', `There is no kind ${text ?? ''}.`, { remedy: `Kinds are ${KINDS.join(', ')}.` });
+  throw new HeadgateError('unknown-kind', `There is no kind ${text ?? ''}.`, {
+    remedy: `Kinds are ${KINDS.join(', ')}.`,
+  });
 }
 
 function deletable(kind: Kind): Kind {
   if (kind !== 'Host') return kind;
-  throw new HeadgateError('host-document', 'The Host document cannot be deleted.', { remedy: 'It is the host file: only root edits it.' });
+  throw new HeadgateError('host-document', 'The Host document cannot be deleted.', {
+    remedy: 'It is the host file: only root edits it.',
+  });
 }
 
-function count(text: string | undefined, what: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
+function count(
+  text: string | undefined,
+  what: string,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number {
   const value = /^\d{1,15}$/.test(text ?? '') ? Number(text) : NaN;
   if (value >= least && value <= most) return value;
-  throw new HeadgateError('bad-request', `'${text ?? ''}' is not a ${what}: a number from ${least} on is wanted.`);
+  throw new HeadgateError(
+    'bad-request',
+    `'${text ?? ''}' is not a ${what}: a number from ${least} on is wanted.`,
+  );
 }
 
 function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
-  const details = parsed.error.issues.slice(0, 10).map((issue) => `${issue.path.map(String).join('.') || 'body'}: ${issue.message}`);
+  const details = parsed.error.issues
+    .slice(0, 10)
+    .map((issue) => `${issue.path.map(String).join('.') || 'body'}: ${issue.message}`);
   throw new HeadgateError('bad-request', 'The body does not fit what this path takes.', { details });
 }
 
@@ -161,9 +211,11 @@ function removeStale(path: string): Promise<void> {
     const probe = connect(path);
     probe.once('connect', () => {
       probe.destroy();
-      reject(new HeadgateError('control-running', `Another control process answers on ${path}.`, {
-        remedy: 'Stop it first, or give this one a --run-dir of its own.',
-      }));
+      reject(
+        new HeadgateError('control-running', `Another control process answers on ${path}.`, {
+          remedy: 'Stop it first, or give this one a --run-dir of its own.',
+        }),
+      );
     });
     probe.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') unlinkSync(path);
@@ -172,7 +224,12 @@ function removeStale(path: string): Promise<void> {
   });
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse, control: Control, log: Logger): Promise<void> {
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  control: Control,
+  log: Logger,
+): Promise<void> {
   const began = performance.now();
   try {
     const result = await answer(request, control);
@@ -182,7 +239,9 @@ async function serve(request: IncomingMessage, response: ServerResponse, control
     const known = error instanceof HeadgateError;
     const status = STATUS[body.code] ?? (known ? 409 : 500);
     if (status === 500) log.error({ err: error }, 'internal error');
-    send(response, status, { error: known ? body : { code: 'internal', message: `Control failed: ${body.message}` } });
+    send(response, status, {
+      error: known ? body : { code: 'internal', message: `Control failed: ${body.message}` },
+    });
   }
   const { method, url } = request;
   log.debug({ method, url, status: response.statusCode, milliseconds: performance.now() - began }, 'request');
@@ -239,7 +298,9 @@ function decode(segment: string): string {
 
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const tooBig = () =>
-    new HeadgateError('body-too-big', `The body exceeds the limit of ${MAX_BODY_BYTES} bytes.`, { remedy: 'Apply the documents in several steps.' });
+    new HeadgateError('body-too-big', `The body exceeds the limit of ${MAX_BODY_BYTES} bytes.`, {
+      remedy: 'Apply the documents in several steps.',
+    });
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooBig();
   const chunks: Buffer[] = [];
   let bytes = 0;

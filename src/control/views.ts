@@ -1,8 +1,16 @@
 // Answers about what is in force: documents with their state, rules with their hits, flows and counters with the
 // names that people gave. The engine knows rules by digests; the report of `lower` leads back to `policy/rule`.
-import { ofKind, plain, protocolName, type Document, type Kind, type SecurityPolicyDocument } from '../documents/index.js';
+import {
+  ofKind,
+  plain,
+  protocolName,
+  type Document,
+  type Kind,
+  type SecurityPolicyDocument,
+} from '../documents/index.js';
 import type { Report } from '../policy/index.js';
 import { ruleIds } from '../policy/names.js';
+import { errorCode } from '../shared/errors.js';
 import type { Attachment, Stats } from '../engine/messages.js';
 import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
 import type { Control } from './control.js';
@@ -25,19 +33,31 @@ function toResult(document: Document, attachment: Attachment | undefined): Docum
   const result = { ...plain(document), origin: { file, line } } as DocumentResult;
   if (attachment === undefined) return result;
   const { state, detail, mac } = attachment;
-  const status = { state, ...(detail === undefined ? {} : { detail }), ...(mac === undefined ? {} : { mac }) };
+  const status = {
+    state,
+    ...(detail === undefined ? {} : { detail }),
+    ...(mac === undefined ? {} : { mac }),
+  };
   return { ...result, status };
 }
 
-/** Without an engine nothing is known, and the documents are shown without a state. */
+/** What the engine says; undefined while there is none: documents are then shown without state and hits. */
+async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (errorCode(error).startsWith('engine-')) return undefined;
+    throw error;
+  }
+}
+
 async function attachmentsByName(control: Control): Promise<Map<string, Attachment>> {
-  if (control.status().engine === undefined) return new Map();
-  const attachments = await control.ask('attachments', {});
+  const attachments = (await ifThere(control.ask('attachments', {}))) ?? [];
   return new Map(attachments.map((attachment) => [attachment.workload, attachment]));
 }
 
 export async function rules(control: Control, name?: string): Promise<RuleResult[]> {
-  const stats = control.status().engine === undefined ? undefined : await control.ask('stats', {});
+  const stats = await ifThere(control.ask('stats', {}));
   const hits = stats === undefined ? undefined : hitsByRule(stats, control.lowered.report);
   const uses = workloadsByRule(control);
   const policies = ofKind(control.documents, 'SecurityPolicy');
@@ -48,7 +68,11 @@ export async function rules(control: Control, name?: string): Promise<RuleResult
 
 type Hits = NonNullable<RuleResult['hits']>;
 
-function rulesOf(policy: SecurityPolicyDocument, uses: Map<string, Set<string>>, hits: Map<string, Hits> | undefined): RuleResult[] {
+function rulesOf(
+  policy: SecurityPolicyDocument,
+  uses: Map<string, Set<string>>,
+  hits: Map<string, Hits> | undefined,
+): RuleResult[] {
   const { spec, metadata, origin } = policy;
   const ids = ruleIds(policy);
   return spec.rules.map((rule, i) => {
@@ -116,20 +140,37 @@ export async function flows(control: Control, { limit, workload, denied }: FlowF
   const { flows: found, total } = await control.ask('flows', { limit: wanted, denied: true });
   const { report } = control.lowered;
   const shown = found
-    .filter((flow) => workload === undefined || flow.verdicts.some((verdict) => verdict.workload === workload))
+    .filter(
+      (flow) => workload === undefined || flow.verdicts.some((verdict) => verdict.workload === workload),
+    )
     .filter((flow) => !denied || flow.verdicts.some((verdict) => verdict.action !== 'allow'))
     .slice(0, limit);
-  return { flows: shown.map((flow): FlowResult => ({ ...flow, protocol: protocolName(flow.protocol), verdicts: flow.verdicts.map((verdict) => named(verdict, report)) })), total };
+  return {
+    flows: shown.map((flow): FlowResult => ({
+      ...flow,
+      protocol: protocolName(flow.protocol),
+      verdicts: flow.verdicts.map((verdict) => named(verdict, report)),
+    })),
+    total,
+  };
 }
 
-function named<T extends { workload: string; direction: 'in' | 'out'; rule?: string | undefined }>(verdict: T, report: Report): T & { rule: string } {
+function named<T extends { workload: string; direction: 'in' | 'out'; rule?: string | undefined }>(
+  verdict: T,
+  report: Report,
+): T & { rule: string } {
   return { ...verdict, rule: nameOf(report, verdict) };
 }
 
 /** The id of a rule by its key; the key itself when the policy no longer knows it. */
-export function nameOf(report: Report, { workload, direction, rule }: { workload: string; direction: 'in' | 'out'; rule?: string | undefined }): string {
+export function nameOf(
+  report: Report,
+  { workload, direction, rule }: { workload: string; direction: 'in' | 'out'; rule?: string | undefined },
+): string {
   if (rule === undefined) return DEFAULT_RULE;
-  return report.rule(workload, direction, rule)?.id ?? report.anyRule(rule)?.id ?? `(removed ${rule.slice(0, 8)})`;
+  return (
+    report.rule(workload, direction, rule)?.id ?? report.anyRule(rule)?.id ?? `(removed ${rule.slice(0, 8)})`
+  );
 }
 
 export async function stats(control: Control): Promise<StatsResult> {

@@ -128,7 +128,10 @@ export class Attachments {
       if (mac !== undefined) entry.mac = mac;
       // A namespace replaced between the look and the attachment is noticed at the next tick.
       if (namespace !== undefined) entry.namespace = namespace;
-      this.#log.info({ workload: name, attach: entry.attach.kind, device: entry.attach.device, mac }, 'attached');
+      this.#log.info(
+        { workload: name, attach: entry.attach.kind, device: entry.attach.device, mac },
+        'attached',
+      );
     } catch (error) {
       this.#fail(name, entry, MISSING.has(errorCode(error)) ? 'waiting' : 'failed', errorMessage(error));
     }
@@ -144,7 +147,11 @@ export class Attachments {
     } else {
       entry.failuresInRow = 0;
     }
-    if (news) this.#log.warn({ workload: name, detail }, state === 'waiting' ? 'attachment waits' : 'attachment failed');
+    if (news)
+      this.#log.warn(
+        { workload: name, detail },
+        state === 'waiting' ? 'attachment waits' : 'attachment failed',
+      );
   }
 
   #release(name: string, entry: Entry, remove: boolean): void {

@@ -6,7 +6,12 @@
 import { performance } from 'node:perf_hooks';
 import { HeadgateError, errorMessage } from '../shared/errors.js';
 import type { NativeEngine } from './addon.js';
-import { Attachments, identifyNamespace, type AttachmentsLog, type NamespaceIdentity } from './attachments.js';
+import {
+  Attachments,
+  identifyNamespace,
+  type AttachmentsLog,
+  type NamespaceIdentity,
+} from './attachments.js';
 import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
 import { checkPermits, type AttachPermits } from './permits.js';
 import { listen, type Handlers, type Listening } from './server.js';
@@ -73,9 +78,13 @@ export class EngineProcess {
 
   #hello({ protocol }: Params<'hello'>) {
     if (protocol !== PROTOCOL_VERSION) {
-      throw new HeadgateError('protocol', `Control speaks protocol ${protocol}, this engine ${PROTOCOL_VERSION}.`, {
-        remedy: 'Run both in one version of Headgate.',
-      });
+      throw new HeadgateError(
+        'protocol',
+        `Control speaks protocol ${protocol}, this engine ${PROTOCOL_VERSION}.`,
+        {
+          remedy: 'Run both in one version of Headgate.',
+        },
+      );
     }
     return {
       protocol: PROTOCOL_VERSION,

@@ -12,7 +12,10 @@ const HEADER_BYTES = 4;
 export function encodeMessage(value: unknown, limit = MAX_MESSAGE_BYTES): Buffer {
   const body = Buffer.from(JSON.stringify(value), 'utf8');
   if (body.length > limit) {
-    throw new HeadgateError('message-too-big', `A message of ${body.length} bytes exceeds the limit of ${limit}.`);
+    throw new HeadgateError(
+      'message-too-big',
+      `A message of ${body.length} bytes exceeds the limit of ${limit}.`,
+    );
   }
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32BE(body.length);
@@ -52,7 +55,10 @@ export class FrameReader {
     if (this.#bytes < HEADER_BYTES) return undefined;
     const length = this.#take(HEADER_BYTES).readUInt32BE();
     if (length === 0 || length > this.#limit) {
-      throw new HeadgateError('bad-frame', `A message length of ${length} is not between 1 and ${this.#limit}.`);
+      throw new HeadgateError(
+        'bad-frame',
+        `A message length of ${length} is not between 1 and ${this.#limit}.`,
+      );
     }
     return length;
   }

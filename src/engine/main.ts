@@ -38,7 +38,10 @@ export async function runEngine({ config, runDir, group, log }: EngineMainOption
     native.stop();
     throw error;
   }
-  log.info({ socket: engineSocket(runDir), workers: host.workers, connections: host.connections }, 'engine listens');
+  log.info(
+    { socket: engineSocket(runDir), workers: host.workers, connections: host.connections },
+    'engine listens',
+  );
   log.info({ signal: await stopped }, 'engine stops');
   await engine.stop();
 }
@@ -67,13 +70,18 @@ function create(addon: ReturnType<typeof loadAddon>, host: HostSettings, runDir:
   try {
     return addon.createEngine({ workers: host.workers, connections: host.connections, poolDirectory: pools });
   } catch (cause) {
-    const busy = errorCode(cause) === 'EBUSY' || errorCode(cause) === 'EWOULDBLOCK' || errorCode(cause) === 'EAGAIN';
-    throw new HeadgateError(busy ? 'engine-running' : 'engine', `The engine cannot start: ${errorMessage(cause)}`, {
-      cause,
-      remedy: busy
-        ? `Another engine uses ${pools}. Stop it first, or give this one a --run-dir of its own.`
-        : 'It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN, and memory for its pools.',
-    });
+    const busy =
+      errorCode(cause) === 'EBUSY' || errorCode(cause) === 'EWOULDBLOCK' || errorCode(cause) === 'EAGAIN';
+    throw new HeadgateError(
+      busy ? 'engine-running' : 'engine',
+      `The engine cannot start: ${errorMessage(cause)}`,
+      {
+        cause,
+        remedy: busy
+          ? `Another engine uses ${pools}. Stop it first, or give this one a --run-dir of its own.`
+          : 'It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN, and memory for its pools.',
+      },
+    );
   }
 }
 

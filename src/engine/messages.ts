@@ -22,7 +22,11 @@ const addressRange = z.string().min(2).max(96);
 const portRange = z.tuple([z.int().min(0).max(65535), z.int().min(0).max(65535)]);
 
 /** A named set of addresses: what a group, or an inline selection of a rule, resolves to. */
-export const addressSetSchema = z.strictObject({ name, digest, ranges: z.array(addressRange).max(1_000_000) });
+export const addressSetSchema = z.strictObject({
+  name,
+  digest,
+  ranges: z.array(addressRange).max(1_000_000),
+});
 
 /** One alternative of a rule's services. An absent field means any. */
 export const serviceMatchSchema = z.strictObject({
@@ -187,7 +191,12 @@ export const statsSchema = z.strictObject({
   connectionsLimit: z.int(),
   /** Drops by reason and direction; reasons with a count of zero are listed too. */
   drops: z.array(
-    z.strictObject({ reason: z.string(), text: z.string(), direction: z.enum(['in', 'out']), packets: z.number() }),
+    z.strictObject({
+      reason: z.string(),
+      text: z.string(),
+      direction: z.enum(['in', 'out']),
+      packets: z.number(),
+    }),
   ),
   workloads: z.array(
     z.strictObject({

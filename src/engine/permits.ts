@@ -21,7 +21,10 @@ export function namespacePath(netns: string | undefined): string | undefined {
   const absolute = netns.startsWith('/');
   const walks = parts.slice(absolute ? 1 : 0).some((part) => part === '' || part === '.' || part === '..');
   if (netns.includes('\0') || walks || (!absolute && parts.length > 1)) {
-    throw new HeadgateError('bad-attach', `'${netns}' is neither the name of a network namespace nor a plain absolute path.`);
+    throw new HeadgateError(
+      'bad-attach',
+      `'${netns}' is neither the name of a network namespace nor a plain absolute path.`,
+    );
   }
   return absolute ? netns : `${NETNS_DIRECTORY}/${netns}`;
 }

@@ -8,7 +8,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { chmodSync, chownSync, unlinkSync } from 'node:fs';
 import { HeadgateError, toErrorBody } from '../shared/errors.js';
 import { encodeMessage, FrameReader } from './framing.js';
-import { PROTOCOL_VERSION, requests, requestSchema, type Params, type RequestType, type Result } from './messages.js';
+import {
+  PROTOCOL_VERSION,
+  requests,
+  requestSchema,
+  type Params,
+  type RequestType,
+  type Result,
+} from './messages.js';
 
 export type Handlers = { [T in RequestType]: (params: Params<T>) => Result<T> | Promise<Result<T>> };
 
@@ -31,7 +38,11 @@ function faults(issues: { path: PropertyKey[]; message: string }[]): string {
     .slice(0, 500);
 }
 
-async function dispatch<T extends RequestType>(handlers: Handlers, type: T, params: unknown): Promise<unknown> {
+async function dispatch<T extends RequestType>(
+  handlers: Handlers,
+  type: T,
+  params: unknown,
+): Promise<unknown> {
   const parsed = requests[type].params.safeParse(params);
   if (!parsed.success) throw new HeadgateError('bad-request', `${type}: ${faults(parsed.error.issues)}`);
   return handlers[type](parsed.data as Params<T>);
@@ -49,9 +60,13 @@ export async function answer(handlers: Handlers, body: Buffer): Promise<Reply> {
     if (!request.success) throw new HeadgateError('bad-request', faults(request.error.issues));
     const { type, params } = request.data;
     if (!isRequestType(type)) {
-      throw new HeadgateError('unknown-request', `The engine does not know the request '${type.slice(0, 64)}'.`, {
-        remedy: `It speaks protocol ${PROTOCOL_VERSION}: ${Object.keys(requests).join(', ')}.`,
-      });
+      throw new HeadgateError(
+        'unknown-request',
+        `The engine does not know the request '${type.slice(0, 64)}'.`,
+        {
+          remedy: `It speaks protocol ${PROTOCOL_VERSION}: ${Object.keys(requests).join(', ')}.`,
+        },
+      );
     }
     return { id, result: await dispatch(handlers, type, params) };
   } catch (error) {
@@ -117,7 +132,12 @@ export interface Listening {
  * Listens on the path with mode 0660. The caller holds the pools' lock, so a socket that is already there was
  * left behind and is replaced. `group` is given the socket when it is set.
  */
-export async function listen(path: string, group: number | undefined, handlers: Handlers, log: ServerLog): Promise<Listening> {
+export async function listen(
+  path: string,
+  group: number | undefined,
+  handlers: Handlers,
+  log: ServerLog,
+): Promise<Listening> {
   const connections = new Set<Socket>();
   const server: Server = createServer((socket) => {
     connections.add(socket);
@@ -134,7 +154,8 @@ export async function listen(path: string, group: number | undefined, handlers: 
   } catch (cause) {
     throw new HeadgateError('socket', `The engine cannot listen on ${path}: ${String(cause)}`, {
       cause,
-      remedy: 'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
+      remedy:
+        'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
     });
   } finally {
     process.umask(mask);

@@ -16,7 +16,11 @@ export class HeadgateError extends Error {
   readonly remedy: string | undefined;
   readonly details: string[];
 
-  constructor(code: string, message: string, options: { remedy?: string; details?: string[]; cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    options: { remedy?: string; details?: string[]; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'HeadgateError';
     this.code = code;

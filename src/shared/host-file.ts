@@ -2,8 +2,17 @@
 //
 // It decides what may be attached, so a file, or the folder it lies in, that others may write is refused: they
 // could grant themselves any interface of the host.
-import { closeSync, fstatSync, openSync, readFileSync, statSync, type Stats } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { formatError, readDocuments, type HostDocument, type HostSpec } from '../documents/index.js';
 import { errorCode, errorMessage, HeadgateError } from './errors.js';
 
@@ -42,13 +51,19 @@ export function readHostFile(path: string, owner = 0): HostSettings {
   const text = readTrusted(path, owner);
   const { documents, errors } = readDocuments([{ file: path, text }]);
   if (errors.length > 0) {
-    throw new HeadgateError('host-file', `The host file ${path} has errors.`, { details: errors.map(formatError) });
+    throw new HeadgateError('host-file', `The host file ${path} has errors.`, {
+      details: errors.map(formatError),
+    });
   }
   const [host, second] = documents;
   if (host?.kind !== 'Host' || second !== undefined) {
-    throw new HeadgateError('host-file', `The host file ${path} must hold one document of kind Host and nothing else.`, {
-      remedy: `Other documents belong into ${dirname(path)}/conf.d/ or are given to headgate apply.`,
-    });
+    throw new HeadgateError(
+      'host-file',
+      `The host file ${path} must hold one document of kind Host and nothing else.`,
+      {
+        remedy: `Other documents belong into ${dirname(path)}/conf.d/ or are given to headgate apply.`,
+      },
+    );
   }
   return withDefaults(host);
 }
@@ -80,7 +95,7 @@ function readTrusted(path: string, owner: number): string {
     }
     throw new HeadgateError('host-file', `The host file ${path} cannot be read: ${errorMessage(cause)}`, {
       cause,
-      remedy: `Both processes read it: chmod 0644 ${path}, and let its folders be searched.`,
+      remedy: `Control reads it as an ordinary user: chmod a+rX ${unreadablePart(path)}`,
     });
   }
   try {
@@ -96,13 +111,31 @@ function readTrusted(path: string, owner: number): string {
   }
 }
 
+/** The first part of the path that this user may not search or read. */
+function unreadablePart(path: string): string {
+  const parts = resolve(path).split('/');
+  for (let i = 1; i < parts.length; i++) {
+    const part = parts.slice(0, i + 1).join('/');
+    try {
+      accessSync(part, i === parts.length - 1 ? constants.R_OK : constants.X_OK);
+    } catch {
+      return part;
+    }
+  }
+  return path;
+}
+
 function isOwnedAlone(status: Stats, owner: number): boolean {
   return status.uid === owner && (status.mode & 0o022) === 0;
 }
 
 function writable(path: string, file: Stats, owner: number): HeadgateError {
   const what = isOwnedAlone(file, owner) ? dirname(path) : path;
-  return new HeadgateError('host-file', `The host file decides what may be attached, and ${what} can be written by others than root.`, {
-    remedy: `As root: chown root:root ${what} && chmod go-w ${what}`,
-  });
+  return new HeadgateError(
+    'host-file',
+    `The host file decides what may be attached, and ${what} can be written by others than root.`,
+    {
+      remedy: `As root: chown root:root ${what} && chmod go-w ${what}`,
+    },
+  );
 }

@@ -13,7 +13,14 @@ import { open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
-import { REVISIONS_KEPT, summarize, type Loaded, type Revision, type RevisionSummary, type Store } from './store.js';
+import {
+  REVISIONS_KEPT,
+  summarize,
+  type Loaded,
+  type Revision,
+  type RevisionSummary,
+  type Store,
+} from './store.js';
 
 const FORMAT = 'headgate-revision/1';
 
@@ -75,10 +82,14 @@ export class FileStore implements Store {
     try {
       await this.#write(revision);
     } catch (error) {
-      throw new HeadgateError('store-write', `Revision ${number} cannot be written to ${this.#directory}: ${errorMessage(error)}`, {
-        cause: error,
-        remedy: 'Make room on that file system, or make it writable for the user of control.',
-      });
+      throw new HeadgateError(
+        'store-write',
+        `Revision ${number} cannot be written to ${this.#directory}: ${errorMessage(error)}`,
+        {
+          cause: error,
+          remedy: 'Make room on that file system, or make it writable for the user of control.',
+        },
+      );
     }
     this.#last = number;
     await this.#forgetOld();
@@ -103,7 +114,10 @@ export class FileStore implements Store {
     try {
       bytes = await readFile(path);
     } catch (cause) {
-      throw new HeadgateError('revision-unknown', `There is no revision ${number}.`, { cause, remedy: 'headgate get revisions lists them.' });
+      throw new HeadgateError('revision-unknown', `There is no revision ${number}.`, {
+        cause,
+        remedy: 'headgate get revisions lists them.',
+      });
     }
     try {
       return parse(bytes, number);
@@ -177,7 +191,8 @@ function parse(bytes: Buffer, number: number): Revision {
   const body = bytes.subarray(end + 1);
   if (header.sha256 !== digest(body)) throw new Error('its checksum is wrong');
   const revision = revisionSchema.parse(JSON.parse(body.toString()));
-  if (revision.number !== number || header.number !== number) throw new Error('it holds another revision than its name says');
+  if (revision.number !== number || header.number !== number)
+    throw new Error('it holds another revision than its name says');
   return revision;
 }
 
@@ -202,7 +217,9 @@ function takeLock(stateDir: string): number {
   } catch (cause) {
     throw unusable(stateDir, cause);
   }
-  const flock = spawnSync('flock', ['--exclusive', '--nonblock', '3'], { stdio: ['ignore', 'ignore', 'pipe', descriptor] });
+  const flock = spawnSync('flock', ['--exclusive', '--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'pipe', descriptor],
+  });
   if (flock.status === 0) return descriptor;
   closeSync(descriptor);
   if (flock.error !== undefined || flock.status !== 1) {
@@ -214,8 +231,12 @@ function takeLock(stateDir: string): number {
 }
 
 function unusable(stateDir: string, cause: unknown): HeadgateError {
-  return new HeadgateError('store-unusable', `The store in ${stateDir} cannot be used: ${errorMessage(cause)}`, {
-    cause,
-    remedy: 'The folder has to belong to the user that control runs as; --state-dir names another one.',
-  });
+  return new HeadgateError(
+    'store-unusable',
+    `The store in ${stateDir} cannot be used: ${errorMessage(cause)}`,
+    {
+      cause,
+      remedy: 'The folder has to belong to the user that control runs as; --state-dir names another one.',
+    },
+  );
 }

@@ -154,20 +154,24 @@ describe('file store on disk', () => {
 describe('file store under SIGKILL', () => {
   const rounds = Number(process.env['HEADGATE_KILL_ROUNDS'] ?? 12);
 
-  it(`loads the last acknowledged revision or a newer one, ${rounds} times (HEADGATE_KILL_ROUNDS)`, { timeout: 10_000 + rounds * 5_000 }, async () => {
-    const path = directory();
-    let acknowledged = 0;
-    for (let round = 0; round < rounds; round++) {
-      acknowledged = Math.max(acknowledged, await commitUntilKilled(path, Math.random() * 60));
-      const store = await FileStore.open(path);
-      const { revision, problems } = await store.load();
-      expect(problems).toEqual([]);
-      expect(revision?.number ?? 0).toBeGreaterThanOrEqual(acknowledged);
-      if (revision !== undefined) expect(revision.documents).toHaveLength(200);
-      await store.close();
-    }
-    expect(acknowledged, 'the child got to commit something').toBeGreaterThan(rounds);
-  });
+  it(
+    `loads the last acknowledged revision or a newer one, ${rounds} times (HEADGATE_KILL_ROUNDS)`,
+    { timeout: 10_000 + rounds * 5_000 },
+    async () => {
+      const path = directory();
+      let acknowledged = 0;
+      for (let round = 0; round < rounds; round++) {
+        acknowledged = Math.max(acknowledged, await commitUntilKilled(path, Math.random() * 60));
+        const store = await FileStore.open(path);
+        const { revision, problems } = await store.load();
+        expect(problems).toEqual([]);
+        expect(revision?.number ?? 0).toBeGreaterThanOrEqual(acknowledged);
+        if (revision !== undefined) expect(revision.documents).toHaveLength(200);
+        await store.close();
+      }
+      expect(acknowledged, 'the child got to commit something').toBeGreaterThan(rounds);
+    },
+  );
 });
 
 /** Lets a child commit as fast as it can, kills it some time after its first commit; the last number it reported. */

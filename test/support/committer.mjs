@@ -4,5 +4,9 @@ import { writeSync } from 'node:fs';
 import { FileStore } from '../../dist/store/file-store.js';
 
 const store = await FileStore.open(process.argv[2]);
-const documents = Array.from({ length: 200 }, (_, i) => ({ kind: 'Group', metadata: { name: `g${i}` }, spec: {} }));
+const documents = Array.from({ length: 200 }, (_, i) => ({
+  kind: 'Group',
+  metadata: { name: `g${i}` },
+  spec: {},
+}));
 for (;;) writeSync(1, `${(await store.commit('apply', documents)).number}\n`);

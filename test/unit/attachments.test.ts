@@ -4,7 +4,14 @@ import type { Attach, Delta } from '../../src/engine/messages.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 
 const workload = (name: string, attach: Attach) => ({ name, digest: 'd', segment: 's', attach });
-const tap = (netns: string, device = 'eth0'): Attach => ({ kind: 'tap', netns, device, mac: '02:00:00:00:00:01', addresses: [], gateways: [] });
+const tap = (netns: string, device = 'eth0'): Attach => ({
+  kind: 'tap',
+  netns,
+  device,
+  mac: '02:00:00:00:00:01',
+  addresses: [],
+  gateways: [],
+});
 const veth = (device: string): Attach => ({ kind: 'veth', device });
 const coded = (code: string) => Object.assign(new Error(`it says ${code}`), { code });
 
@@ -59,7 +66,10 @@ describe('attachments', () => {
 
   it('wait for a namespace', async () => {
     await publish({ setWorkloads: [workload('w', tap('b'))] });
-    expect(state('w')).toMatchObject({ state: 'waiting', detail: 'the namespace /run/netns/b does not exist' });
+    expect(state('w')).toMatchObject({
+      state: 'waiting',
+      detail: 'the namespace /run/netns/b does not exist',
+    });
     attachments.tick();
     expect(native.calls).toEqual([]);
     namespaces.set('/run/netns/b', '4:2');
@@ -92,7 +102,11 @@ describe('attachments', () => {
     await publish({ setWorkloads: [workload('w', tap('a'))] });
     namespaces.delete('/run/netns/a');
     attachments.tick();
-    expect(state('w')).toEqual({ workload: 'w', state: 'waiting', detail: 'the namespace /run/netns/a does not exist' });
+    expect(state('w')).toEqual({
+      workload: 'w',
+      state: 'waiting',
+      detail: 'the namespace /run/netns/a does not exist',
+    });
     expect(native.calls).toEqual(['attach w', 'detach w']);
     namespaces.set('/run/netns/a', '4:9');
     attachments.tick();

@@ -22,7 +22,12 @@ describe('apply', () => {
   it('publishes and commits', async () => {
     const control = await stack.start();
     const result = await control.apply(source(BASE), false);
-    expect(kinds(result)).toEqual(['added SecurityPolicy/shop', 'added Segment/lan', 'added Workload/db', 'added Workload/web']);
+    expect(kinds(result)).toEqual([
+      'added SecurityPolicy/shop',
+      'added Segment/lan',
+      'added Workload/db',
+      'added Workload/web',
+    ]);
     expect(result.revision).toBe(1);
     const inventory = stack.native.inventory();
     expect(inventory.defaultAction).toBe('drop');
@@ -79,7 +84,10 @@ describe('apply', () => {
     await control.apply(source(BASE), false);
     const before = stack.native.inventory();
     stack.native.refusal = Object.assign(new Error('the rules table is full'), { code: 'ENOSPC' });
-    await expect(control.apply(source(changed('drop')), false)).rejects.toMatchObject({ code: 'ENOSPC', message: 'the rules table is full' });
+    await expect(control.apply(source(changed('drop')), false)).rejects.toMatchObject({
+      code: 'ENOSPC',
+      message: 'the rules table is full',
+    });
     expect(stack.native.inventory()).toEqual(before);
     expect((await stack.store.load()).revision?.number).toBe(1);
     expect(control.plan(source(BASE), true).changes).toEqual([]);
@@ -89,7 +97,9 @@ describe('apply', () => {
   it('is refused whole for a workload that the host file does not permit', async () => {
     const control = await stack.start();
     const before = stack.native.inventory();
-    await expect(control.apply(source(BASE.replace('netns: hg-db', 'netns: other')), false)).rejects.toMatchObject({ code: 'not-permitted' });
+    await expect(
+      control.apply(source(BASE.replace('netns: hg-db', 'netns: other')), false),
+    ).rejects.toMatchObject({ code: 'not-permitted' });
     expect(stack.native.inventory()).toEqual(before);
     expect(stack.native.calls).toEqual([]);
   });
@@ -105,7 +115,9 @@ describe('apply', () => {
 
   it('refuses a Host document that differs from the host file, and leaves out one that says the same', async () => {
     const control = await stack.start();
-    await expect(control.apply(source(HOST.replace('default: drop', 'default: allow')), false)).rejects.toMatchObject({
+    await expect(
+      control.apply(source(HOST.replace('default: drop', 'default: allow')), false),
+    ).rejects.toMatchObject({
       code: 'host-document',
       remedy: expect.stringContaining(stack.config) as string,
     });
@@ -189,11 +201,11 @@ describe('an engine that comes and goes', () => {
     await control.apply(source(BASE), false);
     await stack.stopControl();
     const calls = stack.native.calls.length;
+    const deltas = stack.native.deltas.length;
     await stack.startControl();
     await stack.ready();
     expect(stack.native.calls).toHaveLength(calls);
-    const added = stack.native.deltas.at(-1);
-    expect(added?.setWorkloads ?? []).toHaveLength(stack.native.deltas.length > 2 ? 0 : 2);
+    expect(stack.native.deltas).toHaveLength(deltas);
   });
 
   it('loses what a crash left in it without a promise', async () => {
@@ -203,7 +215,10 @@ describe('an engine that comes and goes', () => {
     // Control dies between publish and commit: the engine holds more than the store.
     stack.store.commit = () => new Promise(() => undefined);
     void control.apply(source(changed('drop')), false).catch(() => undefined);
-    await until('the engine has it', () => !stack.native.inventory().rules.includes(promised.rules[0] as string));
+    await until(
+      'the engine has it',
+      () => !stack.native.inventory().rules.includes(promised.rules[0] as string),
+    );
     delete (stack.store as Partial<MemoryStore>).commit;
     await stack.api?.close();
     const other = stack.control;
@@ -221,7 +236,10 @@ describe('an engine that comes and goes', () => {
     stack.permits = { namespaces: [], interfaces: [] };
     const fresh = await stack.startEngine(new FakeEngine());
     await until('control gives up', () => control.status().refused === true);
-    expect(control.status()).toMatchObject({ ready: false, fault: expect.stringContaining('does not permit') as string });
+    expect(control.status()).toMatchObject({
+      ready: false,
+      fault: expect.stringContaining('does not permit') as string,
+    });
     expect(fresh.inventory().workloads).toEqual({});
   });
 });
@@ -233,7 +251,9 @@ describe('conf.d', () => {
     await stack.start();
     expect(Object.keys(stack.native.inventory().workloads).sort()).toEqual(['db', 'web']);
     expect((await stack.store.load()).revision?.cause).toBe('conf.d');
-    expect(stack.control?.documents.find(({ kind }) => kind === 'Segment')?.origin.file).toBe(join(stack.directory, 'conf.d', 'base.yaml'));
+    expect(stack.control?.documents.find(({ kind }) => kind === 'Segment')?.origin.file).toBe(
+      join(stack.directory, 'conf.d', 'base.yaml'),
+    );
   });
 
   it('with errors leaves the policy of the store in force and says so', async () => {
@@ -244,6 +264,8 @@ describe('conf.d', () => {
     await stack.startControl();
     await stack.ready();
     expect(stack.native.inventory().rules).toHaveLength(1);
-    expect(stack.lines.filter(({ level }) => level === 'error')).toEqual([expect.objectContaining({ msg: 'conf.d is not applied; the policy of the store stays' })]);
+    expect(stack.lines.filter(({ level }) => level === 'error')).toEqual([
+      expect.objectContaining({ msg: 'conf.d is not applied; the policy of the store stays' }),
+    ]);
   });
 });

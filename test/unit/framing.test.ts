@@ -2,23 +2,28 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeMessage, FrameReader } from '../../src/engine/framing.js';
 
-const bodies = (reader: FrameReader, bytes: Buffer): unknown[] => reader.push(bytes).map((body) => JSON.parse(body.toString()) as unknown);
+const bodies = (reader: FrameReader, bytes: Buffer): unknown[] =>
+  reader.push(bytes).map((body) => JSON.parse(body.toString()) as unknown);
 
 describe('framing', () => {
   it('gives back what was sent, however it is cut', () => {
     fc.assert(
-      fc.property(fc.array(fc.jsonValue(), { maxLength: 8 }), fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (values, cuts) => {
-        const stream = Buffer.concat(values.map((value) => encodeMessage(value)));
-        const reader = new FrameReader();
-        const got: unknown[] = [];
-        for (let at = 0, i = 0; at < stream.length; i++) {
-          const size = cuts[i % cuts.length] as number;
-          got.push(...bodies(reader, stream.subarray(at, at + size)));
-          at += size;
-        }
-        expect(got).toEqual(values.map((value) => JSON.parse(JSON.stringify(value)) as unknown));
-        expect(reader.pending).toBe(0);
-      }),
+      fc.property(
+        fc.array(fc.jsonValue(), { maxLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }),
+        (values, cuts) => {
+          const stream = Buffer.concat(values.map((value) => encodeMessage(value)));
+          const reader = new FrameReader();
+          const got: unknown[] = [];
+          for (let at = 0, i = 0; at < stream.length; i++) {
+            const size = cuts[i % cuts.length] as number;
+            got.push(...bodies(reader, stream.subarray(at, at + size)));
+            at += size;
+          }
+          expect(got).toEqual(values.map((value) => JSON.parse(JSON.stringify(value)) as unknown));
+          expect(reader.pending).toBe(0);
+        },
+      ),
     );
   });
 

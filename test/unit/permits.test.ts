@@ -43,9 +43,12 @@ describe('namespaces', () => {
     expect(namespacePath(undefined)).toBeUndefined();
   });
 
-  it.each(['..', '.', 'a/b', '../1', '/run/netns/../../proc/1/ns/net', '/run//netns/a', '/', 'a\0b', ''])('refuses %j', (netns) => {
-    expect(() => namespacePath(netns)).toThrow(/neither/);
-  });
+  it.each(['..', '.', 'a/b', '../1', '/run/netns/../../proc/1/ns/net', '/run//netns/a', '/', 'a\0b', ''])(
+    'refuses %j',
+    (netns) => {
+      expect(() => namespacePath(netns)).toThrow(/neither/);
+    },
+  );
 });
 
 describe('permits', () => {
@@ -63,7 +66,11 @@ describe('permits', () => {
   it.each([
     ['a tap in another namespace', tap('other'), /matches none of attach.namespaces/],
     ['the own namespace without self', tap(undefined), /does not say self/],
-    ['another interface', { kind: 'nic', device: 'eth0' } satisfies Attach, /matches none of attach.interfaces/],
+    [
+      'another interface',
+      { kind: 'nic', device: 'eth0' } satisfies Attach,
+      /matches none of attach.interfaces/,
+    ],
     ['a device that is no name', tap('hg-web', 'a/b'), /not the name of an interface/],
     ['a device called ..', { kind: 'nic', device: '..' } satisfies Attach, /not the name of an interface/],
   ])('refuses %s', (_name, attach, why) => {
@@ -76,12 +83,20 @@ describe('permits', () => {
   });
 
   it('refuses a delta whole and says how to mend it', () => {
-    const setWorkloads = [tap('hg-web'), tap('other'), tap('..')].map((attach, i) => ({ name: `w${i}`, digest: 'd', segment: 's', attach }));
+    const setWorkloads = [tap('hg-web'), tap('other'), tap('..')].map((attach, i) => ({
+      name: `w${i}`,
+      digest: 'd',
+      segment: 's',
+      attach,
+    }));
     expect(() => checkPermits(permits, { setWorkloads }, '/etc/headgate/headgate.yaml')).toThrow(
       expect.objectContaining({
         code: 'not-permitted',
         remedy: expect.stringContaining('/etc/headgate/headgate.yaml') as string,
-        details: [expect.stringContaining('workload w1') as string, expect.stringContaining('workload w2') as string],
+        details: [
+          expect.stringContaining('workload w1') as string,
+          expect.stringContaining('workload w2') as string,
+        ],
       }),
     );
     expect(() => checkPermits(permits, { setWorkloads: setWorkloads.slice(0, 1) }, 'x')).not.toThrow();

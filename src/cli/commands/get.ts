@@ -1,0 +1,274 @@
+// get: documents in force, rules with their hits, revisions of the store.
+import { type Command } from 'commander';
+import type { DocumentResult, RevisionsResult, RuleResult } from '../../control/api.js';
+import type { DocumentOf, Kind, Selection } from '../../documents/index.js';
+import { HeadgateError } from '../../shared/errors.js';
+import type { Revision } from '../../store/store.js';
+import { ApiClient } from '../client.js';
+import { resourceOf } from '../kinds.js';
+import { examples, runDirOption } from '../options.js';
+import { out, outputOption, paint, print, quantity, shortPath, type Column, type Format } from '../output.js';
+import { stringify } from 'yaml';
+
+interface GetOptions {
+  runDir: string;
+  output: Format;
+}
+
+export function registerGet(program: Command): void {
+  examples(
+    program
+      .command('get')
+      .description('show documents in force, rules with their hits, or revisions')
+      .argument('<kind>', 'segment, workload, group, service, securitypolicy, host, rules, revisions')
+      .argument('[name]', 'only this one; for rules a policy or policy/rule')
+      .addOption(outputOption())
+      .addOption(runDirOption())
+      .action(get),
+    [
+      ['headgate get workloads', 'all workloads and how they are attached'],
+      ['headgate get securitypolicy web -o yaml', 'a document as it can be applied again'],
+      ['headgate get rules web', 'the rules of policy web with their hits'],
+      ['headgate get revisions', 'what rollback can go back to'],
+    ],
+  );
+}
+
+async function get(kind: string, name: string | undefined, options: GetOptions): Promise<void> {
+  const resource = resourceOf(kind);
+  const client = new ApiClient(options.runDir);
+  if (resource === 'rules') await getRules(client, name, options.output);
+  else if (resource === 'revisions') await getRevisions(client, name, options.output);
+  else await getDocuments(client, resource, name, options.output);
+}
+
+async function getDocuments(
+  client: ApiClient,
+  kind: Kind,
+  name: string | undefined,
+  format: Format,
+): Promise<void> {
+  const path =
+    name === undefined ? `/v1/documents/${kind}` : `/v1/documents/${kind}/${encodeURIComponent(name)}`;
+  const found = await client.get<DocumentResult[]>(path);
+  // YAML is the document as it can be applied again; JSON also has its state and where it came from.
+  if (format === 'yaml')
+    out(
+      found
+        .map(({ apiVersion, kind, metadata, spec }) =>
+          stringify({ apiVersion, kind, metadata, spec }, { lineWidth: 0 }),
+        )
+        .join('---\n'),
+    );
+  else print(format, found, columnsOf(kind), name === undefined ? found : found[0]);
+}
+
+async function getRules(client: ApiClient, name: string | undefined, format: Format): Promise<void> {
+  const rules = (await client.get<RuleResult[]>('/v1/rules')).filter(
+    (rule) => name === undefined || rule.id === name || rule.policy === name,
+  );
+  if (name !== undefined && rules.length === 0) {
+    throw new HeadgateError('not-found', `There is no rule and no policy with rules named ${name}.`, {
+      remedy: 'headgate get rules lists them.',
+    });
+  }
+  print(format, rules, RULE_COLUMNS);
+}
+
+async function getRevisions(client: ApiClient, name: string | undefined, format: Format): Promise<void> {
+  if (name === undefined) {
+    print(format, await client.get<RevisionsResult>('/v1/revisions'), REVISION_COLUMNS);
+    return;
+  }
+  const revision = await client.get<Revision>(`/v1/revisions/${encodeURIComponent(name)}`);
+  print(format, [{ ...revision, documents: revision.documents.length }], REVISION_COLUMNS, revision);
+}
+
+const RULE_COLUMNS: Column<RuleResult>[] = [
+  { title: 'RULE', value: ({ id }) => id, shrink: true },
+  { title: 'SECTION', value: ({ policy, position }) => `${policy} #${position}`, shrink: true },
+  { title: 'CATEGORY', value: ({ category }) => category },
+  { title: 'DIR', value: ({ direction }) => direction },
+  { title: 'ACTION', value: ({ action, mode }) => (mode === 'observe' ? `${action} (observe)` : action) },
+  { title: 'FLOWS', value: ({ hits }) => hits && quantity(hits.flows), align: 'right' },
+  { title: 'PACKETS', value: ({ hits }) => hits && quantity(hits.packets), align: 'right' },
+  { title: 'BYTES', value: ({ hits }) => hits && quantity(hits.bytes), align: 'right' },
+  { title: 'WORKLOADS', value: ({ workloads }) => workloads, align: 'right', wide: true },
+  { title: 'PRIORITY', value: ({ priority }) => priority, align: 'right', wide: true },
+  { title: 'LOG', value: ({ log }) => (log ? 'yes' : 'no'), wide: true },
+  { title: 'WHERE', value: ({ file, line }) => `${shortPath(file)}:${line}`, wide: true },
+];
+
+const REVISION_COLUMNS: Column<RevisionsResult[number]>[] = [
+  { title: 'REVISION', value: ({ number }) => number, align: 'right' },
+  { title: 'TIME', value: ({ time }) => time },
+  { title: 'DOCUMENTS', value: ({ documents }) => documents, align: 'right' },
+  { title: 'CAUSE', value: ({ cause }) => cause, shrink: true },
+];
+
+type Cell = (document: DocumentResult) => string | number | undefined;
+
+const column = (
+  title: string,
+  value: Cell,
+  extra: Partial<Column<DocumentResult>> = {},
+): Column<DocumentResult> => ({ title, value, ...extra });
+
+/** A cell of one kind's documents. The API gives what the schemas of src/documents let through. */
+function of<K extends Kind>(_kind: K, value: (document: DocumentOf<K>) => string | number | undefined): Cell {
+  return (document) => value(document as unknown as DocumentOf<K>);
+}
+
+function columnsOf(kind: Kind): Column<DocumentResult>[] {
+  return [
+    column('NAME', ({ metadata }) => metadata.name),
+    ...KIND_COLUMNS[kind],
+    column('LABELS', ({ metadata }) => labelsOf(metadata.labels), { wide: true }),
+    column('WHERE', ({ origin }) => `${shortPath(origin.file)}:${origin.line}`, { wide: true }),
+  ];
+}
+
+const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
+  Segment: [
+    column(
+      'VLAN',
+      of('Segment', ({ spec }) => [spec.vlan, spec.innerVlan].filter(Boolean).join('.') || undefined),
+    ),
+    column(
+      'VNI',
+      of('Segment', ({ spec }) => spec.vni),
+    ),
+    column(
+      'TRACKER',
+      of('Segment', ({ spec, metadata }) => spec.tracker ?? metadata.name),
+    ),
+  ],
+  Workload: [
+    column(
+      'SEGMENT',
+      of('Workload', ({ spec }) => spec.segment),
+    ),
+    column(
+      'ATTACH',
+      of('Workload', ({ spec }) => attachOf(spec)),
+      { shrink: true },
+    ),
+    column(
+      'ADDRESSES',
+      of('Workload', ({ spec }) => (spec.addresses ?? spec.attach.tap?.addresses)?.join(',') ?? 'any'),
+      { shrink: true },
+    ),
+    column('STATE', ({ status }) => status && paintState(status.state)),
+    column('DETAIL', ({ status }) => status?.detail ?? '', { shrink: true }),
+    column('MAC', ({ status }) => status?.mac, { wide: true }),
+  ],
+  Group: [
+    column(
+      'WORKLOADS',
+      of('Group', ({ spec }) => selectorOf(spec)),
+      { shrink: true },
+    ),
+    column(
+      'ADDRESSES',
+      of('Group', ({ spec }) => shortList(spec.addresses)),
+      { shrink: true },
+    ),
+    column(
+      'GROUPS',
+      of('Group', ({ spec }) => shortList(spec.groups)),
+      { shrink: true },
+    ),
+  ],
+  Service: [
+    column(
+      'ENTRIES',
+      of('Service', ({ spec }) => spec.entries.map(entryOf).join(' ')),
+      { shrink: true },
+    ),
+  ],
+  SecurityPolicy: [
+    column(
+      'CATEGORY',
+      of('SecurityPolicy', ({ spec }) => spec.category ?? 'application'),
+    ),
+    column(
+      'PRIORITY',
+      of('SecurityPolicy', ({ spec }) => spec.priority ?? 1000),
+      { align: 'right' },
+    ),
+    column(
+      'MODE',
+      of('SecurityPolicy', ({ spec }) => spec.mode ?? 'enforce'),
+    ),
+    column(
+      'RULES',
+      of('SecurityPolicy', ({ spec }) => spec.rules.length),
+      { align: 'right' },
+    ),
+    column(
+      'APPLIED-TO',
+      of('SecurityPolicy', ({ spec }) =>
+        spec.appliedTo
+          ? [selectorOf(spec.appliedTo), shortList(spec.appliedTo.groups)].filter(Boolean).join(' ')
+          : 'all',
+      ),
+      { shrink: true },
+    ),
+  ],
+  Host: [
+    column(
+      'DEFAULT',
+      of('Host', ({ spec }) => spec.default ?? 'allow'),
+    ),
+    column(
+      'NAMESPACES',
+      of('Host', ({ spec }) => spec.attach?.namespaces?.join(' ')),
+      { shrink: true },
+    ),
+    column(
+      'INTERFACES',
+      of('Host', ({ spec }) => spec.attach?.interfaces?.join(' ')),
+      { shrink: true },
+    ),
+  ],
+};
+
+function paintState(state: string): string {
+  return state === 'attached' ? state : paint(state === 'failed' ? 'red' : 'yellow', state);
+}
+
+function attachOf({ attach }: DocumentOf<'Workload'>['spec']): string {
+  if (attach.tap)
+    return `tap ${attach.tap.netns === undefined ? '' : `${attach.tap.netns}/`}${attach.tap.name}`;
+  return attach.veth ? `veth ${attach.veth.interface}` : `nic ${attach.nic?.interface ?? ''}`;
+}
+
+function labelsOf(labels: Record<string, string> | undefined): string | undefined {
+  const pairs = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  return pairs.length === 0 ? undefined : pairs.join(',');
+}
+
+function selectorOf({ workloads }: Selection): string | undefined {
+  if (workloads === undefined) return undefined;
+  const parts = [
+    labelsOf(workloads.matchLabels),
+    ...(workloads.matchExpressions ?? []).map(({ key, operator, values }) =>
+      `${key} ${operator} ${(values ?? []).join('|')}`.trimEnd(),
+    ),
+    shortList(workloads.names),
+  ];
+  return parts.filter(Boolean).join(' ') || 'all';
+}
+
+const MOST_LISTED = 3;
+
+function shortList(values: readonly string[] | undefined): string | undefined {
+  if (values === undefined || values.length === 0) return undefined;
+  const more = values.length > MOST_LISTED ? ` +${values.length - MOST_LISTED}` : '';
+  return `${values.slice(0, MOST_LISTED).join(',')}${more}`;
+}
+
+function entryOf({ protocol, ports, icmpType }: DocumentOf<'Service'>['spec']['entries'][number]): string {
+  if (ports !== undefined) return `${protocol}/${ports.join(',')}`;
+  return icmpType === undefined ? String(protocol) : `${protocol}/${icmpType}`;
+}

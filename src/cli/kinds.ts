@@ -1,0 +1,39 @@
+// What `get` and `delete` understand as a kind: the documents' kinds in any case, singular, plural or short, and the
+// views `rules` and `revisions`.
+import { KINDS, type Kind } from '../documents/index.js';
+import { HeadgateError } from '../shared/errors.js';
+
+export type Resource = Kind | 'rules' | 'revisions';
+
+const SHORT: Record<string, Resource> = {
+  policy: 'SecurityPolicy',
+  policies: 'SecurityPolicy',
+  securitypolicies: 'SecurityPolicy',
+  rule: 'rules',
+  rules: 'rules',
+  revision: 'revisions',
+  revisions: 'revisions',
+};
+
+/** Throws `usage` for what is no resource. */
+export function resourceOf(text: string): Resource {
+  const lower = text.toLowerCase();
+  const kind = KINDS.find((one) => one.toLowerCase() === lower || `${one.toLowerCase()}s` === lower);
+  const found = kind ?? (Object.hasOwn(SHORT, lower) ? SHORT[lower] : undefined);
+  if (found !== undefined) return found;
+  throw new HeadgateError('usage', `There is no kind '${text}'.`, {
+    remedy: `Kinds: ${KINDS.map((one) => one.toLowerCase()).join(', ')}, rules, revisions.`,
+  });
+}
+
+/** Throws `usage` for what is no kind of document. */
+export function kindOf(text: string): Kind {
+  const resource = resourceOf(text);
+  if (resource !== 'rules' && resource !== 'revisions') return resource;
+  throw new HeadgateError('usage', `${resource} are not documents.`, {
+    remedy:
+      resource === 'rules'
+        ? 'Change the SecurityPolicy that holds the rule and apply it.'
+        : 'Old revisions go by themselves.',
+  });
+}

@@ -1,0 +1,207 @@
+// `headgate run`: both processes as children, each with no more privileges than it needs.
+//
+//   engine   root, but with CAP_NET_ADMIN (TAP devices, addresses, packet sockets' options), CAP_NET_RAW (packet
+//            sockets) and CAP_SYS_ADMIN (entering network namespaces) alone, and no way to gain others
+//   control  an ordinary user without any capability
+//
+// A child that ends before Headgate was ready once is a failed start, and `run` ends too. After that a dead child is
+// started again, with growing pauses while it keeps dying. The engine does not notice the death of control.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StatusResult } from '../control/api.js';
+import type { Logger } from '../observe/logger.js';
+import { errorMessage, HeadgateError } from '../shared/errors.js';
+import { readHostFile } from '../shared/host-file.js';
+import { controlSocket, engineSocket, type Paths } from '../shared/paths.js';
+import { ApiClient } from './client.js';
+import { prepareRunDirectory, prepareStateDirectory } from './folders.js';
+import { note } from './output.js';
+import { answers } from './probe.js';
+import { controlUser, type User } from './users.js';
+
+const ENGINE_CAPABILITIES = ['net_admin', 'net_raw', 'sys_admin'];
+const POLL_MILLISECONDS = 50;
+const START_MILLISECONDS = 30_000;
+const STOP_MILLISECONDS = 10_000;
+const FIRST_PAUSE = 200;
+const MOST_PAUSE = 10_000;
+/** A child that lived as long as this is not one that keeps dying. */
+const STEADY_MILLISECONDS = 30_000;
+
+export interface RunOptions extends Paths {
+  logLevel: string;
+  log: Logger;
+  /** The compiled src/cli/main.ts. */
+  program: string;
+}
+
+type Name = 'engine' | 'control';
+
+interface Child {
+  process: ChildProcess;
+  ended: Promise<string>;
+}
+
+/** Runs until SIGTERM or SIGINT. Throws a HeadgateError when it cannot start. */
+export async function runBoth(options: RunOptions): Promise<void> {
+  const user = await prepare(options);
+  await new Supervisor(options, user).run();
+}
+
+async function prepare({ config, runDir, stateDir }: RunOptions): Promise<User> {
+  if (process.geteuid?.() !== 0) {
+    throw new HeadgateError('not-root', 'headgate run has to be started by root.', {
+      remedy: 'Use sudo. The engine then keeps three capabilities, and control runs as an ordinary user.',
+    });
+  }
+  const host = readHostFile(config);
+  const user = controlUser(host.user);
+  if (await answers(engineSocket(runDir))) {
+    throw new HeadgateError('engine-running', `Another engine answers on ${engineSocket(runDir)}.`, {
+      remedy: 'Stop it first, or give this one a --run-dir and a --state-dir of its own.',
+    });
+  }
+  prepareRunDirectory(runDir, user);
+  prepareStateDirectory(stateDir, user);
+  return user;
+}
+
+class Supervisor {
+  readonly #options: RunOptions;
+  readonly #user: User;
+  readonly #children = new Map<Name, Child>();
+  readonly #stop: Promise<string>;
+  #stopping = false;
+  #ready = false;
+
+  constructor(options: RunOptions, user: User) {
+    this.#options = options;
+    this.#user = user;
+    this.#stop = new Promise((resolve) => {
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+        process.on(signal, () => {
+          // At once: a child that ends now was told to and is not started again.
+          this.#stopping = true;
+          resolve(signal);
+        });
+    });
+  }
+
+  async run(): Promise<void> {
+    const engine = this.#keep('engine');
+    const control = this.#keep('control');
+    try {
+      await Promise.race([this.#stop, engine, control, this.#reportReady()]);
+      await Promise.race([this.#stop, engine, control]);
+    } finally {
+      this.#stopping = true;
+      await this.#end('control');
+      await this.#end('engine');
+    }
+  }
+
+  /** Keeps one child alive until `run` stops; throws when it ends before Headgate was ready once. */
+  async #keep(name: Name): Promise<void> {
+    let pause = FIRST_PAUSE;
+    while (!this.#stopping) {
+      const began = Date.now();
+      const child = this.#spawn(name);
+      this.#children.set(name, child);
+      const how = await child.ended;
+      this.#children.delete(name);
+      if (this.#stopping) return;
+      if (!this.#ready)
+        throw new HeadgateError(
+          `${name}-start`,
+          `Headgate does not start: its ${name} ended at once (${how}).`,
+        );
+      if (Date.now() - began > STEADY_MILLISECONDS) pause = FIRST_PAUSE;
+      this.#options.log.error({ child: name, how, milliseconds: pause }, 'child ended; it is started again');
+      await Promise.race([this.#stop, sleep(pause, undefined, { ref: false })]);
+      pause = Math.min(pause * 2, MOST_PAUSE);
+    }
+  }
+
+  #spawn(name: Name): Child {
+    const { program, config, runDir, stateDir, logLevel } = this.#options;
+    const paths = ['--config', config, '--run-dir', runDir, '--log-level', logLevel];
+    const args =
+      name === 'engine' ? [...paths, '--group', String(this.#user.gid)] : [...paths, '--state-dir', stateDir];
+    const started = spawn(
+      'setpriv',
+      [...this.#privileges(name), '--', process.execPath, program, name, ...args],
+      {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      },
+    );
+    const ended = new Promise<string>((resolve) => {
+      started.once('error', (error) => resolve(errorMessage(error)));
+      started.once('exit', (code, signal) => resolve(signal ?? `exit ${code ?? 0}`));
+    });
+    return { process: started, ended };
+  }
+
+  #privileges(name: Name): string[] {
+    // Neither child outlives `run`, however that ends.
+    const common = ['--no-new-privs', '--inh-caps=-all', '--pdeathsig', 'TERM'];
+    const { uid, gid } = this.#user;
+    if (name === 'control')
+      return [
+        ...common,
+        '--reuid',
+        String(uid),
+        '--regid',
+        String(gid),
+        '--clear-groups',
+        '--bounding-set=-all',
+      ];
+    // Root without CAP_CHOWN may give its socket to a group that it is a member of.
+    return [
+      ...common,
+      '--groups',
+      String(gid),
+      `--bounding-set=-all,${ENGINE_CAPABILITIES.map((one) => `+${one}`).join(',')}`,
+    ];
+  }
+
+  async #end(name: Name): Promise<void> {
+    const child = this.#children.get(name);
+    if (child === undefined) return;
+    child.process.kill('SIGTERM');
+    const timer = setTimeout(() => {
+      this.#options.log.error({ child: name }, 'child does not stop; it is killed');
+      child.process.kill('SIGKILL');
+    }, STOP_MILLISECONDS);
+    await child.ended;
+    clearTimeout(timer);
+  }
+
+  async #reportReady(): Promise<void> {
+    const client = new ApiClient(this.#options.runDir);
+    const until = Date.now() + START_MILLISECONDS;
+    let fault = 'control does not answer';
+    while (Date.now() < until && !this.#stopping) {
+      try {
+        const status = await client.get<StatusResult>('/v1/status');
+        if (status.ready) return this.#announce(status);
+        fault = status.fault ?? 'no reason given';
+        if (status.refused === true) break;
+      } catch {
+        // It does not listen yet.
+      }
+      await sleep(POLL_MILLISECONDS);
+    }
+    if (this.#stopping) return;
+    this.#ready = true;
+    note(`headgate: running, but the policy is not in force: ${fault}`);
+  }
+
+  #announce(status: StatusResult): void {
+    this.#ready = true;
+    const socket = controlSocket(this.#options.runDir);
+    note(
+      `headgate: ready: engine ${status.engine?.pid ?? 0}, control ${status.pid} as ${this.#user.name}, ` +
+        `revision ${status.revision} with ${status.documents} documents, API on ${socket}`,
+    );
+  }
+}
