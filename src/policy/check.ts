@@ -90,10 +90,13 @@ function checkReferences(documents: readonly Document[], error: Find): void {
   }
 }
 
+const MAX_NESTING = 64;
+
 /** Depth-first; each circle is named once, at the group that closes it. */
 function checkCycles(documents: readonly Document[], error: Find): void {
   const groups = new Map(ofKind(documents, 'Group').map((group) => [group.metadata.name, group]));
-  const done = new Set<string>();
+  /** Of groups that are done: how many levels they and what they hold make. */
+  const done = new Map<string, number>();
   for (const start of groups.keys()) {
     // An explicit stack: chains of groups may be longer than the call stack.
     const path: { name: string; next: number }[] = [{ name: start, next: 0 }];
@@ -103,7 +106,15 @@ function checkCycles(documents: readonly Document[], error: Find): void {
       const group = groups.get(top.name);
       const child = done.has(top.name) ? undefined : group?.spec.groups?.[top.next++];
       if (child === undefined) {
-        done.add(top.name);
+        const height = 1 + Math.max(0, ...(group?.spec.groups ?? []).map((name) => done.get(name) ?? 0));
+        if (group && height === MAX_NESTING + 1 && !done.has(top.name)) {
+          error(
+            group,
+            'spec.groups',
+            `groups are nested deeper than ${MAX_NESTING} levels: hold the inner ones directly`,
+          );
+        }
+        done.set(top.name, height);
         onPath.delete(top.name);
         path.pop();
       } else if (onPath.has(child)) {

@@ -241,7 +241,9 @@ function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, ques
 function holdsWorkload(world: World, selection: Selection, workload: WorkloadDocument): boolean {
   const { name, labels } = workload.metadata;
   if (selection.workloads && selects(selection.workloads, name, labels)) return true;
-  return (selection.groups ?? []).some((group) => holdsWorkload(world, world.groups.get(group) ?? {}, workload));
+  return (selection.groups ?? []).some((group) =>
+    holdsWorkload(world, world.groups.get(group) ?? {}, workload),
+  );
 }
 
 function holdsAddress(world: World, selection: Selection, end: End): boolean {

@@ -182,9 +182,12 @@ class Tables {
 function makeReport(resolved: Resolved, shared: SharedRule[], tables: Tables): Report {
   const workloads = new Map(resolved.workloads.map(({ name }, i) => [name, i]));
   const first = new Map<string, RuleReference>();
+  const keys = new Map<string, string>();
   for (const [i, { key }] of shared.entries()) {
     const reference = resolved.rules[i]?.reference;
-    if (reference && !first.has(key)) first.set(key, reference);
+    if (!reference) continue;
+    if (!first.has(key)) first.set(key, reference);
+    keys.set(reference.id, key);
   }
   return {
     rule(workload, direction, key) {
@@ -193,6 +196,7 @@ function makeReport(resolved: Resolved, shared: SharedRule[], tables: Tables): R
       return rule === undefined ? undefined : resolved.rules[rule]?.reference;
     },
     anyRule: (key) => first.get(key),
+    keyOf: (id) => keys.get(id),
     host: resolved.host,
   };
 }

@@ -37,10 +37,15 @@ export interface Desired {
 
 /** From the engine's rule keys back to the rules that people wrote. */
 export interface Report {
-  /** The rule behind a key at one workload and direction (one key may stand for several equal rules elsewhere). */
+  /**
+   * The rule behind a key at one workload and direction. Where equal rules apply to a workload twice, the one that
+   * is judged first.
+   */
   rule(workload: string, direction: Direction, key: string): RuleReference | undefined;
   /** The rule behind a key when the place is not known: the first that has this content. */
   anyRule(key: string): RuleReference | undefined;
+  /** The engine's key of the rule with this id. */
+  keyOf(id: string): string | undefined;
   /** Where the default action is set: its Host document; undefined when there is none. */
   host: { file: string; line: number } | undefined;
 }
