@@ -2,9 +2,11 @@
 // (real traffic), and which rule the engine says decided (its flow records). Where the lab has expectations of
 // its own, they are the fourth.
 import { ApiClient } from '../cli/client.js';
+import { shortPath } from '../cli/output.js';
 import type { ExplainBody, ExplainResult, FlowResult, FlowsResult } from '../control/api.js';
 import { protocolNumber, type Document } from '../documents/index.js';
 import { HeadgateError } from '../shared/errors.js';
+import type { RuleReference } from '../policy/index.js';
 import type { Answer } from './agent-messages.js';
 import { attemptsBetween, serviceName, servicesOf, type Attempt } from './attempts.js';
 import type { Expectations } from './expectations.js';
@@ -67,7 +69,7 @@ export async function check(options: CheckOptions): Promise<Row[]> {
     const flows = (await control.get<FlowsResult>('/v1/flows?limit=100000')).flows;
     return attempts.map((attempt, i) => toRow(attempt, policies[i], answers[i], flows, options.expectations));
   } finally {
-    for (const agent of agents.values()) agent.close();
+    await Promise.all([...agents.values()].map((agent) => agent.close()));
   }
 }
 
@@ -144,7 +146,7 @@ function toRow(
       );
     }
   }
-  return { attempt, answer, policy, decidedBy: decisions.map(describe), faults };
+  return { attempt, answer, policy, decidedBy: describe(decisions), faults };
 }
 
 /** The decisions that were really made: behind a denial at the source nothing is judged. */
@@ -153,17 +155,20 @@ function judged(policy: ExplainResult): ExplainResult['decisions'] {
   return denial < 0 ? policy.decisions : policy.decisions.slice(0, denial + 1);
 }
 
-function describe({
-  workload,
-  direction,
-  action,
-  rule,
-  section,
-}: ExplainResult['decisions'][number]): string {
-  const where = direction === 'out' ? `leaving ${workload}` : `entering ${workload}`;
-  if (rule !== undefined) return `${where}: ${rule.id} ${action}s (${rule.file}:${rule.line})`;
-  const place = section?.file === undefined ? '' : ` (${section.file}:${section.line})`;
-  return `${where}: default ${action}s${place}`;
+/** One line for each decision; one for both ends when the same rule decided there. */
+function describe(decisions: ExplainResult['decisions']): string[] {
+  const [first, second] = decisions;
+  if (first?.rule !== undefined && first.rule.id === second?.rule?.id)
+    return [`both ends: ${byRule(first.rule)}`];
+  return decisions.map(({ workload, direction, action, rule, section }) => {
+    const where = direction === 'out' ? `leaving ${workload}` : `entering ${workload}`;
+    const place = section?.file === undefined ? '' : ` (${shortPath(section.file)}:${section.line})`;
+    return `${where}: ${rule === undefined ? `default ${action}s${place}` : byRule(rule)}`;
+  });
+}
+
+function byRule({ id, action, file, line }: RuleReference): string {
+  return `${id} ${action}s (${shortPath(file)}:${line})`;
 }
 
 /** The rules that the engine's records of this attempt name at a workload. */

@@ -82,8 +82,12 @@ export class Agent {
     return this.ask<SequenceCount>({ do: 'counted', port });
   }
 
-  close(): void {
+  /** Ends the agent; when this resolves its ports are free again. */
+  async close(): Promise<void> {
+    if (this.ended !== undefined) return;
+    const gone = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.kill('SIGKILL');
+    await gone;
   }
 
   private async ask<T extends Reply['result']>(command: Command): Promise<T> {

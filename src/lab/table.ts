@@ -1,4 +1,4 @@
-// The table who could reach whom and why: first one line for each pair, then one for each way that was tried.
+// The table who could reach whom and why: what was tried between each pair, and then who reached whom.
 import { serviceName } from './attempts.js';
 import { nameOf, type Row } from './check.js';
 
@@ -34,35 +34,38 @@ export function rowsAsData(rows: Row[]): unknown[] {
   }));
 }
 
-/** One line for each way; IPv4 and IPv6 share it when they were decided alike. */
+/** One line for the ways between a pair that were decided alike, IPv4 and IPv6 beside each other. */
 function everyWay(rows: Row[]): string {
-  const lines = new Map<string, { cells: string[]; families: Map<4 | 6, string> }>();
+  const ways = new Map<string, { row: Row; families: Map<4 | 6, string> }>();
   for (const row of rows) {
     const { from, to, service, family } = row.attempt;
-    const cells = [
+    const key = JSON.stringify([
       from.workload,
       to.workload,
       serviceName(service),
       row.policy.action,
-      row.decidedBy.join('; '),
-    ];
-    const key = JSON.stringify(cells);
-    const line = lines.get(key) ?? { cells, families: new Map<4 | 6, string>() };
-    line.families.set(family, row.faults.length === 0 ? row.answer.outcome : `${row.answer.outcome}(!)`);
-    lines.set(key, line);
+      row.decidedBy,
+    ]);
+    const way = ways.get(key) ?? { row, families: new Map<4 | 6, string>() };
+    way.families.set(family, row.faults.length === 0 ? row.answer.outcome : `${row.answer.outcome}(!)`);
+    ways.set(key, way);
   }
-  const body = [...lines.values()].map(
-    ({ cells: [from = '', to = '', service = '', action = '', why = ''], families }) => [
-      from,
-      to,
-      service,
-      families.get(4) ?? '-',
-      families.get(6) ?? '-',
-      action,
-      why,
-    ],
-  );
-  return columns([['FROM', 'TO', 'SERVICE', 'IPV4', 'IPV6', 'POLICY', 'DECIDED BY'], ...body]);
+  const lines = new Map<string, { cells: string[]; services: string[] }>();
+  for (const { row, families } of ways.values()) {
+    const { from, to, service } = row.attempt;
+    const outcomes = [families.get(4) ?? '-', families.get(6) ?? '-'];
+    const cells = [from.workload, to.workload, ...outcomes, row.policy.action, row.decidedBy.join('; ')];
+    const line = lines.get(JSON.stringify(cells)) ?? { cells, services: [] };
+    line.services.push(serviceName(service));
+    lines.set(JSON.stringify(cells), line);
+  }
+  const body = [...lines.values()].map(({ cells: [from = '', to = '', ...rest], services }) => [
+    from,
+    to,
+    services.join(' '),
+    ...rest,
+  ]);
+  return columns([['FROM', 'TO', 'TRIED', 'IPV4', 'IPV6', 'POLICY', 'DECIDED BY'], ...body]);
 }
 
 /** Who reached whom by what, from row to column. */

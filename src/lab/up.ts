@@ -8,6 +8,7 @@ import { sourcesOf } from '../cli/sources.js';
 import type { DocumentResult, StatusResult } from '../control/api.js';
 import { formatError, formatYaml, loadPaths, ofKind, type Document } from '../documents/index.js';
 import { HeadgateError } from '../shared/errors.js';
+import { readHostFile } from '../shared/host-file.js';
 import { onEnd } from './cleanup.js';
 import { startHeadgate, stopProcess, isAlive } from './headgate.js';
 import { createNamespace, deleteNamespace, ip, namespaceExists, waitUntil } from './namespaces.js';
@@ -65,8 +66,7 @@ export async function up(directory: string, runDir: string, say: (text: string) 
     for (const netns of state.namespaces) createNamespace(netns);
 
     say('starting headgate run');
-    const config = join(folder, 'headgate.yaml');
-    writeFileSync(config, hostFile(documents), { mode: 0o644 });
+    const config = hostFile(documents, folder);
     const log = join(folder, 'headgate.log');
     const running = await startHeadgate({ config, runDir, stateDir: join(folder, 'state'), log });
     write(runDir, { ...state, pid: running.pid });
@@ -100,20 +100,27 @@ function write(runDir: string, state: LabState): void {
   writeFileSync(stateFile(runDir), `${JSON.stringify(state, null, 2)}\n`);
 }
 
-/** The folder's Host document as a file of root's own, as the engine wants it. */
-function hostFile(documents: Document[]): string {
+/** The folder's host file, or a copy of it in the lab's folder where it is not root's alone, as the engine wants it. */
+function hostFile(documents: Document[], folder: string): string {
   const [host, second] = ofKind(documents, 'Host');
   if (host === undefined || second !== undefined) {
     throw new HeadgateError(
       'lab-host',
-      `The folder has ${second === undefined ? 'no document' : 'several documents'} of kind Host.`,
+      `The folder has ${host === undefined ? 'no document' : 'several documents'} of kind Host.`,
       {
         remedy:
           'A lab needs exactly one: it says in which namespaces Headgate may make devices (spec.attach.namespaces).',
       },
     );
   }
-  return formatYaml([host]);
+  try {
+    readHostFile(host.origin.file);
+    return host.origin.file;
+  } catch {
+    const copy = join(folder, 'headgate.yaml');
+    writeFileSync(copy, formatYaml([host]), { mode: 0o644 });
+    return copy;
+  }
 }
 
 async function applyAndAttach(directory: string, runDir: string, say: (text: string) => void): Promise<void> {
