@@ -47,5 +47,6 @@ test('evaluate and the compiled state agree', () => {
   });
   // The random world must exercise every outcome, or the property shows nothing.
   const least = Math.floor((tally.rule + tally.default) / 100);
-  for (const [outcome, count] of Object.entries(tally)) expect(`${outcome} ${count >= least}`).toBe(`${outcome} true`);
+  for (const [outcome, count] of Object.entries(tally))
+    expect(`${outcome} ${count >= least}`).toBe(`${outcome} true`);
 });
