@@ -7,7 +7,6 @@
 //
 // Namespaces are called hg<pid>-<n>-<workload>, so that several beds and several runs stand beside each other.
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { ApiClient } from '../../src/cli/client.js';
@@ -57,7 +56,7 @@ export const policy = (rules: Spec[], name = 'test'): Document => document('Secu
 let beds = 0;
 
 export class Bed {
-  readonly directory = mkdtempSync(join(tmpdir(), 'hg-bed-'));
+  readonly directory = mkdtempSync('/run/hg-bed-');
   readonly agents: Record<string, Agent> = {};
   readonly control: ApiClient;
   headgate: Headgate | undefined;
@@ -209,7 +208,7 @@ export class Bed {
   }
 
   async stop(): Promise<void> {
-    for (const agent of Object.values(this.agents)) agent.close();
+    for (const agent of Object.values(this.agents)) await agent.close();
     await this.headgate?.stop();
     for (const workload of this.options.workloads) deleteNamespace(this.netns(workload));
     this.forget();

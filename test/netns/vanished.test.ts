@@ -25,7 +25,7 @@ test('a namespace is deleted under traffic and made again', async () => {
   const traffic = bed.agent('a').sequence(bed.ipv4('b'), 53, count, 2);
   const lost = bed.agent('a').sequence(bed.ipv4('c'), 53, count, 2);
 
-  bed.agent('c').close();
+  await bed.agent('c').close();
   deleteNamespace(bed.netns('c'));
   await waits();
   expect((await bed.attachment('c')).detail).toMatch(/namespace|netns|device/i);
