@@ -35,6 +35,7 @@ Refusal Publisher::apply(const Delta& delta) {
   apply_workloads(delta);
   renew_indexes();
   apply_indexes(delta);
+  released_.clear();
   apply_removals(delta);
   if (delta.timeouts) timeouts_ = *delta.timeouts;
   if (delta.default_action && *delta.default_action != default_action_) {
@@ -189,7 +190,7 @@ void Publisher::apply_indexes(const Delta& delta) {
 
 void Publisher::apply_removals(const Delta& delta) {
   for (const std::string& name : delta.remove_workloads) {
-    unbind(name);
+    if (auto last = unbind(name)) released_[name] = std::move(last);
     uint32_t place = workload_places_.at(name);
     forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
     leaving_.push_back(place);
@@ -247,7 +248,11 @@ Refusal Publisher::bind(const std::string& name, std::shared_ptr<AttachedPort> a
 
 std::shared_ptr<AttachedPort> Publisher::unbind(const std::string& name) {
   auto known = workload_places_.find(name);
-  if (known == workload_places_.end() || workloads_[known->second]->port == kNoPort) return nullptr;
+  if (known == workload_places_.end()) {
+    auto released = released_.extract(name);
+    return released ? std::move(released.mapped()) : nullptr;
+  }
+  if (workloads_[known->second]->port == kNoPort) return nullptr;
   auto workload = std::make_shared<Workload>(*workloads_[known->second]);
   uint16_t port = workload->port;
   workload->port = kNoPort;

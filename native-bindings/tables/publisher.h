@@ -23,7 +23,8 @@ class Publisher {
 
   // Joins a workload to a device that was opened for it. A trunk is opened once and joined by several workloads.
   Refusal bind(const std::string& workload, std::shared_ptr<AttachedPort> attached);
-  // Takes the workload off its device; returns the device when nobody is left on it.
+  // Takes the workload off its device; returns the device when nobody is left on it. For a workload that the last
+  // delta removed it returns the device that it had.
   std::shared_ptr<AttachedPort> unbind(const std::string& workload);
   // The trunk that is open on that device, if any.
   std::shared_ptr<AttachedPort> find_trunk(const std::string& device) const;
@@ -91,6 +92,7 @@ class Publisher {
   std::vector<std::shared_ptr<const Workload>> workloads_;
   std::vector<std::shared_ptr<const Segment>> segments_;
   std::vector<std::shared_ptr<AttachedPort>> ports_;
+  std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
   std::vector<std::string> trackers_;
   std::vector<uint32_t> leaving_;   // places of workloads that left and are not yet settled
   std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;

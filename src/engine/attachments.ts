@@ -10,7 +10,7 @@ import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { errorCode, errorMessage } from '../shared/errors.js';
 import type { NativeEngine } from './addon.js';
-import type { Attach, Attachment, Delta } from './messages.js';
+import type { Attach, Attachment, Delta, EngineWorkload } from './messages.js';
 import { namespacePath } from './permits.js';
 
 /** Identity of a namespace: the device and inode of its file; undefined when there is none. */
@@ -23,6 +23,7 @@ export interface AttachmentsLog {
 
 interface Entry {
   attach: Attach;
+  segment: string;
   state: Attachment['state'];
   detail?: string;
   mac?: string;
@@ -33,8 +34,8 @@ interface Entry {
   failuresInRow: number;
 }
 
-/** Missing things come when somebody makes them, so they are tried again at every tick. */
-const MISSING = new Set(['ENOENT', 'ENODEV', 'ENXIO']);
+/** Missing things come when somebody makes them, so they are tried again at every tick. The addon names the errno. */
+const MISSING = /\b(ENOENT|ENODEV|ENXIO)\b/;
 const MOST_REST_TICKS = 30;
 
 export class Attachments {
@@ -57,9 +58,15 @@ export class Attachments {
   published(delta: Delta): void {
     for (const workload of delta.setWorkloads ?? []) {
       const known = this.#entries.get(workload.name);
-      if (known !== undefined && isDeepStrictEqual(known.attach, workload.attach)) continue;
+      if (known !== undefined && isSameAs(known, workload)) continue;
       if (known !== undefined) this.#release(workload.name, known, true);
-      const entry: Entry = { attach: workload.attach, state: 'waiting', rest: 0, failuresInRow: 0 };
+      const entry: Entry = {
+        attach: workload.attach,
+        segment: workload.segment,
+        state: 'waiting',
+        rest: 0,
+        failuresInRow: 0,
+      };
       this.#entries.set(workload.name, entry);
       this.#try(workload.name, entry);
     }
@@ -68,6 +75,20 @@ export class Attachments {
       if (entry === undefined) continue;
       this.#release(name, entry, true);
       this.#entries.delete(name);
+    }
+  }
+
+  /**
+   * Takes the workloads off their ports that the delta moves to another segment or port: the addon refuses to move
+   * what is attached. `tick` puts them back if the delta is then refused.
+   */
+  releaseMoving(delta: Delta): void {
+    for (const workload of delta.setWorkloads ?? []) {
+      const entry = this.#entries.get(workload.name);
+      if (entry?.state !== 'attached' || isSameAs(entry, workload)) continue;
+      this.#release(workload.name, entry, !isDeepStrictEqual(entry.attach, workload.attach));
+      entry.state = 'waiting';
+      entry.rest = 0;
     }
   }
 
@@ -133,7 +154,12 @@ export class Attachments {
         'attached',
       );
     } catch (error) {
-      this.#fail(name, entry, MISSING.has(errorCode(error)) ? 'waiting' : 'failed', errorMessage(error));
+      this.#fail(
+        name,
+        entry,
+        MISSING.test(`${errorCode(error)} ${errorMessage(error)}`) ? 'waiting' : 'failed',
+        errorMessage(error),
+      );
     }
   }
 
@@ -163,6 +189,10 @@ export class Attachments {
       this.#log.warn({ workload: name, detail: errorMessage(error) }, 'detaching failed');
     }
   }
+}
+
+function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
+  return entry.segment === workload.segment && isDeepStrictEqual(entry.attach, workload.attach);
 }
 
 export function identifyNamespace(path: string): string | undefined {

@@ -4,7 +4,7 @@
 // control: packets go on under the last policy. What control sends is checked by schema (server.ts), against the
 // host file (permits.ts) and once more by the addon before anything takes effect.
 import { performance } from 'node:perf_hooks';
-import { HeadgateError, errorMessage } from '../shared/errors.js';
+import { HeadgateError, errorCode, errorMessage } from '../shared/errors.js';
 import type { NativeEngine } from './addon.js';
 import {
   Attachments,
@@ -104,10 +104,27 @@ export class EngineProcess {
   async #publish(delta: Delta) {
     checkPermits(this.#options.permits, delta, this.#options.hostFile);
     const began = performance.now();
-    const { generation } = await this.#options.native.publish(delta);
+    const { generation } = await this.#publishNative(delta);
     this.#generation = generation;
     this.#attachments.published(delta);
     return { generation, milliseconds: performance.now() - began };
+  }
+
+  /** What is attached cannot move: it is taken off first, and put back when the delta is refused all the same. */
+  async #publishNative(delta: Delta): Promise<{ generation: number }> {
+    const { native } = this.#options;
+    try {
+      return await native.publish(delta);
+    } catch (error) {
+      if (errorCode(error) !== 'attached') throw error;
+    }
+    this.#attachments.releaseMoving(delta);
+    try {
+      return await native.publish(delta);
+    } catch (error) {
+      this.#attachments.tick();
+      throw error;
+    }
   }
 
   #tick(): void {

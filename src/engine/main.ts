@@ -4,7 +4,7 @@
 // touch anything of the first.
 import { mkdirSync } from 'node:fs';
 import type { Logger } from '../observe/logger.js';
-import { errorCode, errorMessage, HeadgateError } from '../shared/errors.js';
+import { errorMessage, HeadgateError } from '../shared/errors.js';
 import { readHostFile, type HostSettings } from '../shared/host-file.js';
 import { engineSocket, poolDirectory, type Paths } from '../shared/paths.js';
 import { VERSION } from '../shared/version.js';
@@ -70,18 +70,7 @@ function create(addon: ReturnType<typeof loadAddon>, host: HostSettings, runDir:
   try {
     return addon.createEngine({ workers: host.workers, connections: host.connections, poolDirectory: pools });
   } catch (cause) {
-    const busy =
-      errorCode(cause) === 'EBUSY' || errorCode(cause) === 'EWOULDBLOCK' || errorCode(cause) === 'EAGAIN';
-    throw new HeadgateError(
-      busy ? 'engine-running' : 'engine',
-      `The engine cannot start: ${errorMessage(cause)}`,
-      {
-        cause,
-        remedy: busy
-          ? `Another engine uses ${pools}. Stop it first, or give this one a --run-dir of its own.`
-          : 'It needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN, and memory for its pools.',
-      },
-    );
+    throw new HeadgateError('engine-refused', `The engine cannot start: ${errorMessage(cause)}`, { cause });
   }
 }
 

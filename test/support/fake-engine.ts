@@ -24,6 +24,8 @@ export class FakeEngine implements NativeEngine {
   readonly #rules = new Set<string>();
   readonly #segments = new Map<string, string>();
   readonly #workloads = new Map<string, string>();
+  readonly #segmentOf = new Map<string, string>();
+  readonly #attached = new Map<string, string>();
   readonly #indexes = new Map<string, string>();
 
   async publish(delta: Delta): Promise<{ generation: number }> {
@@ -34,12 +36,23 @@ export class FakeEngine implements NativeEngine {
       throw refusal;
     }
     this.#check(delta);
+    for (const workload of delta.setWorkloads ?? []) {
+      const attached = this.#attached.get(workload.name);
+      if (attached !== undefined && attached !== workload.segment) {
+        throw Object.assign(new Error(`${workload.name} is attached: detach it before it moves`), {
+          code: 'attached',
+        });
+      }
+    }
     this.deltas.push(delta);
     this.#defaultAction = delta.defaultAction ?? this.#defaultAction;
     for (const set of delta.setAddressSets ?? []) this.#addressSets.set(set.name, set.digest);
     for (const rule of delta.setRules ?? []) this.#rules.add(rule.key);
     for (const segment of delta.setSegments ?? []) this.#segments.set(segment.name, segment.digest);
-    for (const workload of delta.setWorkloads ?? []) this.#workloads.set(workload.name, workload.digest);
+    for (const workload of delta.setWorkloads ?? []) {
+      this.#workloads.set(workload.name, workload.digest);
+      this.#segmentOf.set(workload.name, workload.segment);
+    }
     for (const index of delta.setIndexes ?? []) this.#indexes.set(index.workload, index.digest);
     for (const name of delta.removeAddressSets ?? []) this.#addressSets.delete(name);
     for (const key of delta.removeRules ?? []) this.#rules.delete(key);
@@ -57,10 +70,13 @@ export class FakeEngine implements NativeEngine {
     const error = this.attachErrors.get(workload);
     if (error !== undefined) throw error;
     if (!this.#workloads.has(workload)) throw new Error(`no workload ${workload} was published`);
+    if (this.#attached.has(workload)) throw new Error(`${workload} is attached already`);
+    this.#attached.set(workload, this.#segmentOf.get(workload) as string);
     return port.kind === 'tap' ? { mac: port.mac } : {};
   }
 
   detach(workload: string, remove: boolean): void {
+    this.#attached.delete(workload);
     this.calls.push(`detach ${workload}${remove ? ' and remove' : ''}`);
   }
 

@@ -89,6 +89,17 @@ describe('attachments', () => {
     expect(state('w')).toEqual({ workload: 'w', state: 'attached' });
   });
 
+  it('wait for what the addon names as missing in its words', async () => {
+    native.attachErrors.set(
+      'w',
+      Object.assign(new Error('Interface veth0 cannot be opened: ENODEV (No such device).'), {
+        code: 'attach-failed',
+      }),
+    );
+    await publish({ setWorkloads: [workload('w', veth('veth0'))] });
+    expect(state('w')).toMatchObject({ state: 'waiting' });
+  });
+
   it('that fail for another reason are tried ever more seldom', async () => {
     native.attachErrors.set('w', coded('EPERM'));
     await publish({ setWorkloads: [workload('w', veth('veth0'))] });

@@ -124,6 +124,30 @@ describe('apply', () => {
     expect(kinds(await control.apply(source(`${HOST}---${BASE}`), false))).toHaveLength(4);
   });
 
+  it('moves an attached workload to another segment', async () => {
+    const control = await stack.start();
+    await control.apply(source(BASE), false);
+    const other = 'apiVersion: headgate/v1\nkind: Segment\nmetadata: {name: dmz}\nspec: {}\n---';
+    const moved = `${other}${BASE.replace('segment: lan', 'segment: dmz')}`;
+    // Refused all the same: it is put back where it was.
+    const publish = stack.native.publish.bind(stack.native);
+    let attempts = 0;
+    stack.native.publish = (delta) => {
+      attempts += 1;
+      if (attempts === 2) stack.native.refusal = new Error('the table is full');
+      return publish(delta);
+    };
+    await expect(control.apply(source(moved), false)).rejects.toThrow('the table is full');
+    const states = await control.ask('attachments', {});
+    expect(states.map(({ state }) => state)).toEqual(['attached', 'attached']);
+    await control.apply(source(moved), false);
+    expect(stack.native.calls.slice(2)).toEqual(['detach web', 'attach web', 'detach web', 'attach web']);
+    expect((await control.ask('attachments', {})).map(({ state }) => state)).toEqual([
+      'attached',
+      'attached',
+    ]);
+  });
+
   it('runs changes one after the other', async () => {
     const control = await stack.start();
     let open = () => {};
