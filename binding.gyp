@@ -4,7 +4,9 @@
   'variables': {
     'openssl_fips': '',
     'engine_sources': [
-      '<!@(ls native-bindings/packet/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/stages/*.cc native-bindings/tables/*.cc)',
+      # The stages and packet/parse.cc are part of pipeline/pipeline.cc.
+      '<!@(ls native-bindings/packet/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/tables/*.cc | grep -v packet/parse.cc)',
+      'native-bindings/stages/answers.cc',
     ],
     'test_sources': ['<!@(ls native-bindings/test/*.cc)'],
   },
@@ -46,6 +48,14 @@
       # Wrong about vectors of constants in g++ 12 (GCC bug 107852).
       'cflags': ['-O1', '-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
       'libraries': ['-lpthread'],
+    },
+    {
+      'target_name': 'bench_wire', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/bench/wire.cc'], 'libraries': ['-lpthread'],
+    },
+    {
+      'target_name': 'bench_pipeline', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
     },
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},

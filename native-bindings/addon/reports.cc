@@ -88,10 +88,10 @@ Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("tracker", flow.tracker);
   out.Set("protocol", c.protocol);
-  out.Set("source", format_address(c.source()));
-  out.Set("sourcePort", ports ? c.source_port() : 0);
-  out.Set("destination", format_address(c.destination()));
-  out.Set("destinationPort", ports ? c.destination_port() : 0);
+  out.Set("source", format_address(c.source));
+  out.Set("sourcePort", ports ? c.source_port : 0);
+  out.Set("destination", format_address(c.destination));
+  out.Set("destinationPort", ports ? c.destination_port : 0);
   out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
   out.Set("verdicts", write_list(env, flow.verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
   out.Set("packets", write_pair(env, c.packets));

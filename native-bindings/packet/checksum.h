@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "packet/frame.h"
 
@@ -16,6 +17,20 @@ uint16_t checksum_finish(uint64_t sum);
 
 // Sum of the pseudo-header of the parsed IP packet for a transport part of `length` bytes.
 uint64_t checksum_pseudo(const Frame& frame, uint8_t protocol, uint32_t length);
+
+// Whether the checksum of a header without options is right. The sum may be taken in the machine's own byte order (RFC
+// 1071, 2B): all ones is all ones either way.
+inline bool checksum_ipv4_plain_ok(const uint8_t* ip) {
+  uint64_t words[2];
+  uint32_t rest;
+  memcpy(words, ip, 16);
+  memcpy(&rest, ip + 16, 4);
+  uint64_t sum = (words[0] & 0xffffffff) + (words[0] >> 32) + (words[1] & 0xffffffff) + (words[1] >> 32) + rest;
+  sum = (sum >> 32) + (sum & 0xffffffff);
+  sum = (sum >> 16) + (sum & 0xffff);
+  sum = (sum >> 16) + (sum & 0xffff);
+  return (sum >> 16) + (sum & 0xffff) == 0xffff;
+}
 
 // Writes the IPv4 header checksum. `ip` points to a header whose length field has been checked.
 void checksum_ipv4(uint8_t* ip);

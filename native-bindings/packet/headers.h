@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
+#include <cstring>
 
 namespace headgate {
 
@@ -10,8 +12,19 @@ namespace headgate {
 // has one key form. Bytes are in network order.
 struct Address {
   std::array<uint8_t, 16> bytes{};
-  bool operator==(const Address&) const = default;
-  auto operator<=>(const Address&) const = default;
+
+  // The two halves as they lie in memory: enough to compare for equality, and cheap.
+  uint64_t half(int i) const {
+    uint64_t word;
+    memcpy(&word, bytes.data() + 8 * i, sizeof word);
+    return word;
+  }
+  // As a number, so that ranges can be compared.
+  unsigned __int128 number() const {
+    return static_cast<unsigned __int128>(__builtin_bswap64(half(0))) << 64 | __builtin_bswap64(half(1));
+  }
+  bool operator==(const Address& other) const { return ((half(0) ^ other.half(0)) | (half(1) ^ other.half(1))) == 0; }
+  std::strong_ordering operator<=>(const Address& other) const { return number() <=> other.number(); }
 };
 
 using Mac = std::array<uint8_t, 6>;
@@ -41,7 +54,8 @@ struct Headers {
   bool first_fragment = false;  // the one with the transport header
   uint32_t fragment_id = 0;
   uint32_t layer3_length = 0;  // of the IP packet as its header says; the frame may be padded
-  uint64_t hash = 0;  // of the 5-tuple, the same for both directions
+  uint32_t wire_packets = 1;   // that the frame stands for: 1, or the segments of a super-frame
+  uint64_t hash = 0;           // of the 5-tuple, the same for both directions
   Address source;
   Address destination;
 };

@@ -144,7 +144,9 @@ Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
 }
 
 void set_ipv4_address(Address& address, const uint8_t* bytes) {
-  address.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
+  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  memcpy(address.bytes.data(), kMapped, 12);
+  memcpy(address.bytes.data() + 12, bytes, 4);
 }
 
 Reason parse_ipv4(Frame& frame, uint32_t at) {
@@ -158,7 +160,8 @@ Reason parse_ipv4(Frame& frame, uint32_t at) {
   uint32_t total = load16(ip + 2);
   if (header < kIpv4Header || header > left) return Reason::kIpv4BadHeaderLength;
   if (total < header || total > left) return Reason::kIpv4BadLength;
-  if (checksum_finish(checksum_add(ip, header)) != 0) return Reason::kIpv4BadChecksum;
+  bool sound = header == kIpv4Header ? checksum_ipv4_plain_ok(ip) : checksum_finish(checksum_add(ip, header)) == 0;
+  if (!sound) return Reason::kIpv4BadChecksum;
   if (header > kIpv4Header)
     if (Reason r = check_ipv4_options(ip + kIpv4Header, ip + header); r != Reason::kNone) return r;
   // Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
@@ -265,6 +268,8 @@ Reason check_offload(Frame& frame) {
     return Reason::kOffloadMalformed;
   // Linux gives a hint only; the truth is what was parsed.
   o.header_length = h.payload_offset;
+  uint32_t payload = h.layer3_offset + h.layer3_length - h.payload_offset;
+  frame.headers.wire_packets = payload <= o.segment_size ? 1 : (payload + o.segment_size - 1) / o.segment_size;
   return Reason::kNone;
 }
 

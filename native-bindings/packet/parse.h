@@ -10,7 +10,8 @@
 //   - an ARP packet is whole and for Ethernet and IPv4;
 //   - no IPv6 address is IPv4-mapped, so Address is one key for both families;
 //   - the offload's checksum place is inside the frame, and a super-frame is a TCP or UDP packet of the family
-//     it names, with header_length == payload_offset, a partial checksum and a segment size that is not zero.
+//     it names, with header_length == payload_offset, a partial checksum and a segment size that is not zero;
+//   - wire_packets says how many packets the frame stands for.
 // Nothing behind this gate checks a length again.
 #pragma once
 
@@ -21,13 +22,6 @@ namespace headgate {
 
 // Fills frame.headers (all but hash) and normalises frame.offload. Returns why the frame is to be dropped.
 Reason parse(Frame& frame);
-
-// Packets on the wire that the frame stands for: 1, or the segments of a super-frame.
-inline uint32_t wire_packets(const Frame& frame) {
-  if (frame.offload.kind == Offload::kNone) return 1;
-  uint32_t payload = frame.headers.layer3_offset + frame.headers.layer3_length - frame.headers.payload_offset;
-  return payload <= frame.offload.segment_size ? 1 : (payload + frame.offload.segment_size - 1) / frame.offload.segment_size;
-}
 
 inline bool is_neighbour_discovery(const Headers& h) {
   return h.layer3 == Layer3::kIpv6 && h.protocol == kIcmp6 && h.layer4_offset != 0 && h.icmp_type >= 133 &&

@@ -42,6 +42,7 @@ void build_segment(const Frame& super, uint32_t index, Frame& out) {
   out.length = h.payload_offset + payload;
   out.offload = {};
   out.headers = h;
+  out.headers.wire_packets = 1;
   out.headers.layer3_length = h.payload_offset - h.layer3_offset + payload;
   memcpy(out.data, super.data, h.payload_offset);
   memcpy(out.data + h.payload_offset, super.data + from, payload);

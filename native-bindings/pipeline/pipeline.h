@@ -1,4 +1,4 @@
-// The list of stages, and how a batch goes through it.
+// How a batch goes through the stages.
 #pragma once
 
 #include <span>
@@ -7,13 +7,17 @@
 
 namespace headgate {
 
+// What a worker does with a batch: `run` for frames just received, `resume` for those that another worker handed over. Both
+// use up `frames` as working space.
+struct Pipeline {
+  void (*run)(std::span<Frame*> frames, Context& ctx);
+  void (*resume)(std::span<Frame*> frames, Context& ctx);
+};
+
 // Every stage in order: the file pipeline.cc is the one to read first.
+extern const Pipeline kPipeline;
+
+// The stages, for those who want to go through them one by one.
 std::span<const Stage> pipeline_stages();
-
-// Where frames that another worker handed over go on.
-size_t resume_stage();
-
-// Runs the stages over the frames, each stage over all that are left. `frames` is used up as working space.
-void run_stages(std::span<const Stage> stages, std::span<Frame*> frames, Context& ctx);
 
 }  // namespace headgate

@@ -97,12 +97,12 @@ class Writer {
     }
     if (workload >= ctx_.counters.workloads.size()) return;
     WorkloadCounters& counters = ctx_.counters.workloads[workload];
-    counters.received_packets += wire_packets(frame);
+    counters.received_packets += frame.headers.wire_packets;
     counters.received_bytes += frame.length;
   }
 
   void cut(const Output& output) {
-    uint32_t segments = wire_packets(*output.frame);
+    uint32_t segments = output.frame->headers.wire_packets;
     for (uint32_t i = 0; i < segments; ++i) {
       Frame* piece = ctx_.pool.acquire();
       if (!piece) {

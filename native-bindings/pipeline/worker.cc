@@ -38,7 +38,7 @@ uint64_t clock_now() {
 
 Worker::Worker(const WorkerOptions& options)
     : index_(options.index),
-      stages_(options.stages),
+      pipeline_(options.pipeline),
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
       generation_(std::make_shared<Generation>()),
@@ -177,7 +177,7 @@ size_t Worker::run_port(uint16_t port) {
     bytes += frame.length;
   }
   budget_ = bytes / count > kLargeFrame ? kLargeBatch : kBatch;
-  run_batch(stages_, count);
+  run_batch(pipeline_.run, count);
   return count;
 }
 
@@ -194,7 +194,7 @@ size_t Worker::run_rings() {
         else
           drop(ctx_, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
       }
-      run_batch(stages_.subspan(resume_stage()), count);
+      run_batch(pipeline_.resume, count);
     }
   }
   return total;
@@ -206,9 +206,9 @@ bool Worker::still_there(const Frame& frame) const {
   return known(frame.source_workload) && (frame.destination_workload == kManyOutputs || known(frame.destination_workload));
 }
 
-void Worker::run_batch(std::span<const Stage> stages, size_t count) {
+void Worker::run_batch(void (*run)(std::span<Frame*>, Context&), size_t count) {
   std::copy(frames_, frames_ + count, working_);
-  run_stages(stages, {working_, count}, ctx_);
+  run({working_, count}, ctx_);
   transmit_outputs(ctx_, index_);
   ++counters_.batches;
   counters_.frames += count;

@@ -20,7 +20,7 @@ struct WorkerOptions {
   uint8_t* connection_memory = nullptr;  // ConnectionTable::bytes_for(connections) bytes, zeroed
   uint32_t connections = 0;
   uint64_t secret = 0;
-  std::span<const Stage> stages = pipeline_stages();
+  Pipeline pipeline = kPipeline;
 };
 
 class Worker {
@@ -57,14 +57,14 @@ class Worker {
   void wake();
   size_t run_port(uint16_t port);
   size_t run_rings();
-  void run_batch(std::span<const Stage> stages, size_t frames);
+  void run_batch(void (*run)(std::span<Frame*>, Context&), size_t frames);
   void end_round();
   bool still_there(const Frame& frame) const;
   void watch_ports();
   void set_time(uint64_t now) { ctx_.now = static_cast<uint32_t>(now / 1'000'000); }
 
   unsigned index_;
-  std::span<const Stage> stages_;
+  Pipeline pipeline_;
   FramePool pool_;
   ConnectionTable connections_;
   HitTable hits_;
@@ -79,7 +79,7 @@ class Worker {
   Context ctx_;
 
   Frame* frames_[kBatch];    // the batch's own
-  Frame* working_[kBatch];   // what is left of it, stage by stage
+  Frame* working_[kBatch];   // what is left of it on the way
   size_t budget_ = kBatch;   // frames to read at once
   std::vector<int> watched_;  // descriptor by port; -1: none
   std::vector<std::shared_ptr<AttachedPort>> watched_ports_;

@@ -74,7 +74,7 @@ bool advance_stage(Frame& frame, Context& ctx) {
   Connection& c = *frame.connection;
   move_on(c, frame);
   ctx.connections.touch(c, class_of(c), ctx.now);
-  c.packets[frame.reply] += wire_packets(frame);
+  c.packets[frame.reply] += frame.headers.wire_packets;
   c.bytes[frame.reply] += frame.length;
   return true;
 }

@@ -22,7 +22,7 @@ void log_match(Context& ctx, Hit& hit, const Rule* rule, const Workload& w, Dire
 }
 
 FlowHeaders flow_of(const Connection& c) {
-  return {c.source(), c.destination(), c.source_port(), c.destination_port(), c.protocol, c.icmp_type, c.icmp_code};
+  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.
@@ -67,7 +67,7 @@ bool admit(Frame& frame, Context& ctx, Side side, uint32_t place) {
 
 void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
   Hit& hit = ctx.hits[place];
-  hit.packets += wire_packets(frame);
+  hit.packets += frame.headers.wire_packets;
   hit.bytes += frame.length;
   hit.last_seen = ctx.now;
 }

@@ -128,7 +128,7 @@ bool guard_stage(Frame& frame, Context& ctx) {
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   WorkloadCounters& counters = ctx.counters.workloads[place];
-  counters.sent_packets += wire_packets(frame);
+  counters.sent_packets += frame.headers.wire_packets;
   counters.sent_bytes += frame.length;
   return true;
 }

@@ -53,12 +53,13 @@ AddressSet::AddressSet(std::vector<AddressRange> ranges) {
     else
       ranges_.push_back(r);
   }
+  for (const AddressRange& r : ranges_) bounds_.push_back({r.first.number(), r.last.number()});
 }
 
-bool AddressSet::contains(const Address& address) const {
-  auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
-                                [](const Address& a, const AddressRange& r) { return a < r.first; });
-  return after != ranges_.begin() && address <= std::prev(after)->last;
+bool AddressSet::search(unsigned __int128 wanted) const {
+  auto after = std::upper_bound(bounds_.begin(), bounds_.end(), wanted,
+                                [](unsigned __int128 a, const Bounds& b) { return a < b.first; });
+  return after != bounds_.begin() && wanted <= std::prev(after)->last;
 }
 
 std::optional<Address> parse_address(std::string_view text) {

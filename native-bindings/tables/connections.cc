@@ -13,11 +13,6 @@ uint32_t buckets_for(uint32_t limit) { return std::bit_ceil(std::max(limit, 8u))
 
 constexpr uint32_t kPlacedMask = 0xffffff;
 
-bool source_is_low(const Headers& h) {
-  int order = memcmp(h.source.bytes.data(), h.destination.bytes.data(), 16);
-  return order < 0 || (order == 0 && h.source_port <= h.destination_port);
-}
-
 }  // namespace
 
 const char* name_of(ConnectionState state) {
@@ -27,28 +22,6 @@ const char* name_of(ConnectionState state) {
   return kNames[static_cast<int>(state)];
 }
 
-uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
-  switch (timeout_class) {
-    case TimeoutClass::kDenied:
-      return t.denied;
-    case TimeoutClass::kTcpClosing:
-      return t.tcp_closing;
-    case TimeoutClass::kTcpOpening:
-      return t.tcp_opening;
-    case TimeoutClass::kTcpEstablished:
-      return t.tcp_established;
-    case TimeoutClass::kUdpOneWay:
-      return t.udp_one_way;
-    case TimeoutClass::kUdpTwoWay:
-      return t.udp_two_way;
-    case TimeoutClass::kIcmpOneWay:
-    case TimeoutClass::kIcmpTwoWay:
-      return t.icmp;
-    default:
-      return t.other;
-  }
-}
-
 uint64_t ConnectionTable::bytes_for(uint32_t limit) {
   return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * sizeof(Connection);
 }
@@ -56,27 +29,6 @@ uint64_t ConnectionTable::bytes_for(uint32_t limit) {
 ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit) : limit_(limit), mask_(buckets_for(limit) - 1) {
   buckets_ = reinterpret_cast<uint32_t*>(memory);
   records_ = reinterpret_cast<Connection*>(memory + uint64_t{mask_ + 1u} * sizeof(uint32_t));
-}
-
-Connection* ConnectionTable::find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
-  bool low_first = source_is_low(h);
-  const Address& low = low_first ? h.source : h.destination;
-  const Address& high = low_first ? h.destination : h.source;
-  uint16_t low_port = low_first ? h.source_port : h.destination_port;
-  uint16_t high_port = low_first ? h.destination_port : h.source_port;
-  for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
-    Connection& c = records_[i];
-    if (c.low_port == low_port && c.high_port == high_port && c.tracker == tracker && c.protocol == h.protocol &&
-        c.low == low && c.high == high) {
-      if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {
-        remove(c);
-        return nullptr;
-      }
-      reply = low_first != c.initiator_is_low;
-      return &c;
-    }
-  }
-  return nullptr;
 }
 
 // A free record, or one that may be taken: see the head of connections.h for the order.
@@ -104,14 +56,12 @@ Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t
   if (!place) return nullptr;
   Connection& c = records_[place];
   memset(static_cast<void*>(&c), 0, sizeof c);
-  bool low_first = source_is_low(h);
-  c.low = low_first ? h.source : h.destination;
-  c.high = low_first ? h.destination : h.source;
-  c.low_port = low_first ? h.source_port : h.destination_port;
-  c.high_port = low_first ? h.destination_port : h.source_port;
+  c.source = h.source;
+  c.destination = h.destination;
+  c.source_port = h.source_port;
+  c.destination_port = h.destination_port;
   c.tracker = tracker;
   c.protocol = h.protocol;
-  c.initiator_is_low = low_first;
   c.icmp_type = h.icmp_type;
   c.icmp_code = h.icmp_code;
   c.created = c.last_seen = now;
@@ -143,7 +93,7 @@ void ConnectionTable::unlink(Connection& c) {
 
 void ConnectionTable::remove(Connection& c) {
   uint32_t place = place_of(c);
-  uint64_t hash = hash_flow(c.low, c.low_port, c.high, c.high_port, c.protocol, secret_);
+  uint64_t hash = hash_flow(c.source, c.source_port, c.destination, c.destination_port, c.protocol, secret_);
   uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
   while (*link != place) link = &records_[*link].next;
   *link = c.next;

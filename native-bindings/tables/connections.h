@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 
 #include "packet/headers.h"
 #include "tables/generation.h"
@@ -60,14 +61,14 @@ struct Verdict {
 };
 
 struct Connection {
-  // The key: the lower endpoint first, so both directions have the same.
-  Address low;
-  Address high;
-  uint16_t low_port;
-  uint16_t high_port;
+  // The key, as the first frame had it.
+  Address source;
+  Address destination;
+  uint16_t source_port;
+  uint16_t destination_port;
   uint16_t tracker;
   uint8_t protocol;
-  bool initiator_is_low;
+  uint8_t unused;
 
   uint32_t next;   // in the chain
   uint32_t newer;  // in the list of its class
@@ -86,11 +87,6 @@ struct Connection {
   uint32_t ended : 1;    // its rule was changed with `reset`: nothing passes any more
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
-
-  const Address& source() const { return initiator_is_low ? low : high; }
-  const Address& destination() const { return initiator_is_low ? high : low; }
-  uint16_t source_port() const { return initiator_is_low ? low_port : high_port; }
-  uint16_t destination_port() const { return initiator_is_low ? high_port : low_port; }
 };
 
 // Whether a SYN may begin a new connection in its place.
@@ -100,14 +96,42 @@ inline bool is_over(const Connection& c) {
 
 static_assert(sizeof(Connection) == 120, "a record and its two buckets take 128 bytes");
 
+// Idle time of a class in milliseconds.
+inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
+  // In the order of TimeoutClass.
+  constexpr uint32_t Timeouts::*kByClass[] = {
+      &Timeouts::other,           &Timeouts::denied,      &Timeouts::tcp_closing, &Timeouts::tcp_opening,
+      &Timeouts::udp_one_way,     &Timeouts::icmp,        &Timeouts::other,       &Timeouts::tcp_established,
+      &Timeouts::udp_two_way,     &Timeouts::icmp,        &Timeouts::other};
+  static_assert(std::size(kByClass) == static_cast<size_t>(TimeoutClass::kCount));
+  return t.*kByClass[static_cast<int>(timeout_class)];
+}
+
 class ConnectionTable {
  public:
   // Bytes that a table for `limit` records needs. The memory is zeroed and stays the caller's.
   static uint64_t bytes_for(uint32_t limit);
   ConnectionTable(uint8_t* memory, uint32_t limit);
 
-  // The record of the frame's flow, or null. `reply` tells whether the frame runs against its first frame.
-  Connection* find(const Headers& headers, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply);
+  // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the frame runs against its first frame.
+  Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
+    for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
+      Connection& c = records_[i];
+      if (c.tracker != tracker || c.protocol != h.protocol) continue;
+      bool same = c.source_port == h.source_port && c.destination_port == h.destination_port && c.source == h.source &&
+                  c.destination == h.destination;
+      bool turned = !same && c.source_port == h.destination_port && c.destination_port == h.source_port &&
+                    c.source == h.destination && c.destination == h.source;
+      if (!same && !turned) continue;
+      if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {
+        remove(c);
+        return nullptr;
+      }
+      reply = turned;
+      return &c;
+    }
+    return nullptr;
+  }
 
   // A new record for a flow that has none, with the frame's sender as initiator. Null when nothing may make room.
   Connection* insert(const Headers& headers, uint16_t tracker, uint32_t now);
@@ -166,7 +190,5 @@ class ConnectionTable {
   Connection* records_;
 };
 
-// Idle time of a class in milliseconds.
-uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& timeouts);
 
 }  // namespace headgate

@@ -15,10 +15,7 @@ export interface EngineOptions {
 }
 
 /** A port of the engine: the forms of `Attach`, and the twins that tests and replays use. */
-export type PortSpec =
-  | Attach
-  | { kind: 'memory' }
-  | { kind: 'pcap'; read: string; write: string };
+export type PortSpec = Attach | { kind: 'memory' } | { kind: 'pcap'; read: string; write: string };
 
 /** One packet for `classify`: addresses as text, ports and ICMP fields as numbers. */
 export interface PacketHeaders {
