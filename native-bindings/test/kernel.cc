@@ -67,6 +67,20 @@ void TestNamespace::shell(const std::string& command) const {
   if (status != 0) throw std::runtime_error("failed: " + command);
 }
 
+void TestNamespace::wait_ready(const std::string& device) const {
+  const std::string ready =
+      "ip link show " + device + " | grep -v 'qdisc noop ' | grep -q 'state \\(UP\\|UNKNOWN\\)'";
+  shell("for i in $(seq 200); do " + ready + " && exit 0; sleep 0.01; done; exit 1");
+}
+
+VethPair::VethPair() {
+  here.shell("ip link add hgport type veth peer name hgfar netns " + there.path());
+  here.shell("ip link set hgport up");
+  there.shell("ip link set hgfar up");
+  here.wait_ready("hgport");
+  there.wait_ready("hgfar");
+}
+
 FarEnd::FarEnd(const TestNamespace& space, const std::string& device) {
   std::string error;
   int index = 0;

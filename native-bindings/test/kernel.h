@@ -20,10 +20,18 @@ class TestNamespace {
   std::string path() const;
   // Runs a shell command inside; throws with its text when it fails.
   void shell(const std::string& command) const;
+  // Waits until the device sends: a veth that is up drops silently until the kernel has noticed its carrier.
+  void wait_ready(const std::string& device) const;
   void remove();
 
  private:
   int descriptor_ = -1;
+};
+
+// hgport in one namespace, hgfar in the other, a veth pair between them.
+struct VethPair {
+  TestNamespace here, there;
+  VethPair();
 };
 
 // What stands at the kernel's end of a port: sends and receives whole frames at a device of a namespace.

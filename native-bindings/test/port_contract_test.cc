@@ -3,6 +3,7 @@
 //
 //   memory   test <-> MemoryPort
 //   packet   FarEnd <-> hgfar <-> veth pair between two namespaces of its own <-> hgport <-> PacketSocketPort
+//   pcap     one file -> PcapPort -> another file
 //   tap      FarEnd (packet socket on the device, in a namespace of its own) <-> kernel <-> TapPort
 #include <doctest/doctest.h>
 
@@ -11,7 +12,9 @@
 #include "ports/memory.h"
 #include "ports/namespaces.h"
 #include "ports/packet_socket.h"
+#include "ports/pcap.h"
 #include "ports/tap.h"
+#include "test/files.h"
 #include "test/kernel.h"
 
 namespace headgate::test {
@@ -23,6 +26,36 @@ struct MemoryRig {
   void send(const MemoryFrame& frame) { memory.push(frame.bytes, frame.offload); }
   std::vector<MemoryFrame> arrived(size_t) { return memory.take(); }
   void vanish() { memory.vanish("test"); }
+};
+
+struct PcapRig {
+  TestFiles files;
+  std::unique_ptr<PcapWriter> input;
+  std::unique_ptr<PcapPort> pcap;
+
+  PcapRig() {
+    std::string error;
+    input = PcapWriter::open(files.path("in"), error);
+    REQUIRE_MESSAGE(input, error);
+  }
+  // The file is read when the port is asked for.
+  Port& port() {
+    std::string error;
+    input->flush();
+    if (!pcap) pcap = open_pcap(files.path("in"), files.path("out"), error);
+    REQUIRE_MESSAGE(pcap, error);
+    return *pcap;
+  }
+  void send(const MemoryFrame& frame) { REQUIRE(input->write(0, frame.bytes)); }
+  std::vector<MemoryFrame> arrived(size_t) {
+    std::string error;
+    REQUIRE(pcap->flush());
+    const auto frames = read_pcap(files.path("out"), error);
+    REQUIRE_MESSAGE(frames, error);
+    std::vector<MemoryFrame> all;
+    for (const PcapFrame& frame : *frames) all.push_back({frame.bytes, {}});
+    return all;
+  }
 };
 
 struct TapRig {
@@ -43,24 +76,21 @@ struct TapRig {
 };
 
 struct PacketRig {
-  TestNamespace here, there;
+  VethPair pair;
   std::unique_ptr<PacketSocketPort> packet;
   std::unique_ptr<FarEnd> far;
 
   PacketRig() {
-    here.shell("ip link add hgport type veth peer name hgfar netns " + there.path());
-    here.shell("ip link set hgport up");
-    there.shell("ip link set hgfar up");
     std::string error;
     run_in_namespace(
-        here.path(), [&] { packet = open_packet_socket({.device = "hgport"}, error); }, error);
+        pair.here.path(), [&] { packet = open_packet_socket({.device = "hgport"}, error); }, error);
     REQUIRE_MESSAGE(packet, error);
-    far = std::make_unique<FarEnd>(there, "hgfar");
+    far = std::make_unique<FarEnd>(pair.there, "hgfar");
   }
   Port& port() { return *packet; }
   void send(const MemoryFrame& frame) { far->send(frame); }
   std::vector<MemoryFrame> arrived(size_t count) { return far->receive(count); }
-  void vanish() { there.shell("ip link del hgfar"); }
+  void vanish() { pair.there.shell("ip link del hgfar"); }
 };
 
 std::vector<Reason> transmit(Port& port, const Batch& batch) {
@@ -69,7 +99,7 @@ std::vector<Reason> transmit(Port& port, const Batch& batch) {
   return outcomes;
 }
 
-#define ALL_RIGS MemoryRig, TapRig, PacketRig
+#define ALL_RIGS MemoryRig, PcapRig, TapRig, PacketRig
 #define RIGS_THAT_VANISH MemoryRig, TapRig, PacketRig
 #define RIGS_WITH_OFFLOAD MemoryRig, TapRig, PacketRig
 

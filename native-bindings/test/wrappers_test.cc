@@ -1,0 +1,157 @@
+// Wrappers around a memory port: the trace's lines, the capture's frames, and faults that follow from their
+// seed.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "ports/capture.h"
+#include "ports/faults.h"
+#include "ports/trace.h"
+#include "test/files.h"
+#include "test/frames.h"
+
+namespace headgate::test {
+namespace {
+
+// A memory port inside a wrapper, and the way to it.
+struct Inner {
+  std::unique_ptr<MemoryPort> owned;
+  MemoryPort* memory;
+  explicit Inner(size_t capacity = 65536)
+      : owned(std::make_unique<MemoryPort>(PortCapabilities{true, true, true, 1}, capacity)),
+        memory(owned.get()) {}
+};
+
+TEST_CASE("a trace says what passes in one line each") {
+  Inner inner(2);
+  std::vector<std::string> lines;
+  TracePort port(std::move(inner.owned), "web-1", [&](const std::string& line) { lines.push_back(line); });
+  inner.memory->push(plain_frame(74));
+  Batch batch(3);
+  REQUIRE(port.receive(0, batch.frames()) == 1);
+  const Datagram tcp{.protocol = kTcp, .payload = Bytes(3000)};
+  batch.set(1, tcp.bytes(), tcp.super_offload(1448));
+  batch.set(2, Bytes(3));
+  Reason outcomes[3];
+  port.transmit(0, batch.frames(), outcomes);
+  const std::string macs = "02:68:67:00:00:01 > 02:68:67:00:00:02";
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0] == "web-1 received 74 bytes " + macs + " 0x88b5");
+  CHECK(lines[1] == "web-1 sent 74 bytes " + macs + " 0x88b5");
+  CHECK(lines[2] == "web-1 sent 3054 bytes " + macs + " 0x0800 tcp4 segments of 1448, partial checksum");
+  CHECK(lines[3] == "web-1 refused 3 bytes: the destination's queue is full");
+}
+
+TEST_CASE("a capture holds what passed in both directions, and not what was refused") {
+  TestFiles files;
+  std::string error;
+  Inner inner(1);
+  uint64_t now = 100;
+  CapturePort port(std::move(inner.owned), PcapWriter::open(files.path("c"), error), [&] { return now; });
+  inner.memory->push(plain_frame(60, 1));
+  Batch batch(2);
+  REQUIRE(port.receive(0, batch.frames()) == 1);
+  batch.set(0, plain_frame(61, 2));
+  batch.set(1, plain_frame(62, 3));
+  now = 200;
+  Reason outcomes[2];
+  port.transmit(0, batch.frames(), outcomes);
+  CHECK(outcomes[1] == Reason::kOutputFull);
+  REQUIRE(port.flush());
+  const auto frames = read_pcap(files.path("c"), error);
+  REQUIRE_MESSAGE(frames, error);
+  REQUIRE(frames->size() == 2);
+  CHECK((*frames)[0].bytes == plain_frame(60, 1));
+  CHECK((*frames)[0].time == 100);
+  CHECK((*frames)[1].bytes == plain_frame(61, 2));
+  CHECK((*frames)[1].time == 200);
+}
+
+struct Run {
+  std::vector<Bytes> received;
+  FaultCounts counts;
+};
+
+// 1,000 frames through a faulty port, 32 at a time.
+Run run_faults(const Faults& faults) {
+  Inner inner;
+  FaultyPort port(std::move(inner.owned), faults);
+  for (uint32_t i = 0; i < 1000; i++) inner.memory->push(plain_frame(60, i));
+  Batch batch(32);
+  Run run;
+  for (int i = 0; i < 1000 / 32 + 1; i++) {
+    const size_t count = port.receive(0, batch.frames());
+    for (size_t i = 0; i < count; i++) run.received.push_back(batch.get(i).bytes);
+  }
+  run.counts = port.counts();
+  return run;
+}
+
+TEST_CASE("the same seed makes the same faults, another seed others") {
+  const Faults faults{
+      .seed = 7, .drop = 0.1, .duplicate = 0.1, .reorder = 0.1, .corrupt = 0.1, .truncate = 0.1};
+  const Run first = run_faults(faults), second = run_faults(faults);
+  CHECK(first.received == second.received);
+  Faults other = faults;
+  other.seed = 8;
+  CHECK(run_faults(other).received != first.received);
+}
+
+TEST_CASE("each fault does what its name says to about as many frames as asked for") {
+  std::vector<Bytes> all;
+  for (uint32_t i = 0; i < 1000; i++) all.push_back(plain_frame(60, i));
+  CHECK(run_faults({}).received == all);
+
+  const Run dropped = run_faults({.drop = 0.2});
+  CHECK(dropped.received.size() == 1000 - dropped.counts.dropped);
+  CHECK(dropped.counts.dropped > 100);
+  CHECK(dropped.counts.dropped < 300);
+
+  const Run duplicated = run_faults({.drop = 0.5, .duplicate = 0.2});  // drops make room in the batch
+  CHECK(duplicated.counts.duplicated > 50);
+  CHECK(duplicated.received.size() == 1000 - duplicated.counts.dropped + duplicated.counts.duplicated);
+
+  Run reordered = run_faults({.reorder = 0.2});
+  CHECK(reordered.counts.reordered > 100);
+  CHECK(reordered.received != all);
+  std::sort(reordered.received.begin(), reordered.received.end());
+  std::vector<Bytes> sorted = all;
+  std::sort(sorted.begin(), sorted.end());
+  CHECK(reordered.received == sorted);
+
+  const Run corrupted = run_faults({.corrupt = 0.2});
+  size_t different = 0;
+  for (size_t i = 0; i < 1000; i++) {
+    REQUIRE(corrupted.received[i].size() == 60);
+    different += corrupted.received[i] != all[i];
+  }
+  CHECK(different == corrupted.counts.corrupted);
+  CHECK(different > 100);
+
+  const Run truncated = run_faults({.truncate = 0.2});
+  size_t shorter = 0;
+  for (size_t i = 0; i < 1000; i++) shorter += truncated.received[i].size() < 60;
+  CHECK(shorter == truncated.counts.truncated);
+  CHECK(shorter > 100);
+}
+
+TEST_CASE("refused frames are said to be refused and do not arrive") {
+  Inner inner;
+  FaultyPort port(std::move(inner.owned), {.refuse = 0.5});
+  Batch batch(200);
+  for (uint32_t i = 0; i < 200; i++) batch.set(i, plain_frame(60, i));
+  std::vector<Reason> outcomes(200, Reason::kCount);
+  port.transmit(0, batch.frames(), outcomes);
+  std::vector<Bytes> sent;
+  for (uint32_t i = 0; i < 200; i++) {
+    if (outcomes[i] == Reason::kNone) sent.push_back(plain_frame(60, i));
+  }
+  CHECK(sent.size() == 200 - port.counts().refused);
+  CHECK(port.counts().refused > 50);
+  const auto taken = inner.memory->take();
+  REQUIRE(taken.size() == sent.size());
+  for (size_t i = 0; i < sent.size(); i++) CHECK(taken[i].bytes == sent[i]);
+}
+
+}  // namespace
+}  // namespace headgate::test
