@@ -287,10 +287,11 @@ test('1,000 workloads and 10,000 rules are lowered in seconds', () => {
       `p${t}`,
     ),
   );
-  const start = performance.now();
+  // Processor time: a busy machine makes it no longer.
+  const start = process.cpuUsage();
   const { desired } = compile([lan, ...workloads, ...policies]);
-  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(start);
   expect(desired.rules.size).toBe(10_000);
   expect(desired.indexes.get('w7')?.in[3]).toHaveLength(200);
-  expect(seconds).toBeLessThan(5);
-}, 60_000);
+  expect((user + system) / 1e6).toBeLessThan(3);
+});
