@@ -68,7 +68,8 @@ std::unique_ptr<PacketSocketPort> open_packet_socket(const PacketSocketSpec& spe
   return port;
 }
 
-PacketSocketPort::PacketSocketPort(const PacketSocketSpec& spec) : spec_(spec), queues_(spec.queues) {}
+PacketSocketPort::PacketSocketPort(const PacketSocketSpec& spec)
+    : spec_(spec), udp_segmentation_(kernel_takes_udp_super_frames()), queues_(spec.queues) {}
 
 PacketSocketPort::~PacketSocketPort() {
   for (const Queue& queue : queues_) {
@@ -106,7 +107,7 @@ bool PacketSocketPort::open_queue(Queue& queue, int index, std::string& error) {
   if (setsockopt(queue.socket, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof membership) != 0) {
     return fail("promiscuous mode");
   }
-  queue.coalesce = kernel_takes_udp_super_frames();
+  queue.coalesce = udp_segmentation_;
   return true;
 }
 
@@ -134,7 +135,7 @@ bool PacketSocketPort::join_fanout(std::string& error) {
 
 PortCapabilities PacketSocketPort::capabilities() const {
   return {.tcp_segmentation = true,
-          .udp_segmentation = kernel_takes_udp_super_frames(),
+          .udp_segmentation = udp_segmentation_,
           .checksum = true,
           .queues = static_cast<uint16_t>(queues_.size())};
 }

@@ -69,6 +69,7 @@ class PacketSocketPort final : public Port {
   void check_gone(Queue& queue, int error);
 
   PacketSocketSpec spec_;
+  const bool udp_segmentation_;
   std::vector<Queue> queues_;
   std::atomic<int> failure_{0};  // errno
   mutable std::atomic<uint64_t> missed_{0};
