@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { Document } from '../../src/documents/index.js';
+import type { Document, SecurityPolicyDocument } from '../../src/documents/index.js';
 import { deltaSchema } from '../../src/engine/messages.js';
 import { compile, diff, inventoryOf, isEmpty } from '../../src/policy/index.js';
 import type { Desired } from '../../src/policy/index.js';
+import { ruleIds } from '../../src/policy/names.js';
 import { documents, make, workload, yaml } from './document-helpers.js';
 
 const lan = make('Segment', 'lan', {});
@@ -133,6 +134,14 @@ describe('index tables', () => {
     expect(report.rule('db-1', 'out', key)?.id).toBe('b/y');
     expect(report.rule('nobody', 'out', key)).toBeUndefined();
     expect(report.anyRule(key)?.id).toBe('a/x');
+  });
+  test('ids are unique: equal unnamed rules are told apart, and a name that looks like a digest wins', () => {
+    const ids = (rules: unknown[]) => ruleIds(policy(rules) as SecurityPolicyDocument);
+    const unnamed = { action: 'drop' };
+    const [first = '', ...rest] = ids([unnamed, unnamed, unnamed, { action: 'allow' }]);
+    expect(rest.slice(0, 2)).toEqual([`${first}-2`, `${first}-3`]);
+    const taken = { name: first.slice(2), action: 'allow' };
+    expect(ids([unnamed, taken])).toEqual([`${first}-2`, first]);
   });
   test('unnamed rules have ids of their content that survive reordering', () => {
     const ids = (rules: unknown[]) => {
