@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
     }
     auto attached = std::make_shared<AttachedPort>();
     attached->port = std::move(port);
-    generation->ports.push_back({attached, kNoWorkload, {}});
+    generation->ports.push_back({attached, false, kNoWorkload, {}});
   }
   if (generation->ports.size() != 2) {
     fprintf(stderr, "usage: bench_wire --tap NETNS:DEVICE:ADDRESS/LENGTH --tap NETNS:DEVICE:ADDRESS/LENGTH\n");

@@ -31,6 +31,7 @@ struct Offload {
 };
 
 struct Connection;
+struct Workload;
 
 struct Frame {
   uint8_t* buffer = nullptr;  // start of the buffer: kHeadroom bytes before the place a port reads to
@@ -41,8 +42,11 @@ struct Frame {
 
   // Filled stage by stage.
   uint16_t port = kNoPort;            // where it came in
-  uint32_t source_workload = 0;       // guard: index into the generation's workloads
+  uint32_t source_workload = 0;       // guard: place in the generation's workloads
   uint32_t destination_workload = 0;  // locate: likewise, or kManyOutputs
+  const Workload* source = nullptr;       // guard: the same, to save the look-up; of the running batch's generation
+  const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
+  uint16_t tracker = 0;                   // guard: of the source's segment
   Connection* connection = nullptr;   // track
   bool reply = false;                 // track: it runs against the direction of the connection's first frame
   bool joined = false;                // fragments: the ports of its first fragment are filled in

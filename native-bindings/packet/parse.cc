@@ -17,24 +17,27 @@ enum NextHeader : uint8_t {
   kDestinationOptions = 60,
 };
 
-// What is left of the packet while it is taken apart; `end` is the end of the IP packet, not of the frame.
+// What is left of the packet while it is taken apart: `at` from the first byte of the frame, `left` to the end of the IP
+// packet, not of the frame. Passed by value, so that it stays in registers.
 struct Cursor {
-  Frame& frame;
   Headers& h;
+  const uint8_t* bytes;
   uint32_t at;
-  uint32_t end;
-  const uint8_t* here() const { return frame.data + at; }
-  uint32_t left() const { return end - at; }
+  uint32_t left;
 };
+
+// What nearly every frame needs is compiled into one piece; the rest stays out of its way and of its registers.
+#define INLINE [[gnu::always_inline]] inline
+#define ASIDE [[gnu::noinline]]
 
 Reason truncated(const Headers& h, Reason otherwise) { return h.fragment ? Reason::kFragmentTiny : otherwise; }
 
-Reason parse_tcp(Cursor& c) {
-  if (c.left() < kTcpHeader) return truncated(c.h, Reason::kTcpTruncated);
-  const uint8_t* tcp = c.here();
+INLINE Reason parse_tcp(Cursor c) {
+  if (c.left < kTcpHeader) return truncated(c.h, Reason::kTcpTruncated);
+  const uint8_t* tcp = c.bytes;
   uint32_t size = (tcp[12] >> 4) * 4u;
   if (size < kTcpHeader) return Reason::kTcpBadOffset;
-  if (size > c.left()) return truncated(c.h, Reason::kTcpBadOffset);
+  if (size > c.left) return truncated(c.h, Reason::kTcpBadOffset);
   uint8_t flags = tcp[13];
   bool syn = flags & kSyn, fin = flags & kFin, rst = flags & kRst, ack = flags & kAck;
   if ((syn && (fin || rst)) || (fin && rst) || (fin && !ack) || !(syn || fin || rst || ack))
@@ -46,34 +49,34 @@ Reason parse_tcp(Cursor& c) {
   return Reason::kNone;
 }
 
-Reason parse_udp(Cursor& c) {
-  if (c.left() < kUdpHeader) return truncated(c.h, Reason::kUdpTruncated);
-  const uint8_t* udp = c.here();
+INLINE Reason parse_udp(Cursor c) {
+  if (c.left < kUdpHeader) return truncated(c.h, Reason::kUdpTruncated);
+  const uint8_t* udp = c.bytes;
   uint32_t length = load16(udp + 4);
-  if (length < kUdpHeader || (!c.h.fragment && length > c.left())) return Reason::kUdpBadLength;
+  if (length < kUdpHeader || (!c.h.fragment && length > c.left)) return Reason::kUdpBadLength;
   c.h.source_port = load16(udp);
   c.h.destination_port = load16(udp + 2);
   c.h.payload_offset = static_cast<uint16_t>(c.at + kUdpHeader);
   return Reason::kNone;
 }
 
-Reason parse_sctp(Cursor& c) {
+ASIDE Reason parse_sctp(Cursor c) {
   constexpr uint32_t kSctpHeader = 12;
-  if (c.left() < kSctpHeader) return truncated(c.h, Reason::kSctpTruncated);
-  c.h.source_port = load16(c.here());
-  c.h.destination_port = load16(c.here() + 2);
+  if (c.left < kSctpHeader) return truncated(c.h, Reason::kSctpTruncated);
+  c.h.source_port = load16(c.bytes);
+  c.h.destination_port = load16(c.bytes + 2);
   c.h.payload_offset = static_cast<uint16_t>(c.at + kSctpHeader);
   return Reason::kNone;
 }
 
 // Neighbour discovery (RFC 4861, 6.1 and 7.1): hop limit, code, fixed part and the lengths of the options.
-Reason check_neighbour_discovery(const Cursor& c, uint8_t hop_limit) {
+Reason check_neighbour_discovery(Cursor c, uint8_t hop_limit) {
   static constexpr uint8_t kFixedPart[] = {8, 16, 24, 24, 40};  // router sol., adv., neighbour sol., adv., redirect
   if (c.h.fragment || hop_limit != 255 || c.h.icmp_code != 0) return Reason::kNdMalformed;
   uint32_t fixed = kFixedPart[c.h.icmp_type - kNdRouterSolicitation];
-  if (c.left() < fixed) return Reason::kNdMalformed;
-  const uint8_t* option = c.here() + fixed;
-  uint32_t left = c.left() - fixed;
+  if (c.left < fixed) return Reason::kNdMalformed;
+  const uint8_t* option = c.bytes + fixed;
+  uint32_t left = c.left - fixed;
   while (left) {
     uint32_t size = left >= 2 ? option[1] * 8u : 0;
     if (size == 0 || size > left) return Reason::kNdMalformed;
@@ -83,22 +86,30 @@ Reason check_neighbour_discovery(const Cursor& c, uint8_t hop_limit) {
   return Reason::kNone;
 }
 
-Reason parse_icmp(Cursor& c, uint8_t hop_limit) {
-  if (c.left() < kIcmpHeader) return truncated(c.h, Reason::kIcmpTruncated);
-  const uint8_t* icmp = c.here();
+ASIDE Reason parse_icmp(Cursor c, uint8_t hop_limit) {
+  if (c.left < kIcmpHeader) return truncated(c.h, Reason::kIcmpTruncated);
+  const uint8_t* icmp = c.bytes;
   c.h.icmp_type = icmp[0];
   c.h.icmp_code = icmp[1];
   c.h.payload_offset = static_cast<uint16_t>(c.at + kIcmpHeader);
   bool v6 = c.h.protocol == kIcmp6;
   bool echo = v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
-  // The identifier stands for both ports; messages of other types are a flow of their own type and code.
-  c.h.source_port = c.h.destination_port = echo ? load16(icmp + 4) : load16(icmp);
-  if (v6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) return check_neighbour_discovery(c, hop_limit);
+  // What stands for the ports makes an echo and its reply one flow, and nothing else part of it: an echo the other way has
+  // them the other way round, and other messages, which are flows of their type and code, differ from all of them.
+  uint16_t key = echo ? load16(icmp + 4) : load16(icmp), other = static_cast<uint16_t>(echo ? ~key : ~key ^ 1);
+  bool reply = echo && (icmp[0] == kIcmpEchoReply || icmp[0] == kIcmp6EchoReply);
+  c.h.source_port = reply ? other : key;
+  c.h.destination_port = reply ? key : other;
+  if (v6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) {
+    c.h.neighbour_discovery = true;
+    return check_neighbour_discovery(c, hop_limit);
+  }
   return Reason::kNone;
 }
 
 // The transport header at the cursor; later fragments have none.
-Reason parse_transport(Cursor& c, uint8_t hop_limit) {
+INLINE Reason parse_transport(Cursor c, uint8_t hop_limit) {
+  c.h.payload_offset = static_cast<uint16_t>(c.at);
   if (c.h.fragment && !c.h.first_fragment) return Reason::kNone;
   bool v6 = c.h.layer3 == Layer3::kIpv6;
   // An ICMP of the other family is an unknown protocol, not ICMP.
@@ -121,7 +132,7 @@ Reason parse_transport(Cursor& c, uint8_t hop_limit) {
 }
 
 // `offset` in bytes, `payload` behind the IP and extension headers.
-Reason note_fragment(Headers& h, uint32_t id, uint32_t offset, bool more, uint32_t payload) {
+ASIDE Reason note_fragment(Headers& h, uint32_t id, uint32_t offset, bool more, uint32_t payload) {
   h.fragment = true;
   h.first_fragment = offset == 0;
   h.fragment_id = id;
@@ -129,7 +140,7 @@ Reason note_fragment(Headers& h, uint32_t id, uint32_t offset, bool more, uint32
   return Reason::kNone;
 }
 
-Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
+ASIDE Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
   constexpr uint8_t kEndOfOptions = 0, kNoOperation = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137;
   while (option < end && *option != kEndOfOptions) {
     if (*option == kNoOperation) {
@@ -149,7 +160,11 @@ void set_ipv4_address(Address& address, const uint8_t* bytes) {
   memcpy(address.bytes.data() + 12, bytes, 4);
 }
 
-Reason parse_ipv4(Frame& frame, uint32_t at) {
+bool bad_ipv4_source(uint32_t source) {
+  return source >> 28 == 14 || source == 0xffffffff || source >> 24 == 127 || (source >> 24 == 0 && source);
+}
+
+INLINE Reason parse_ipv4(Frame& frame, uint32_t at) {
   Headers& h = frame.headers;
   h.layer3 = Layer3::kIpv4;
   uint32_t left = frame.length - at;
@@ -165,10 +180,9 @@ Reason parse_ipv4(Frame& frame, uint32_t at) {
   if (header > kIpv4Header)
     if (Reason r = check_ipv4_options(ip + kIpv4Header, ip + header); r != Reason::kNone) return r;
   // Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
-  uint32_t source = load32(ip + 12), destination = load32(ip + 16);
-  if (source >> 28 == 14 || source == 0xffffffff || source >> 24 == 127 || (source >> 24 == 0 && source) ||
-      source == destination)
-    return Reason::kIpv4BadAddress;
+  uint32_t source = load32(ip + 12);
+  bool odd = source >= 0xe0000000 || source >> 24 == 127 || source >> 24 == 0;
+  if ((odd && bad_ipv4_source(source)) || memcmp(ip + 12, ip + 16, 4) == 0) return Reason::kIpv4BadAddress;
   set_ipv4_address(h.source, ip + 12);
   set_ipv4_address(h.destination, ip + 16);
   h.protocol = ip[9];
@@ -178,8 +192,7 @@ Reason parse_ipv4(Frame& frame, uint32_t at) {
     Reason r = note_fragment(h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, total - header);
     if (r != Reason::kNone) return r;
   }
-  Cursor c{frame, h, at + header, at + total};
-  return parse_transport(c, ip[8]);
+  return parse_transport({h, ip + header, at + header, total - header}, ip[8]);
 }
 
 bool bad_ipv6_source(const uint8_t* a) {
@@ -202,26 +215,28 @@ Reason walk_extensions(Cursor& c, uint8_t next) {
       return Reason::kNone;
     }
     if (count == kMaxExtensions) return Reason::kIpv6TooManyExtensions;
-    if (c.left() < 8 || (next == kHopByHop && count)) return truncated(c.h, Reason::kIpv6BadExtension);
-    const uint8_t* e = c.here();
+    if (c.left < 8 || (next == kHopByHop && count)) return truncated(c.h, Reason::kIpv6BadExtension);
+    const uint8_t* e = c.bytes;
     uint32_t size = next == kFragmentHeader ? 8 : next == kAuthentication ? (e[1] + 2) * 4u : (e[1] + 1) * 8u;
-    if (size > c.left()) return truncated(c.h, Reason::kIpv6BadExtension);
+    if (size > c.left) return truncated(c.h, Reason::kIpv6BadExtension);
     if (next == kRouting && e[2] == 0) return Reason::kIpv6RoutingHeader;
     if (next == kFragmentHeader) {
       if (c.h.fragment) return Reason::kIpv6BadExtension;
       uint32_t place = load16(e + 2);
       // An atomic fragment (offset 0, nothing follows) is a whole packet (RFC 6946).
       if (place & 0xfff9) {
-        Reason r = note_fragment(c.h, load32(e + 4), place & 0xfff8, place & 1, c.left() - 8);
+        Reason r = note_fragment(c.h, load32(e + 4), place & 0xfff8, place & 1, c.left - 8);
         if (r != Reason::kNone) return r;
       }
     }
     next = e[0];
     c.at += size;
+    c.bytes += size;
+    c.left -= size;
   }
 }
 
-Reason parse_ipv6(Frame& frame, uint32_t at) {
+ASIDE Reason parse_ipv6(Frame& frame, uint32_t at) {
   Headers& h = frame.headers;
   h.layer3 = Layer3::kIpv6;
   uint32_t left = frame.length - at;
@@ -235,12 +250,12 @@ Reason parse_ipv6(Frame& frame, uint32_t at) {
   memcpy(h.source.bytes.data(), ip + 8, 16);
   memcpy(h.destination.bytes.data(), ip + 24, 16);
   h.layer3_length = total;
-  Cursor c{frame, h, at + kIpv6Header, at + total};
+  Cursor c{h, ip + kIpv6Header, at + kIpv6Header, total - kIpv6Header};
   if (Reason r = walk_extensions(c, ip[6]); r != Reason::kNone) return r;
   return parse_transport(c, ip[7]);
 }
 
-Reason parse_arp(Frame& frame, uint32_t at) {
+ASIDE Reason parse_arp(Frame& frame, uint32_t at) {
   frame.headers.layer3 = Layer3::kArp;
   if (frame.length - at < kArpPacket) return Reason::kArpMalformed;
   static constexpr uint8_t kEthernetIpv4[6] = {0, 1, 8, 0, 6, 4};
@@ -253,12 +268,21 @@ Reason parse_arp(Frame& frame, uint32_t at) {
   return Reason::kNone;
 }
 
+// Where a partial checksum is written to must be no place that anything is judged by, or a sender could have its addresses or
+// ports changed behind the firewall: the transport header's own checksum, or the payload (a tunnel's inner packet).
+bool checksum_place_is_good(const Headers& h, const Offload& o) {
+  uint32_t end = uint32_t{o.checksum_start} + o.checksum_offset + 2;
+  if (h.payload_offset == 0 || end > h.layer3_offset + h.layer3_length) return false;
+  if (o.checksum_start >= h.payload_offset) return true;
+  uint16_t place = h.protocol == kTcp ? 16 : h.protocol == kUdp ? 6 : h.protocol == kSctp ? 8 : 2;
+  return h.layer4_offset && o.checksum_start == h.layer4_offset && o.checksum_offset == place;
+}
+
 // A super-frame must be what its virtio-net header says, else cutting it would write out of bounds.
-Reason check_offload(Frame& frame) {
+ASIDE Reason check_offload(Frame& frame) {
   Offload& o = frame.offload;
   const Headers& h = frame.headers;
-  if (o.partial_checksum && uint32_t{o.checksum_start} + o.checksum_offset + 2 > h.layer3_offset + h.layer3_length)
-    return Reason::kOffloadMalformed;
+  if (o.partial_checksum && !checksum_place_is_good(h, o)) return Reason::kOffloadMalformed;
   if (o.kind == Offload::kNone) return Reason::kNone;
   bool tcp = (o.kind == Offload::kTcp4 && h.layer3 == Layer3::kIpv4) || (o.kind == Offload::kTcp6 && h.layer3 == Layer3::kIpv6);
   uint16_t place = tcp ? 16 : 6;
@@ -273,16 +297,9 @@ Reason check_offload(Frame& frame) {
   return Reason::kNone;
 }
 
-}  // namespace
-
-Reason parse(Frame& frame) {
+// Takes the tags in; `at` and `type` go on to what is behind them.
+ASIDE Reason parse_tags(Frame& frame, uint32_t& at, uint16_t& type) {
   Headers& h = frame.headers;
-  h = Headers{};
-  if (frame.length < kEthernetHeader) return Reason::kEthernetTruncated;
-  const uint8_t* source = frame.data + 6;
-  if (is_group(source) || (load32(source) == 0 && load16(source + 4) == 0)) return Reason::kEthernetBadSource;
-  uint32_t at = kEthernetHeader;
-  uint16_t type = load16(frame.data + 12);
   while (type == kEtherVlan || type == kEtherQinQ) {
     if (frame.length - at < kVlanTag) return Reason::kVlanTruncated;
     if (h.tags == 2) return Reason::kVlanTooManyTags;
@@ -290,13 +307,48 @@ Reason parse(Frame& frame) {
     type = load16(frame.data + at + 2);
     at += kVlanTag;
   }
-  h.ethertype = type;
-  h.layer3_offset = static_cast<uint16_t>(at);
-  Reason reason = type == kEtherIpv4   ? parse_ipv4(frame, at)
-                  : type == kEtherIpv6 ? parse_ipv6(frame, at)
-                  : type == kEtherArp  ? parse_arp(frame, at)
-                                       : Reason::kEthertypeUnsupported;
-  return reason != Reason::kNone ? reason : check_offload(frame);
+  return Reason::kNone;
 }
+
+ASIDE Reason parse_tagged_or_other(Frame& frame, uint16_t type) {
+  uint32_t at = kEthernetHeader;
+  if (Reason r = parse_tags(frame, at, type); r != Reason::kNone) return r;
+  frame.headers.ethertype = type;
+  frame.headers.layer3_offset = static_cast<uint16_t>(at);
+  switch (type) {
+    case kEtherIpv4:
+      return parse_ipv4(frame, at);
+    case kEtherIpv6:
+      return parse_ipv6(frame, at);
+    case kEtherArp:
+      return parse_arp(frame, at);
+    default:
+      return Reason::kEthertypeUnsupported;
+  }
+}
+
+}  // namespace
+
+Reason parse(Frame& frame) {
+  Headers& h = frame.headers;
+  h = Headers{};
+  if (frame.length < kEthernetHeader) return Reason::kEthernetTruncated;
+  const uint8_t* source = frame.data + 6;
+  if (is_group(source) || mac_number(source) == 0) return Reason::kEthernetBadSource;
+  uint16_t type = load16(frame.data + 12);
+  Reason reason;
+  if (type == kEtherIpv4) {
+    h.ethertype = type;
+    h.layer3_offset = kEthernetHeader;
+    reason = parse_ipv4(frame, kEthernetHeader);
+  } else {
+    reason = parse_tagged_or_other(frame, type);
+  }
+  if (reason != Reason::kNone || (frame.offload.kind == Offload::kNone && !frame.offload.partial_checksum)) return reason;
+  return check_offload(frame);
+}
+
+#undef INLINE
+#undef ASIDE
 
 }  // namespace headgate

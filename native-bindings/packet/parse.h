@@ -9,7 +9,7 @@
 //   - neighbour discovery messages have hop limit 255, code 0, their fixed part and well-formed options;
 //   - an ARP packet is whole and for Ethernet and IPv4;
 //   - no IPv6 address is IPv4-mapped, so Address is one key for both families;
-//   - the offload's checksum place is inside the frame, and a super-frame is a TCP or UDP packet of the family
+//   - a partial checksum is the transport header's own or one in its payload, and a super-frame is a TCP or UDP packet of the family
 //     it names, with header_length == payload_offset, a partial checksum and a segment size that is not zero;
 //   - wire_packets says how many packets the frame stands for.
 // Nothing behind this gate checks a length again.
@@ -23,11 +23,20 @@ namespace headgate {
 // Fills frame.headers (all but hash) and normalises frame.offload. Returns why the frame is to be dropped.
 Reason parse(Frame& frame);
 
-inline bool is_neighbour_discovery(const Headers& h) {
-  return h.layer3 == Layer3::kIpv6 && h.protocol == kIcmp6 && h.layer4_offset != 0 && h.icmp_type >= 133 &&
-         h.icmp_type <= 137;
-}
+// Whether the packet is subject to rules and has a connection record: IP, but not neighbour discovery.
+inline bool is_tracked(const Headers& h) { return h.layer3 >= Layer3::kIpv4 && !h.neighbour_discovery; }
 
 inline bool is_group(const uint8_t* mac) { return mac[0] & 1; }
+
+// A MAC as a number, in the machine's own byte order.
+inline uint64_t mac_number(const uint8_t* mac) {
+  uint32_t low;
+  uint16_t high;
+  memcpy(&low, mac, 4);
+  memcpy(&high, mac + 4, 2);
+  return static_cast<uint64_t>(high) << 32 | low;
+}
+
+inline bool same_mac(const uint8_t* a, const uint8_t* b) { return mac_number(a) == mac_number(b); }
 
 }  // namespace headgate

@@ -29,6 +29,7 @@ struct Context {
   TokenBucket& answers;  // resets and ICMP errors made here
   uint64_t secret;       // of hash_flow
   uint32_t now = 0;      // milliseconds; the same for a whole batch
+  uint32_t seconds = 0;  // likewise
 
   const Workload& workload(uint32_t place) const { return *generation->workloads[place]; }
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "packet/frame.h"
@@ -18,32 +19,41 @@ class Outputs {
  public:
   // Off the packet path: room for `ports` ports and `frames` frames each.
   void resize(size_t ports, size_t frames) {
-    queues_.resize(ports);
-    for (auto& queue : queues_) queue.reserve(frames);
-    ports_.reserve(ports);
-    room_ = frames;
+    room_ = static_cast<uint32_t>(frames);
+    queues_.assign(ports, {});
+    outputs_.resize(ports * frames);
+    for (size_t i = 0; i < ports; ++i) queues_[i].first = &outputs_[i * frames];
+    ports_.resize(ports);
+    used_ = 0;
   }
 
   // False when the port's share of this batch is used up.
   bool add(uint16_t port, const Output& output) {
-    auto& queue = queues_[port];
-    if (queue.size() == room_) return false;
-    if (queue.empty()) ports_.push_back(port);
-    queue.push_back(output);
+    Queue& queue = queues_[port];
+    if (queue.count == room_) return false;
+    if (queue.count == 0) ports_[used_++] = port;
+    queue.first[queue.count++] = output;
     return true;
   }
 
-  const std::vector<uint16_t>& ports() const { return ports_; }
-  std::vector<Output>& queue(uint16_t port) { return queues_[port]; }
+  // Ports that have frames, and their frames in order.
+  std::span<const uint16_t> ports() const { return {ports_.data(), used_}; }
+  std::span<const Output> queue(uint16_t port) const { return {queues_[port].first, queues_[port].count}; }
   void clear() {
-    for (uint16_t port : ports_) queues_[port].clear();
-    ports_.clear();
+    for (uint16_t port : ports()) queues_[port].count = 0;
+    used_ = 0;
   }
 
  private:
-  size_t room_ = 0;
-  std::vector<std::vector<Output>> queues_;
-  std::vector<uint16_t> ports_;  // that have frames
+  struct Queue {
+    Output* first = nullptr;
+    uint32_t count = 0;
+  };
+  uint32_t room_ = 0;
+  uint32_t used_ = 0;
+  std::vector<Queue> queues_;    // by port
+  std::vector<Output> outputs_;  // `room_` for each port
+  std::vector<uint16_t> ports_;  // the first `used_` have frames
 };
 
 }  // namespace headgate

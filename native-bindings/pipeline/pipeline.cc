@@ -5,6 +5,20 @@
 // one after the other, they took half as many instructions again (scripts/bench pipeline).
 #include "pipeline/pipeline.h"
 
+namespace headgate {
+#define STAGE(name) [[gnu::always_inline]] inline bool name(Frame& frame, Context& ctx)
+STAGE(parse_stage);
+STAGE(guard_stage);
+STAGE(locate_stage);
+STAGE(fragments_stage);
+STAGE(steer_stage);
+STAGE(track_stage);
+STAGE(classify_stage);
+STAGE(advance_stage);
+STAGE(forward_stage);
+#undef STAGE
+}  // namespace headgate
+
 #include "packet/parse.cc"
 #include "stages/advance.cc"
 #include "stages/classify.cc"
@@ -36,7 +50,7 @@ constexpr size_t kEnd = std::size(kStages);
 
 // Stages [from, to) of one frame: true when all let it go on.
 template <size_t from, size_t to>
-bool run_frame(Frame& frame, Context& ctx) {
+[[gnu::always_inline]] inline bool run_frame(Frame& frame, Context& ctx) {
   if constexpr (from == to)
     return true;
   else

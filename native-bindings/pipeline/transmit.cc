@@ -23,8 +23,7 @@ void shift_offsets(Frame& frame, int bytes) {
 
 // Into the headroom; pop_tags puts everything back, since a flooded frame goes to other ports too.
 int push_tags(Frame& frame, const uint16_t vlan[2]) {
-  int tags = (vlan[0] ? 1 : 0) + (vlan[1] ? 1 : 0);
-  if (!tags) return 0;
+  int tags = vlan[1] ? 2 : 1;
   int bytes = tags * static_cast<int>(kVlanTag);
   uint8_t addresses[12];
   memcpy(addresses, frame.data, 12);
@@ -40,7 +39,6 @@ int push_tags(Frame& frame, const uint16_t vlan[2]) {
 }
 
 void pop_tags(Frame& frame, int bytes) {
-  if (!bytes) return;
   uint8_t addresses[12];
   memcpy(addresses, frame.data, 12);
   shift_offsets(frame, -bytes);
@@ -64,7 +62,7 @@ class Writer {
       return;
     }
     if (frame.offload.partial_checksum && !can_.checksum) checksum_complete(frame);
-    add(output, false);
+    add(output, frame.port == kNoPort);
   }
 
   void flush() {
@@ -73,8 +71,8 @@ class Writer {
     for (size_t i = 0; i < count_; ++i) {
       Frame& frame = *frames_[i];
       settle(frame, workloads_[i], outcomes_[i]);
-      pop_tags(frame, tag_bytes_[i]);
-      if (ours_[i] || frame.port == kNoPort) ctx_.pool.release(&frame);
+      if (tag_bytes_[i]) pop_tags(frame, tag_bytes_[i]);
+      if (ours_[i]) ctx_.pool.release(&frame);
     }
     count_ = 0;
   }
@@ -86,7 +84,7 @@ class Writer {
     frames_[count_] = output.frame;
     workloads_[count_] = output.workload;
     ours_[count_] = ours;
-    tag_bytes_[count_] = push_tags(*output.frame, output.vlan);
+    tag_bytes_[count_] = output.vlan[0] ? push_tags(*output.frame, output.vlan) : 0;
     if (++count_ == kMost) flush();
   }
 

@@ -189,7 +189,7 @@ size_t Worker::run_rings() {
     for (size_t count = kBatch; count == kBatch; total += count) {
       count = 0;
       while (count < kBatch && ring->pop(*frames_[count])) {
-        if (still_there(*frames_[count]))
+        if (find_workloads(*frames_[count]))
           ++count;
         else
           drop(ctx_, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
@@ -200,10 +200,13 @@ size_t Worker::run_rings() {
   return total;
 }
 
-bool Worker::still_there(const Frame& frame) const {
+// Sets the frame's workloads to those of this worker's generation; false when they are not there.
+bool Worker::find_workloads(Frame& frame) const {
   const auto& workloads = generation_->workloads;
-  auto known = [&](uint32_t place) { return place < workloads.size() && workloads[place]; };
-  return known(frame.source_workload) && (frame.destination_workload == kManyOutputs || known(frame.destination_workload));
+  auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
+  frame.source = find(frame.source_workload);
+  frame.destination = find(frame.destination_workload);
+  return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
 }
 
 void Worker::run_batch(void (*run)(std::span<Frame*>, Context&), size_t count) {

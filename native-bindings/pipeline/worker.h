@@ -59,9 +59,12 @@ class Worker {
   size_t run_rings();
   void run_batch(void (*run)(std::span<Frame*>, Context&), size_t frames);
   void end_round();
-  bool still_there(const Frame& frame) const;
+  bool find_workloads(Frame& frame) const;
   void watch_ports();
-  void set_time(uint64_t now) { ctx_.now = static_cast<uint32_t>(now / 1'000'000); }
+  void set_time(uint64_t now) {
+    ctx_.now = static_cast<uint32_t>(now / 1'000'000);
+    ctx_.seconds = ctx_.now / 1000;
+  }
 
   unsigned index_;
   Pipeline pipeline_;

@@ -26,7 +26,7 @@ FlowHeaders flow_of(const Connection& c) {
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.
-void judge(Context& ctx, Connection& c, Side side, const Workload& w) {
+[[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w) {
   Verdict& verdict = c.verdict[side];
   const Hit& former = ctx.hits[verdict.hit];
   bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
@@ -48,13 +48,9 @@ Reason reason_of(const Context& ctx, const Connection& c, Side side) {
   return ctx.hits[c.verdict[side].hit].rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
 }
 
-// True when the side allows. Otherwise the frame is dropped, and answered if the rule says so.
-bool admit(Frame& frame, Context& ctx, Side side, uint32_t place) {
+// Drops a frame that the side does not allow, and answers it if the rule says so.
+[[gnu::noinline]] bool refuse(Frame& frame, Context& ctx, Side side, uint32_t place) {
   Connection& c = *frame.connection;
-  const Workload& w = ctx.workload(place);
-  if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
-  count_hit(ctx, c.verdict[side].hit, frame);
-  if (c.action[side] == Action::kAllow && !c.ended) return true;
   ctx.connections.touch(c, TimeoutClass::kDenied, ctx.now);
   if (c.ended)
     answer_reset(ctx, frame);
@@ -63,14 +59,14 @@ bool admit(Frame& frame, Context& ctx, Side side, uint32_t place) {
   return drop(ctx, place, reason_of(ctx, c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
 
-}  // namespace
-
-void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
-  Hit& hit = ctx.hits[place];
-  hit.packets += frame.headers.wire_packets;
-  hit.bytes += frame.length;
-  hit.last_seen = ctx.now;
+bool admit(Frame& frame, Context& ctx, Side side, const Workload& w, uint32_t place) {
+  Connection& c = *frame.connection;
+  if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
+  count_hit(ctx, c.verdict[side].hit, frame);
+  return (c.action[side] == Action::kAllow && !c.ended) || refuse(frame, ctx, side, place);
 }
+
+}  // namespace
 
 Decision decide(Context& ctx, const Workload& w, Direction direction, const FlowHeaders& flow) {
   const IndexTable& index = direction == Direction::kIn ? w.in : w.out;
@@ -97,10 +93,10 @@ Decision decide(Context& ctx, const Workload& w, Direction direction, const Flow
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
   Side sender = frame.reply ? kResponder : kInitiator;
-  if (!admit(frame, ctx, sender, frame.source_workload)) return false;
+  if (!admit(frame, ctx, sender, *frame.source, frame.source_workload)) return false;
   // Where a frame goes to many, each receiver is asked as it is queued (forward.cc).
-  if (frame.destination_workload == kManyOutputs) return true;
-  return admit(frame, ctx, sender == kInitiator ? kResponder : kInitiator, frame.destination_workload);
+  if (!frame.destination) return true;
+  return admit(frame, ctx, sender == kInitiator ? kResponder : kInitiator, *frame.destination, frame.destination_workload);
 }
 
 }  // namespace headgate

@@ -5,11 +5,11 @@
 namespace headgate {
 namespace {
 
-bool queue(Frame& frame, Context& ctx, uint32_t place, const Segment& segment) {
-  const Workload& w = ctx.workload(place);
+bool queue(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
   if (w.port == kNoPort) return drop(ctx, place, Reason::kOutputDetached, Direction::kIn);
   Output output{&frame, place, {0, 0}};
   if (w.trunk) {
+    const Segment& segment = ctx.segment_of(w);
     output.vlan[0] = segment.vlan[0];
     output.vlan[1] = segment.vlan[1];
   }
@@ -31,10 +31,9 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
 }  // namespace
 
 bool forward_stage(Frame& frame, Context& ctx) {
-  const Segment& segment = ctx.segment_of(ctx.workload(frame.source_workload));
-  if (frame.destination_workload != kManyOutputs) return queue(frame, ctx, frame.destination_workload, segment);
-  for (uint32_t place : segment.members)
-    if (place != frame.source_workload && admits(frame, ctx, place)) queue(frame, ctx, place, segment);
+  if (frame.destination) return queue(frame, ctx, frame.destination_workload, *frame.destination);
+  for (uint32_t place : ctx.segment_of(*frame.source).members)
+    if (place != frame.source_workload && admits(frame, ctx, place)) queue(frame, ctx, place, ctx.workload(place));
   return true;
 }
 

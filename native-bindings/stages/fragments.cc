@@ -13,11 +13,10 @@ bool fragments_stage(Frame& frame, Context& ctx) {
     if (unsigned owner = ctx.steering->owner(hash); owner != ctx.steering->self)
       return ctx.steering->hand_over(frame, owner) ? false : drop(ctx, frame, Reason::kWorkerRingFull);
   }
-  uint16_t tracker = ctx.segment_of(ctx.workload(frame.source_workload)).tracker;
   frame.joined = true;
   if (h.first_fragment)
-    return ctx.fragments.remember(h, tracker, ctx.now) || drop(ctx, frame, Reason::kFragmentsFull);
-  return ctx.fragments.resolve(h, tracker, ctx.now) || drop(ctx, frame, Reason::kFragmentUnknown);
+    return ctx.fragments.remember(h, frame.tracker, ctx.now) || drop(ctx, frame, Reason::kFragmentsFull);
+  return ctx.fragments.resolve(h, frame.tracker, ctx.now) || drop(ctx, frame, Reason::kFragmentUnknown);
 }
 
 }  // namespace headgate

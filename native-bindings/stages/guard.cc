@@ -67,7 +67,7 @@ bool arp_is_own(const Frame& frame, const Workload& w) {
 Reason check_addresses(const Frame& frame, const Workload& w) {
   const Headers& h = frame.headers;
   if (h.layer3 == Layer3::kArp) return arp_is_own(frame, w) ? Reason::kNone : Reason::kSpoofedArp;
-  if (is_neighbour_discovery(h) && !nd_is_own(frame, w)) return Reason::kSpoofedNd;
+  if (h.neighbour_discovery && !nd_is_own(frame, w)) return Reason::kSpoofedNd;
   if (w.any_address || may_use(w, h.source)) return Reason::kNone;
   if (is_unspecified(h.source) && may_be_unspecified(h)) return Reason::kNone;
   return h.layer3 == Layer3::kIpv4 ? Reason::kSpoofedIpv4 : Reason::kSpoofedIpv6;
@@ -75,7 +75,7 @@ Reason check_addresses(const Frame& frame, const Workload& w) {
 
 Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, uint32_t place, uint32_t seconds) {
   const uint8_t* mac = frame.data + 6;
-  if (w.pinned_mac) return memcmp(mac, w.mac.data(), 6) == 0 ? Reason::kNone : Reason::kSpoofedMac;
+  if (w.pinned_mac) return same_mac(mac, w.mac.data()) ? Reason::kNone : Reason::kSpoofedMac;
   switch (segment.macs->learn(mac, place, seconds)) {
     case MacTable::Learned::kYes:
       return Reason::kNone;
@@ -88,9 +88,10 @@ Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, 
 
 // The workload of the port, on a trunk by the frame's tags. kNoWorkload with `reason` set when there is none.
 uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
-  if (!port.attached || !port.attached->trunk) {
-    reason = port.workload == kNoWorkload ? Reason::kPortUnbound : h.tags ? Reason::kVlanNotAllowed : Reason::kNone;
-    return reason == Reason::kNone ? port.workload : kNoWorkload;
+  if (!port.trunk) {
+    if (port.workload != kNoWorkload && !h.tags) return port.workload;
+    reason = port.workload == kNoWorkload ? Reason::kPortUnbound : Reason::kVlanNotAllowed;
+    return kNoWorkload;
   }
   uint16_t outer = h.tags > 0 ? h.vlan[0] & kVlanId : 0;
   uint16_t inner = h.tags > 1 ? h.vlan[1] & kVlanId : 0;
@@ -102,7 +103,6 @@ uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
 
 void strip_tags(Frame& frame) {
   uint32_t bytes = frame.headers.tags * kVlanTag;
-  if (!bytes) return;
   memmove(frame.data + bytes, frame.data, 12);
   frame.data += bytes;
   frame.length -= bytes;
@@ -121,10 +121,13 @@ bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
   uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
   if (place == kNoWorkload) return drop(ctx, frame, reason);
-  frame.source_workload = place;
-  strip_tags(frame);
   const Workload& w = ctx.workload(place);
-  reason = check_mac(frame, w, ctx.segment_of(w), place, ctx.now / 1000);
+  const Segment& segment = ctx.segment_of(w);
+  frame.source_workload = place;
+  frame.source = &w;
+  frame.tracker = segment.tracker;
+  if (frame.headers.tags) strip_tags(frame);
+  reason = check_mac(frame, w, segment, place, ctx.seconds);
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   WorkloadCounters& counters = ctx.counters.workloads[place];

@@ -17,13 +17,14 @@ bool is_reserved(const uint8_t* mac) {
 
 bool locate_stage(Frame& frame, Context& ctx) {
   const uint8_t* mac = frame.data;
-  const Segment& segment = ctx.segment_of(ctx.workload(frame.source_workload));
+  const Segment& segment = ctx.segment_of(*frame.source);
   if (!is_group(mac)) {
-    uint32_t place = segment.macs->find(mac, ctx.now / 1000);
+    uint32_t place = segment.macs->find(mac, ctx.seconds);
     if (place == frame.source_workload) return drop(ctx, frame, Reason::kNoOtherPort);
-    if (place != kNoWorkload && ctx.generation->workloads[place]) {
+    if (place != kNoWorkload) {
       frame.destination_workload = place;
-      return true;
+      frame.destination = ctx.generation->workloads[place].get();
+      if (frame.destination) return true;
     }
   } else if (is_reserved(mac)) {
     return drop(ctx, frame, Reason::kMacReserved);
@@ -31,6 +32,7 @@ bool locate_stage(Frame& frame, Context& ctx) {
   if (segment.members.size() < 2) return drop(ctx, frame, Reason::kNoMember);
   if (!ctx.counters.workloads[frame.source_workload].flood.take(ctx.now)) return drop(ctx, frame, Reason::kFloodLimited);
   frame.destination_workload = kManyOutputs;
+  frame.destination = nullptr;
   return true;
 }
 

@@ -31,9 +31,6 @@ bool advance_stage(Frame& frame, Context& ctx);
 // Queues the frame for the port or ports it goes to.
 bool forward_stage(Frame& frame, Context& ctx);
 
-// Whether the packet is subject to rules and has a record: IP, but not neighbour discovery.
-bool is_tracked(const Headers& headers);
-
 // The verdict of a workload's index for a flow, without a record: for frames with many destinations, for reports.
 struct Decision {
   Action action;
@@ -43,7 +40,12 @@ struct Decision {
 Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
 
 // Counts a frame for the rule (or default) that decided.
-void count_hit(Context& ctx, uint32_t hit, const Frame& frame);
+inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
+  Hit& hit = ctx.hits[place];
+  hit.packets += frame.headers.wire_packets;
+  hit.bytes += frame.length;
+  hit.last_seen = ctx.now;
+}
 
 // Answers a rejected frame to its sender: RST for TCP, ICMP for the rest. Rate limited.
 void answer_reject(Context& ctx, const Frame& frame);

@@ -10,7 +10,7 @@ bool steer_stage(Frame& frame, Context& ctx) {
   if (!is_tracked(h)) return true;
   h.hash = hash_flow(h.source, h.source_port, h.destination, h.destination_port, h.protocol, ctx.secret);
   if (!ctx.steering) {
-    ctx.connections.prefetch(h.hash, ctx.segment_of(ctx.workload(frame.source_workload)).tracker);
+    ctx.connections.prefetch(h.hash, frame.tracker);
     return true;
   }
   unsigned owner = ctx.steering->owner(h.hash);

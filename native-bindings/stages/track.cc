@@ -4,16 +4,11 @@
 
 namespace headgate {
 
-bool is_tracked(const Headers& h) {
-  return (h.layer3 == Layer3::kIpv4 || h.layer3 == Layer3::kIpv6) && !is_neighbour_discovery(h);
-}
-
 bool track_stage(Frame& frame, Context& ctx) {
   const Headers& h = frame.headers;
   frame.connection = nullptr;
   if (!is_tracked(h)) return true;
-  uint16_t tracker = ctx.segment_of(ctx.workload(frame.source_workload)).tracker;
-  Connection* c = ctx.connections.find(h, tracker, ctx.now, ctx.generation->timeouts, frame.reply);
+  Connection* c = ctx.connections.find(h, frame.tracker, ctx.now, ctx.generation->timeouts, frame.reply);
   bool begins = (h.tcp_flags & (kSyn | kAck)) == kSyn;
   // A record that this millisecond has used may be held by another frame of the batch.
   if (c && begins && is_over(*c) && c->last_seen != ctx.now) {
@@ -22,7 +17,7 @@ bool track_stage(Frame& frame, Context& ctx) {
   }
   if (!c) {
     frame.reply = false;
-    c = ctx.connections.insert(h, tracker, ctx.now);
+    c = ctx.connections.insert(h, frame.tracker, ctx.now);
     if (!c) return drop(ctx, frame, Reason::kConnectionsFull);
   }
   c->last_seen = ctx.now;

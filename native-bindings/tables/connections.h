@@ -115,14 +115,16 @@ class ConnectionTable {
 
   // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the frame runs against its first frame.
   Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
+    uint32_t ports = h.source_port | uint32_t{h.destination_port} << 16;
     for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
       Connection& c = records_[i];
       if (c.tracker != tracker || c.protocol != h.protocol) continue;
-      bool same = c.source_port == h.source_port && c.destination_port == h.destination_port && c.source == h.source &&
-                  c.destination == h.destination;
-      bool turned = !same && c.source_port == h.destination_port && c.destination_port == h.source_port &&
-                    c.source == h.destination && c.destination == h.source;
-      if (!same && !turned) continue;
+      uint32_t key = c.source_port | uint32_t{c.destination_port} << 16;
+      bool turned = false;
+      if (key != ports || c.source != h.source || c.destination != h.destination) {
+        if (key != (ports << 16 | ports >> 16) || c.source != h.destination || c.destination != h.source) continue;
+        turned = true;
+      }
       if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {
         remove(c);
         return nullptr;

@@ -66,6 +66,7 @@ struct TrunkMember {
 
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
+  bool trunk = false;
   uint32_t workload = kNoWorkload;   // of a port that is no trunk
   std::vector<TrunkMember> members;  // of a trunk
 };

@@ -15,7 +15,7 @@
 
 namespace headgate {
 
-struct Hit {
+struct alignas(64) Hit {
   uint32_t rule = 0;      // serial; 0: the default action
   uint32_t workload = 0;  // serial; 0: entry not in use
   Direction direction = Direction::kIn;

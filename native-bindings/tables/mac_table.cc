@@ -1,29 +1,12 @@
 #include "tables/mac_table.h"
 
-#include "packet/hash.h"
-#include "packet/wire.h"
-
 namespace headgate {
 namespace {
 
-uint64_t key_of(const uint8_t* mac) { return (static_cast<uint64_t>(load32(mac)) << 16 | load16(mac + 4)) << 16; }
 uint64_t word_of(uint64_t key, uint32_t workload, bool pinned) { return key | (workload + 1) << 1 | (pinned ? 1u : 0u); }
-uint32_t workload_of(uint64_t word) { return static_cast<uint32_t>((word >> 1) & 0x7fff) - 1; }
 uint64_t mac_part(uint64_t word) { return word & ~0xffffull; }
-uint32_t slot_of(uint64_t key) { return static_cast<uint32_t>(fold_multiply(key, 0x9e3779b97f4a7c15ull)) % MacTable::kSlots; }
 
 }  // namespace
-
-uint32_t MacTable::find(const uint8_t* mac, uint32_t now) const {
-  uint64_t key = key_of(mac);
-  uint32_t slot = slot_of(key);
-  for (uint32_t i = 0; i < kProbes; ++i) {
-    const Entry& entry = entries_[(slot + i) % kSlots];
-    uint64_t word = entry.word.load(std::memory_order_relaxed);
-    if (mac_part(word) == key && word) return stale(entry, word, now) ? kNoWorkload : workload_of(word);
-  }
-  return kNoWorkload;
-}
 
 MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now) {
   uint64_t key = key_of(mac), wanted = word_of(key, workload, false);

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "packet/headers.h"
+#include "packet/parse.h"
 
 namespace headgate {
 
@@ -26,7 +26,16 @@ class MacTable {
 
   // Workload with that MAC, or kNoWorkload. `now` in seconds: learned entries idle for longer than kAgeSeconds
   // are not found.
-  uint32_t find(const uint8_t* mac, uint32_t now) const;
+  uint32_t find(const uint8_t* mac, uint32_t now) const {
+    uint64_t key = key_of(mac);
+    uint32_t slot = slot_of(key);
+    for (uint32_t i = 0; i < kProbes; ++i) {
+      const Entry& entry = entries_[(slot + i) % kSlots];
+      uint64_t word = entry.word.load(std::memory_order_relaxed);
+      if ((word & ~uint64_t{0xffff}) == key) return stale(entry, word, now) ? kNoWorkload : workload_of(word);
+    }
+    return kNoWorkload;
+  }
 
   enum class Learned { kYes, kNoRoom, kPinnedElsewhere };
 
@@ -38,6 +47,10 @@ class MacTable {
   void forget(uint32_t workload);
 
  private:
+  static uint64_t key_of(const uint8_t* mac) { return mac_number(mac) << 16; }
+  static uint32_t workload_of(uint64_t word) { return static_cast<uint32_t>((word >> 1) & 0x7fff) - 1; }
+  static uint32_t slot_of(uint64_t key) { return static_cast<uint32_t>((key * 0x9e3779b97f4a7c15ull) >> 52) % kSlots; }
+
   struct Entry {
     std::atomic<uint64_t> word{0};  // MAC << 16 | workload + 1 << 1 | pinned; 0: empty
     std::atomic<uint32_t> seen{0};  // seconds

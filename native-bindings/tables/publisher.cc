@@ -276,7 +276,10 @@ std::shared_ptr<const Generation> Publisher::build() {
   next->workloads = workloads_;
   next->trackers = trackers_;
   next->ports.resize(ports_.size());
-  for (size_t i = 0; i < ports_.size(); ++i) next->ports[i].attached = ports_[i];
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    next->ports[i].attached = ports_[i];
+    next->ports[i].trunk = ports_[i] && ports_[i]->trunk;
+  }
   std::vector<std::vector<uint32_t>> members(segments_.size());
   for (uint32_t i = 0; i < workloads_.size(); ++i) {
     if (!workloads_[i]) continue;
@@ -285,7 +288,7 @@ std::shared_ptr<const Generation> Publisher::build() {
     if (w.port == kNoPort) continue;
     PortView& view = next->ports[w.port];
     const Segment& segment = *segments_[w.segment];
-    if (view.attached->trunk)
+    if (view.trunk)
       view.members.push_back({{segment.vlan[0], segment.vlan[1]}, i});
     else
       view.workload = i;
