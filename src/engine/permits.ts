@@ -95,6 +95,6 @@ export function checkPermits(permits: AttachPermits, delta: Delta, hostFile: str
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : '';
   throw new HeadgateError('not-permitted', `The host file does not permit ${faults[0]}${more}.`, {
     remedy: `Add a matching glob to spec.attach in ${hostFile} and restart the engine, or change the workload.`,
-    details: faults.slice(0, 20),
+    details: faults.length > 1 ? faults.slice(0, 20) : [],
   });
 }
