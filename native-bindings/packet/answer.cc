@@ -73,11 +73,19 @@ bool is_group_address(const Address& a) {
   return true;
 }
 
+// Resets answer neither resets nor what goes to a group (RFC 9293, 3.10.7.1; RFC 1122, 4.2.3.10).
+bool may_be_reset(const Frame& frame) {
+  const Headers& h = frame.headers;
+  return h.protocol == kTcp && h.layer4_offset && !(h.tcp_flags & kRst) && !is_group(frame.data) && !is_group_address(h.destination);
+}
+
+bool is_nobody(const Address& a) { return a == Address{} || a == Address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0}}; }
+
 }  // namespace
 
 bool build_reset_to_sender(const Frame& frame, Frame& answer) {
   const Headers& h = frame.headers;
-  if (h.protocol != kTcp || !h.layer4_offset || (h.tcp_flags & kRst)) return false;
+  if (!may_be_reset(frame)) return false;
   const uint8_t* tcp = frame.data + h.layer4_offset;
   if (h.tcp_flags & kAck) {
     build_tcp_reset(frame, answer, true, load32(tcp + 8), 0, kRst);
@@ -91,7 +99,7 @@ bool build_reset_to_sender(const Frame& frame, Frame& answer) {
 
 bool build_reset_to_receiver(const Frame& frame, Frame& answer) {
   const Headers& h = frame.headers;
-  if (h.protocol != kTcp || !h.layer4_offset || (h.tcp_flags & kRst)) return false;
+  if (!may_be_reset(frame)) return false;
   const uint8_t* tcp = frame.data + h.layer4_offset;
   build_tcp_reset(frame, answer, false, load32(tcp + 4), load32(tcp + 8), kRst | (h.tcp_flags & kAck));
   return true;
@@ -100,7 +108,7 @@ bool build_reset_to_receiver(const Frame& frame, Frame& answer) {
 bool build_prohibited(const Frame& frame, Frame& answer) {
   const Headers& h = frame.headers;
   bool answerable = (h.layer3 == Layer3::kIpv4 || h.layer3 == Layer3::kIpv6) && !(h.fragment && !h.first_fragment) &&
-                    !is_icmp_error(h) && !is_group(frame.data) && !is_group_address(h.destination) && h.source != Address{};
+                    !is_icmp_error(h) && !is_group(frame.data) && !is_group_address(h.destination) && !is_nobody(h.source);
   if (!answerable) return false;
   bool v4 = h.layer3 == Layer3::kIpv4;
   // The head of the packet: 8 bytes behind the header for IPv4 (RFC 792), up to the minimum MTU for IPv6 (RFC 4443, 2.4).

@@ -9,8 +9,9 @@
 //   - neighbour discovery messages have hop limit 255, code 0, their fixed part and well-formed options;
 //   - an ARP packet is whole and for Ethernet and IPv4;
 //   - no IPv6 address is IPv4-mapped, so Address is one key for both families;
-//   - a partial checksum is the transport header's own or one in its payload, and a super-frame is a TCP or UDP packet of the family
-//     it names, with header_length == payload_offset, a partial checksum and a segment size that is not zero;
+//   - a partial checksum is the transport header's own or one in its payload, and a super-frame is a TCP or UDP
+//     packet of the family it names, with header_length == payload_offset, a partial checksum and a segment size
+//     that is not zero;
 //   - wire_packets says how many packets the frame stands for.
 // Nothing behind this gate checks a length again.
 #pragma once

@@ -32,7 +32,7 @@ void leave_out_ipv4(std::vector<AddressRange>& ranges) {
   const AddressRange ipv4 = *parse_address_range("0.0.0.0/0");
   for (size_t i = 0, n = ranges.size(); i < n; ++i) {
     if (is_ipv4(ranges[i].first) || ranges[i].last < ipv4.first || ipv4.last < ranges[i].first) continue;
-    ranges.push_back({next(ipv4.last), ranges[i].last});
+    if (ipv4.last < ranges[i].last) ranges.push_back({next(ipv4.last), ranges[i].last});
     ranges[i].last = ipv4.first;
     for (int b = 15; b >= 0 && ranges[i].last.bytes[b]-- == 0; --b) {
     }
