@@ -39,6 +39,26 @@ TEST_CASE("an interface that does not exist is an error with its remedy") {
   CHECK(error.find("1 to 15 characters") != std::string::npos);
 }
 
+TEST_CASE("an interface is promiscuous while its port is open") {
+  const Pair pair;
+  auto port = pair.open();
+  pair.here.shell("ip -d link show hgport | grep -q 'promiscuity 1'");
+  port.reset();
+  pair.here.shell("ip -d link show hgport | grep -q 'promiscuity 0'");
+}
+
+TEST_CASE("what the host itself sends by the interface is not received") {
+  const Pair pair;
+  const auto port = pair.open();
+  FarEnd host(pair.here, "hgport"), far(pair.there, "hgfar");
+  host.send({plain_frame(60, 1), {}});
+  REQUIRE(far.receive(1).size() == 1);
+  far.send({plain_frame(60, 2), {}});
+  const auto received = receive_from(*port, 1);
+  REQUIRE(received.size() == 1);
+  CHECK(received[0].bytes == plain_frame(60, 2));
+}
+
 TEST_CASE("an interface that is down takes no frames but is no failure") {
   const Pair pair;
   const auto port = pair.open();

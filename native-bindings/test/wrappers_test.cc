@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "ports/capture.h"
 #include "ports/faults.h"
@@ -72,11 +73,18 @@ struct Run {
   FaultCounts counts;
 };
 
+// Of many lengths, each frame another.
+std::vector<Bytes> thousand_frames() {
+  std::vector<Bytes> all;
+  for (uint32_t i = 0; i < 1000; i++) all.push_back(plain_frame(60 + i % 100, i));
+  return all;
+}
+
 // 1,000 frames through a faulty port, 32 at a time.
 Run run_faults(const Faults& faults) {
   Inner inner;
   FaultyPort port(std::move(inner.owned), faults);
-  for (uint32_t i = 0; i < 1000; i++) inner.memory->push(plain_frame(60, i));
+  for (const Bytes& bytes : thousand_frames()) inner.memory->push(bytes);
   Batch batch(32);
   Run run;
   for (int i = 0; i < 1000 / 32 + 1; i++) {
@@ -98,18 +106,32 @@ TEST_CASE("the same seed makes the same faults, another seed others") {
 }
 
 TEST_CASE("each fault does what its name says to about as many frames as asked for") {
-  std::vector<Bytes> all;
-  for (uint32_t i = 0; i < 1000; i++) all.push_back(plain_frame(60, i));
+  const std::vector<Bytes> all = thousand_frames();
   CHECK(run_faults({}).received == all);
 
   const Run dropped = run_faults({.drop = 0.2});
   CHECK(dropped.received.size() == 1000 - dropped.counts.dropped);
   CHECK(dropped.counts.dropped > 100);
   CHECK(dropped.counts.dropped < 300);
+  auto next = all.begin();
+  for (const Bytes& bytes : dropped.received) {  // the others, in their order
+    next = std::find(next, all.end(), bytes);
+    REQUIRE(next++ != all.end());
+  }
+
+  size_t first_of_batch = 0;  // any place in a batch is hit, not only its end
+  for (size_t i = 0; i < 1000; i += 32) {
+    first_of_batch += std::count(dropped.received.begin(), dropped.received.end(), all[i]) == 0;
+  }
+  CHECK(first_of_batch > 0);
 
   const Run duplicated = run_faults({.drop = 0.5, .duplicate = 0.2});  // drops make room in the batch
   CHECK(duplicated.counts.duplicated > 50);
   CHECK(duplicated.received.size() == 1000 - duplicated.counts.dropped + duplicated.counts.duplicated);
+  const std::set<Bytes> known(all.begin(), all.end());
+  const std::set<Bytes> seen(duplicated.received.begin(), duplicated.received.end());
+  CHECK(std::includes(known.begin(), known.end(), seen.begin(), seen.end()));
+  CHECK(seen.size() == 1000 - duplicated.counts.dropped);
 
   Run reordered = run_faults({.reorder = 0.2});
   CHECK(reordered.counts.reordered > 100);
@@ -122,7 +144,7 @@ TEST_CASE("each fault does what its name says to about as many frames as asked f
   const Run corrupted = run_faults({.corrupt = 0.2});
   size_t different = 0;
   for (size_t i = 0; i < 1000; i++) {
-    REQUIRE(corrupted.received[i].size() == 60);
+    REQUIRE(corrupted.received[i].size() == all[i].size());
     different += corrupted.received[i] != all[i];
   }
   CHECK(different == corrupted.counts.corrupted);
@@ -130,7 +152,7 @@ TEST_CASE("each fault does what its name says to about as many frames as asked f
 
   const Run truncated = run_faults({.truncate = 0.2});
   size_t shorter = 0;
-  for (size_t i = 0; i < 1000; i++) shorter += truncated.received[i].size() < 60;
+  for (size_t i = 0; i < 1000; i++) shorter += truncated.received[i].size() < all[i].size();
   CHECK(shorter == truncated.counts.truncated);
   CHECK(shorter > 100);
 }
