@@ -19,6 +19,7 @@ import {
   type Source,
 } from '../documents/index.js';
 import { compile, diff, isEmpty, plan, type Lowered, type Plan, type Timeouts } from '../policy/index.js';
+import { packDelta } from '../engine/packing.js';
 import type { Delta, Params, RequestType, Result } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
@@ -233,7 +234,7 @@ export class Control {
     const delta: Delta = diff(inventory, policy.lowered.desired, this.#timeouts);
     if (isEmpty(delta) && inventory.defaultAction !== undefined)
       return { generation: inventory.generation, milliseconds: 0 };
-    const published = await this.#engine.request('publish', { delta });
+    const published = await this.#engine.request('publish', { delta: packDelta(delta) });
     this.#timeouts = policy.lowered.desired.timeouts;
     return published;
   }

@@ -11,7 +11,7 @@ import {
 import type { Report } from '../policy/index.js';
 import { ruleIds } from '../policy/names.js';
 import { errorCode } from '../shared/errors.js';
-import type { Attachment, Stats } from '../engine/messages.js';
+import type { Attachment, IndexTables, Stats } from '../engine/messages.js';
 import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
 import type { Control } from './control.js';
 import { unknownDocument } from './control.js';
@@ -70,7 +70,7 @@ type Hits = NonNullable<RuleResult['hits']>;
 
 function rulesOf(
   policy: SecurityPolicyDocument,
-  uses: Map<string, Set<string>>,
+  uses: Map<string, number>,
   hits: Map<string, Hits> | undefined,
 ): RuleResult[] {
   const { spec, metadata, origin } = policy;
@@ -87,7 +87,7 @@ function rulesOf(
       action: rule.action,
       mode: rule.mode ?? spec.mode ?? 'enforce',
       log: rule.log ?? false,
-      workloads: uses.get(id)?.size ?? 0,
+      workloads: uses.get(id) ?? 0,
       ...(hits === undefined ? {} : { hits: hits.get(id) ?? { flows: 0, packets: 0, bytes: 0 } }),
       file: origin.file,
       line: origin.rules?.[i] ?? origin.line,
@@ -110,20 +110,31 @@ function hitsByRule(stats: Stats, report: Report): Map<string, Hits> {
   return sums;
 }
 
-function workloadsByRule(control: Control): Map<string, Set<string>> {
+/** How many workloads have each rule in a table. Workloads with the same digest have the same tables. */
+function workloadsByRule(control: Control): Map<string, number> {
   const { desired, report } = control.lowered;
-  const uses = new Map<string, Set<string>>();
+  const sharers = new Map<string, { index: IndexTables; count: number }>();
   for (const index of desired.indexes.values()) {
-    for (const direction of ['in', 'out'] as const) {
-      for (const key of index[direction].flat()) {
-        const id = report.rule(index.workload, direction, key)?.id;
-        if (id === undefined) continue;
-        const workloads = uses.get(id) ?? new Set();
-        uses.set(id, workloads.add(index.workload));
-      }
-    }
+    const known = sharers.get(index.digest);
+    if (known === undefined) sharers.set(index.digest, { index, count: 1 });
+    else known.count += 1;
+  }
+  const uses = new Map<string, number>();
+  for (const { index, count } of sharers.values()) {
+    for (const id of rulesIn(index, report)) uses.set(id, (uses.get(id) ?? 0) + count);
   }
   return uses;
+}
+
+function rulesIn(index: IndexTables, report: Report): Set<string> {
+  const ids = new Set<string>();
+  for (const direction of ['in', 'out'] as const) {
+    for (const key of index[direction].flat()) {
+      const id = report.rule(index.workload, direction, key)?.id;
+      if (id !== undefined) ids.add(id);
+    }
+  }
+  return ids;
 }
 
 export interface FlowFilter {

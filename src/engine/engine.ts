@@ -13,6 +13,7 @@ import {
   type NamespaceIdentity,
 } from './attachments.js';
 import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
+import { unpackDelta } from './packing.js';
 import { checkPermits, type AttachPermits } from './permits.js';
 import { listen, type Handlers, type Listening } from './server.js';
 
@@ -68,7 +69,7 @@ export class EngineProcess {
     return {
       hello: (params) => this.#hello(params),
       inventory: () => native.inventory(),
-      publish: ({ delta }) => this.#inTurn(() => this.#publish(delta)),
+      publish: ({ delta }) => this.#inTurn(() => this.#publish(unpackDelta(delta))),
       attachments: () => this.#attachments.list(),
       stats: () => native.stats(),
       flows: ({ limit, denied }) => native.flows(limit, denied ?? true),

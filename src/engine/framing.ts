@@ -10,7 +10,7 @@ const HEADER_BYTES = 4;
 
 /** One message, ready to be written. Throws `message-too-big` when it exceeds the limit. */
 export function encodeMessage(value: unknown, limit = MAX_MESSAGE_BYTES): Buffer {
-  const body = Buffer.from(JSON.stringify(value), 'utf8');
+  const body = Buffer.from(toJson(value), 'utf8');
   if (body.length > limit) {
     throw new HeadgateError(
       'message-too-big',
@@ -20,6 +20,19 @@ export function encodeMessage(value: unknown, limit = MAX_MESSAGE_BYTES): Buffer
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32BE(body.length);
   return Buffer.concat([header, body]);
+}
+
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    // Longer than any string may be.
+    throw new HeadgateError(
+      'message-too-big',
+      `A message is too big to be written as JSON: ${String(cause)}`,
+      { cause },
+    );
+  }
 }
 
 /** Collects chunks in the order of their arrival and gives back whole message bodies. */

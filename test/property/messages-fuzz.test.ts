@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { EngineProcess } from '../../src/engine/engine.js';
 import { encodeMessage, FrameReader } from '../../src/engine/framing.js';
-import { deltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
+import { packedDeltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
 import { answer } from '../../src/engine/server.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 import { Random } from '../support/random.js';
@@ -67,7 +67,7 @@ const DELTA = {
       },
     },
   ],
-  setIndexes: [{ workload: 'w', digest: 'd', in: [['rule'], [], [], []], out: [[], [], [], ['rule']] }],
+  setIndexes: [{ workloads: ['w'], digest: 'd', in: [['rule'], [], [], []], out: [[], [], [], ['rule']] }],
   removeAddressSets: [],
   removeRules: [],
   removeSegments: [],
@@ -168,7 +168,7 @@ function isPublish(body: Buffer): boolean {
 
 describe('mutated messages', () => {
   it('have what they are made from right', () => {
-    expect(deltaSchema.safeParse(DELTA).success).toBe(true);
+    expect(packedDeltaSchema.safeParse(DELTA).success).toBe(true);
   });
 
   it(
