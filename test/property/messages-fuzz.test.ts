@@ -2,16 +2,19 @@
 // closed connection; the engine goes on, and only a well-formed publish changes what it holds.
 //
 // HEADGATE_FUZZ_RUNS=1000000 npx vitest run test/property/messages-fuzz.test.ts    a long run
+// HEADGATE_ADDON=$PWD/build/Debug/headgate.node LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 ...
+//                                                                                 the same under sanitizers
 // HEADGATE_FUZZ_SEED=N                                                            the same messages again
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { loadAddon, type NativeEngine } from '../../src/engine/addon.js';
 import { EngineProcess } from '../../src/engine/engine.js';
 import { encodeMessage, FrameReader } from '../../src/engine/framing.js';
 import { packedDeltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
-import { answer } from '../../src/engine/server.js';
+import { answer, type Handlers } from '../../src/engine/server.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 import { Random } from '../support/random.js';
 import { until } from '../support/until.js';
@@ -23,7 +26,7 @@ const rerun = `HEADGATE_FUZZ_SEED=${seed} HEADGATE_FUZZ_RUNS=${runs} npx vitest 
 const directory = mkdtempSync(join(tmpdir(), 'hg-fuzz-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-function makeEngine(native: FakeEngine): EngineProcess {
+function makeEngine(native: NativeEngine): EngineProcess {
   return new EngineProcess({
     native,
     permits: { namespaces: ['hg-*'], interfaces: [] },
@@ -197,6 +200,41 @@ describe('mutated messages', () => {
         Math.min(outcomes.answered, outcomes.refused, outcomes.published),
         JSON.stringify(outcomes),
       ).toBeGreaterThan(runs / 200);
+    },
+  );
+
+  it(
+    `do not get past the addon either (${runs} runs, HEADGATE_FUZZ_RUNS)`,
+    { timeout: 120_000 + runs * 10 },
+    async () => {
+      const random = new Random(seed + 1);
+      const addon = loadAddon();
+      const options = { workers: 0, connections: 1024, poolDirectory: join(directory, 'pools') };
+      let native: NativeEngine | undefined;
+      let handlers: Handlers | undefined;
+      const outcomes = { published: 0, refused: 0 };
+      for (let run = 0; run < runs; run++) {
+        if (run % 1000 === 0) {
+          native?.stop();
+          handlers = makeEngine((native = addon.createEngine(options))).handlers();
+        }
+        const body = mutatedBody(random);
+        const before = (native as NativeEngine).inventory();
+        const reply = await answer(handlers as Handlers, body);
+        const where = `run ${run}: ${body.toString('latin1').slice(0, 2000)}\nagain: ${rerun}`;
+        const checked = replySchema.safeParse(JSON.parse(JSON.stringify(reply)));
+        expect(checked.success, where).toBe(true);
+        const after = (native as NativeEngine).inventory();
+        if (reply.error === undefined && isPublish(body)) outcomes.published += 1;
+        else {
+          outcomes.refused += 1;
+          expect(after, where).toEqual(before);
+        }
+      }
+      native?.stop();
+      expect(Math.min(outcomes.published, outcomes.refused), JSON.stringify(outcomes)).toBeGreaterThan(
+        runs / 200,
+      );
     },
   );
 
