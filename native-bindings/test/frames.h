@@ -1,5 +1,7 @@
-// Frames for tests of ports: built byte by byte, with the offsets that parse would find.
+// Frames for tests of ports and of the pipeline: built byte by byte, with the offsets that parse would find.
 #pragma once
+
+#include <arpa/inet.h>
 
 #include <cstdint>
 #include <cstring>
@@ -32,6 +34,18 @@ inline uint64_t sum_words(const Bytes& bytes, size_t from, size_t to) {
   uint64_t sum = 0;
   for (size_t i = from; i < to; i++) sum += i % 2 == from % 2 ? bytes[i] << 8 : bytes[i];
   return sum;
+}
+
+// Writes the checksum of the IPv4 header at `ip`.
+inline void fix_ipv4(Bytes& frame, size_t ip = 14) {
+  put16(frame, ip + 10, 0);
+  put16(frame, ip + 10, static_cast<uint16_t>(~fold(sum_words(frame, ip, ip + (frame[ip] & 15) * 4u))));
+}
+
+// The sum of the pseudo-header of the IP packet at `ip`.
+inline uint64_t pseudo_sum(const Bytes& frame, size_t ip, uint8_t protocol, size_t length) {
+  const bool v6 = frame[ip] >> 4 == 6;
+  return protocol + length + sum_words(frame, ip + (v6 ? 8 : 12), ip + (v6 ? 40 : 20));
 }
 
 // Every test frame comes from this MAC, so that tests can tell it from what kernels say on their own.
@@ -162,6 +176,231 @@ struct Datagram {
     return headers;
   }
 };
+
+// Any Ethernet frame, field by field: what tests of the pipeline send, whole or with a byte of it broken afterwards. The
+// family is that of the addresses. A later fragment (`fragment_offset`) has the payload alone behind its IP header.
+struct Extension {
+  uint8_t type;
+  Bytes body = Bytes(6);  // behind its next header and length: 8n + 6 bytes
+};
+
+struct Packet {
+  Mac source_mac = kTestSource, destination_mac = kTestDestination;
+  std::vector<uint16_t> vlans{};
+  std::string source = "10.9.0.1", destination = "10.9.0.2";
+  uint8_t protocol = kUdp;
+  uint16_t source_port = 1000, destination_port = 2000;
+  uint8_t tcp_flags = kAck;
+  uint32_t sequence = 1, acknowledgement = 0;
+  uint8_t icmp_type = 8, icmp_code = 0;
+  uint16_t icmp_id = 7;
+  Bytes payload = Bytes(10, 0x55);
+  Bytes ip_options{}, tcp_options{};     // multiples of 4 bytes
+  std::vector<Extension> extensions{};  // IPv6, before a fragment header
+  uint8_t ttl = 64;
+  uint32_t id = 0;  // IPv4 id or of the fragment header
+  bool dont_fragment = false, fragment = false, more = false;
+  uint32_t fragment_offset = 0;  // bytes
+  bool partial = false;
+
+  bool ipv6() const { return source.find(':') != std::string::npos; }
+  size_t layer3() const { return 14 + 4 * vlans.size(); }
+  size_t layer4() const {
+    if (!ipv6()) return layer3() + 20 + ip_options.size();
+    size_t at = layer3() + 40;
+    for (const Extension& e : extensions) at += e.body.size() + 2;
+    return at + (fragment ? 8 : 0);
+  }
+  size_t transport_header() const {
+    if (fragment_offset) return 0;
+    return protocol == kTcp                          ? 20 + tcp_options.size()
+           : protocol == kUdp                        ? 8
+           : protocol == kSctp                       ? 12
+           : protocol == kIcmp || protocol == kIcmp6 ? 8
+                                                     : 0;
+  }
+  size_t checksum_offset() const { return protocol == kTcp ? 16 : protocol == kUdp ? 6 : 2; }
+
+  Bytes bytes() const {
+    Bytes frame(destination_mac.begin(), destination_mac.end());
+    frame.insert(frame.end(), source_mac.begin(), source_mac.end());
+    frame.resize(layer4() + transport_header());
+    for (size_t i = 0; i < vlans.size(); i++) {
+      put16(frame, 12 + 4 * i, i + 1 < vlans.size() ? 0x88a8 : 0x8100);
+      put16(frame, 14 + 4 * i, vlans[i]);
+    }
+    put16(frame, layer3() - 2, ipv6() ? 0x86dd : 0x0800);
+    frame.insert(frame.end(), payload.begin(), payload.end());
+    ipv6() ? put_ipv6(frame) : put_ipv4(frame);
+    if (transport_header()) put_transport(frame);
+    return frame;
+  }
+
+  Offload offload() const {
+    Offload offload;
+    offload.partial_checksum = partial;
+    if (partial) {
+      offload.checksum_start = static_cast<uint16_t>(layer4());
+      offload.checksum_offset = static_cast<uint16_t>(checksum_offset());
+    }
+    return offload;
+  }
+
+  Offload super_offload(uint16_t segment_size) const {
+    Packet whole = *this;
+    whole.partial = true;
+    Offload offload = whole.offload();
+    offload.kind = protocol == kUdp ? Offload::kUdp : ipv6() ? Offload::kTcp6 : Offload::kTcp4;
+    offload.segment_size = segment_size;
+    return offload;
+  }
+
+  // The same flow the other way.
+  Packet reversed() const {
+    Packet back = *this;
+    std::swap(back.source, back.destination);
+    std::swap(back.source_mac, back.destination_mac);
+    std::swap(back.source_port, back.destination_port);
+    if (protocol == kIcmp && icmp_type == 8) back.icmp_type = 0;
+    if (protocol == kIcmp6 && icmp_type == 128) back.icmp_type = 129;
+    return back;
+  }
+
+ private:
+  void put_ipv4(Bytes& frame) const {
+    const size_t ip = layer3();
+    frame[ip] = static_cast<uint8_t>(0x45 + ip_options.size() / 4);
+    put16(frame, ip + 2, frame.size() - ip);
+    put16(frame, ip + 4, id);
+    put16(frame, ip + 6, (dont_fragment ? 0x4000 : 0) | (more ? 0x2000 : 0) | fragment_offset / 8);
+    frame[ip + 8] = ttl;
+    frame[ip + 9] = protocol;
+    inet_pton(AF_INET, source.c_str(), &frame[ip + 12]);
+    inet_pton(AF_INET, destination.c_str(), &frame[ip + 16]);
+    std::copy(ip_options.begin(), ip_options.end(), frame.begin() + ip + 20);
+    fix_ipv4(frame, ip);
+  }
+  void put_ipv6(Bytes& frame) const {
+    const size_t ip = layer3();
+    frame[ip] = 0x60;
+    put16(frame, ip + 4, frame.size() - ip - 40);
+    frame[ip + 7] = ttl;
+    inet_pton(AF_INET6, source.c_str(), &frame[ip + 8]);
+    inet_pton(AF_INET6, destination.c_str(), &frame[ip + 24]);
+    size_t next = ip + 6, at = ip + 40;
+    for (const Extension& e : extensions) {
+      frame[next] = e.type;
+      frame[at + 1] = static_cast<uint8_t>((e.body.size() + 2) / (e.type == 51 ? 4 : 8) - (e.type == 51 ? 2 : 1));
+      std::copy(e.body.begin(), e.body.end(), frame.begin() + at + 2);
+      next = at;
+      at += e.body.size() + 2;
+    }
+    if (fragment) {
+      frame[next] = 44;
+      put16(frame, at + 2, fragment_offset | (more ? 1 : 0));
+      put16(frame, at + 4, id >> 16);
+      put16(frame, at + 6, id & 0xffff);
+      next = at;
+    }
+    frame[next] = protocol;
+  }
+  void put_transport(Bytes& frame) const {
+    const size_t at = layer4(), checksum = at + checksum_offset(), length = frame.size() - at;
+    const bool icmp = protocol == kIcmp || protocol == kIcmp6;
+    put16(frame, at, icmp ? icmp_type << 8 | icmp_code : source_port);
+    if (!icmp) put16(frame, at + 2, destination_port);
+    if (protocol == kSctp) return;
+    if (icmp) put16(frame, at + 4, icmp_id);
+    if (protocol == kUdp) put16(frame, at + 4, length);
+    if (protocol == kTcp) {
+      put16(frame, at + 4, sequence >> 16);
+      put16(frame, at + 6, sequence & 0xffff);
+      put16(frame, at + 8, acknowledgement >> 16);
+      put16(frame, at + 10, acknowledgement & 0xffff);
+      frame[at + 12] = static_cast<uint8_t>((20 + tcp_options.size()) << 2);
+      frame[at + 13] = tcp_flags;
+      put16(frame, at + 14, 1024);
+      std::copy(tcp_options.begin(), tcp_options.end(), frame.begin() + at + 20);
+    }
+    const uint64_t pseudo = protocol == kIcmp ? 0 : pseudo_sum(frame, layer3(), protocol, length);
+    const uint16_t sum = partial ? fold(pseudo) : static_cast<uint16_t>(~fold(pseudo + sum_words(frame, at, frame.size())));
+    put16(frame, checksum, protocol == kUdp && !partial && sum == 0 ? 0xffff : sum);
+  }
+};
+
+inline Address address_of(const std::string& text) {
+  Address address;
+  if (text.find(':') != std::string::npos) {
+    inet_pton(AF_INET6, text.c_str(), address.bytes.data());
+  } else {
+    address.bytes[10] = address.bytes[11] = 0xff;
+    inet_pton(AF_INET, text.c_str(), address.bytes.data() + 12);
+  }
+  return address;
+}
+
+inline Bytes arp_frame(uint16_t operation, const Mac& sender, const std::string& sender_address, const std::string& target_address,
+                       const Mac& destination = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) {
+  Bytes frame(destination.begin(), destination.end());
+  frame.insert(frame.end(), sender.begin(), sender.end());
+  const uint8_t fixed[] = {8, 6, 0, 1, 8, 0, 6, 4, 0, static_cast<uint8_t>(operation)};
+  frame.insert(frame.end(), fixed, fixed + sizeof fixed);
+  frame.insert(frame.end(), sender.begin(), sender.end());
+  frame.resize(14 + 28);
+  inet_pton(AF_INET, sender_address.c_str(), &frame[28]);
+  inet_pton(AF_INET, target_address.c_str(), &frame[38]);
+  return frame;
+}
+
+// A neighbour discovery message about `target`, with a link-layer address option of that type (0: none).
+inline Packet neighbour_discovery(uint8_t type, const std::string& source, const std::string& destination, const std::string& target,
+                                  uint8_t option = 0, const Mac& mac = kTestSource) {
+  Packet p;
+  p.source = source;
+  p.destination = destination;
+  p.protocol = kIcmp6;
+  p.icmp_type = type;
+  p.icmp_id = 0;
+  p.ttl = 255;
+  p.payload.clear();
+  if (type == 134) p.payload.resize(8);
+  if (type >= 135) {
+    const Address address = address_of(target);
+    p.payload.assign(address.bytes.begin(), address.bytes.end());
+  }
+  if (type == 137) p.payload.resize(32);
+  if (option) {
+    p.payload.push_back(option);
+    p.payload.push_back(1);
+    p.payload.insert(p.payload.end(), mac.begin(), mac.end());
+  }
+  return p;
+}
+
+// What is wrong with the checksums of a frame that Packet or Datagram might have made: "" when all are right. Later and first
+// fragments have no transport checksum of their own.
+inline std::string checksum_fault(const Bytes& frame) {
+  size_t ip = 14;
+  while (frame.size() > ip + 2 && (get16(frame, ip - 2) == 0x8100 || get16(frame, ip - 2) == 0x88a8)) ip += 4;
+  const bool v6 = get16(frame, ip - 2) == 0x86dd;
+  if (!v6 && get16(frame, ip - 2) != 0x0800) return "";
+  uint8_t protocol = frame[ip + (v6 ? 6 : 9)];
+  size_t at = ip + (v6 ? 40 : (frame[ip] & 15) * 4u);
+  const size_t end = ip + (v6 ? 40u + get16(frame, ip + 4) : get16(frame, ip + 2));
+  if (!v6 && fold(sum_words(frame, ip, at)) != 0xffff) return "the IPv4 header's";
+  bool fragment = !v6 && (get16(frame, ip + 6) & 0x3fff);
+  while (v6 && (protocol == 0 || protocol == 43 || protocol == 44 || protocol == 51 || protocol == 60)) {
+    if (protocol == 44 && (get16(frame, at + 2) & 0xfff9)) fragment = true;
+    const size_t size = protocol == 44 ? 8 : protocol == 51 ? (frame[at + 1] + 2) * 4u : (frame[at + 1] + 1) * 8u;
+    protocol = frame[at];
+    at += size;
+    if (fragment) break;
+  }
+  const bool summed = protocol == kTcp || protocol == kUdp || protocol == (v6 ? kIcmp6 : kIcmp);
+  if (fragment || !summed || (protocol == kUdp && !v6 && get16(frame, at + 6) == 0)) return "";
+  const uint64_t pseudo = protocol == kIcmp ? 0 : pseudo_sum(frame, ip, protocol, end - at);
+  return fold(pseudo + sum_words(frame, at, end)) == 0xffff ? "" : "protocol " + std::to_string(protocol) + "'s";
+}
 
 inline Bytes numbered_payload(size_t size, uint32_t number) {
   Bytes payload(size);
