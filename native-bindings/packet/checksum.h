@@ -1,6 +1,7 @@
 // The Internet checksum (RFC 1071), whole and with the pseudo-headers of IPv4 and IPv6 (RFC 8200, 8.1).
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -25,11 +26,14 @@ inline bool checksum_ipv4_plain_ok(const uint8_t* ip) {
   uint32_t rest;
   memcpy(words, ip, 16);
   memcpy(&rest, ip + 16, 4);
-  uint64_t sum = (words[0] & 0xffffffff) + (words[0] >> 32) + (words[1] & 0xffffffff) + (words[1] >> 32) + rest;
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return (sum >> 16) + (sum & 0xffff) == 0xffff;
+  uint64_t sum;
+  bool carry = __builtin_add_overflow(words[0], words[1], &sum);
+  sum += carry;
+  carry = __builtin_add_overflow(sum, rest, &sum);
+  sum += carry;
+  // A sum of its two halves, carry and all, stands in the upper half of the sum with its halves exchanged.
+  uint32_t half = static_cast<uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  return (half + std::rotl(half, 16)) >> 16 == 0xffff;
 }
 
 // Writes the IPv4 header checksum. `ip` points to a header whose length field has been checked.

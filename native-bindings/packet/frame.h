@@ -31,6 +31,7 @@ struct Offload {
 };
 
 struct Connection;
+struct Segment;
 struct Workload;
 
 struct Frame {
@@ -42,9 +43,10 @@ struct Frame {
 
   // Filled stage by stage.
   uint16_t port = kNoPort;            // where it came in
-  uint32_t source_workload = 0;       // guard: place in the generation's workloads
+  uint32_t source_workload = 0;       // worker, on a trunk guard: place in the generation's workloads
   uint32_t destination_workload = 0;  // locate: likewise, or kManyOutputs
-  const Workload* source = nullptr;       // guard: the same, to save the look-up; of the running batch's generation
+  const Workload* source = nullptr;       // likewise: the same, to save the look-up; of the running batch's generation
+  const Segment* segment = nullptr;       // likewise: the source's
   const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
   uint16_t tracker = 0;                   // guard: of the source's segment
   Connection* connection = nullptr;   // track

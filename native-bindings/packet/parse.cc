@@ -155,44 +155,59 @@ ASIDE Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
 }
 
 void set_ipv4_address(Address& address, const uint8_t* bytes) {
-  static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  memcpy(address.bytes.data(), kMapped, 12);
-  memcpy(address.bytes.data() + 12, bytes, 4);
+  // Behind ::ffff:0:0/96, in two words, as it is read again.
+  uint32_t last;
+  memcpy(&last, bytes, sizeof last);
+  const uint64_t words[2] = {0, uint64_t{last} << 32 | 0xffff0000};
+  memcpy(address.bytes.data(), words, sizeof words);
 }
 
-bool bad_ipv4_source(uint32_t source) {
+// Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
+ASIDE bool bad_ipv4_source(uint32_t source) {
   return source >> 28 == 14 || source == 0xffffffff || source >> 24 == 127 || (source >> 24 == 0 && source);
 }
 
-INLINE Reason parse_ipv4(Frame& frame, uint32_t at) {
+ASIDE Reason parse_ipv4_fragment(Cursor c, const uint8_t* ip) {
+  uint32_t place = load16(ip + 6);
+  Reason r = note_fragment(c.h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, c.left);
+  return r == Reason::kNone ? parse_transport(c, ip[8]) : r;
+}
+
+// An IPv4 packet whose header is `header` bytes long, all of them in the frame.
+INLINE Reason parse_ipv4_header(Frame& frame, uint32_t at, uint32_t header) {
   Headers& h = frame.headers;
-  h.layer3 = Layer3::kIpv4;
-  uint32_t left = frame.length - at;
-  if (left < kIpv4Header) return Reason::kIpv4Truncated;
   const uint8_t* ip = frame.data + at;
-  if (ip[0] >> 4 != 4) return Reason::kIpv4BadVersion;
-  uint32_t header = (ip[0] & 15) * 4u;
+  uint32_t left = frame.length - at;
   uint32_t total = load16(ip + 2);
-  if (header < kIpv4Header || header > left) return Reason::kIpv4BadHeaderLength;
   if (total < header || total > left) return Reason::kIpv4BadLength;
   bool sound = header == kIpv4Header ? checksum_ipv4_plain_ok(ip) : checksum_finish(checksum_add(ip, header)) == 0;
   if (!sound) return Reason::kIpv4BadChecksum;
   if (header > kIpv4Header)
     if (Reason r = check_ipv4_options(ip + kIpv4Header, ip + header); r != Reason::kNone) return r;
-  // Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
-  uint32_t source = load32(ip + 12);
-  bool odd = source >= 0xe0000000 || source >> 24 == 127 || source >> 24 == 0;
-  if ((odd && bad_ipv4_source(source)) || memcmp(ip + 12, ip + 16, 4) == 0) return Reason::kIpv4BadAddress;
+  bool odd = ip[12] == 0 || ip[12] == 127 || ip[12] >= 224;
+  if ((odd && bad_ipv4_source(load32(ip + 12))) || memcmp(ip + 12, ip + 16, 4) == 0) return Reason::kIpv4BadAddress;
   set_ipv4_address(h.source, ip + 12);
   set_ipv4_address(h.destination, ip + 16);
   h.protocol = ip[9];
   h.layer3_length = total;
-  uint32_t place = load16(ip + 6);
-  if (place & 0x3fff) {
-    Reason r = note_fragment(h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, total - header);
-    if (r != Reason::kNone) return r;
-  }
-  return parse_transport({h, ip + header, at + header, total - header}, ip[8]);
+  Cursor c{h, ip + header, at + header, total - header};
+  return load16(ip + 6) & 0x3fff ? parse_ipv4_fragment(c, ip) : parse_transport(c, ip[8]);
+}
+
+ASIDE Reason parse_ipv4_with_options(Frame& frame, uint32_t at) {
+  uint8_t first = frame.data[at];
+  uint32_t header = (first & 15) * 4u;
+  if (first >> 4 != 4) return Reason::kIpv4BadVersion;
+  if (header < kIpv4Header || header > frame.length - at) return Reason::kIpv4BadHeaderLength;
+  return parse_ipv4_header(frame, at, header);
+}
+
+INLINE Reason parse_ipv4(Frame& frame, uint32_t at) {
+  constexpr uint8_t kVersion4Plain = 0x45;  // and five words of header
+  frame.headers.layer3 = Layer3::kIpv4;
+  if (frame.length - at < kIpv4Header) return Reason::kIpv4Truncated;
+  if (frame.data[at] != kVersion4Plain) return parse_ipv4_with_options(frame, at);
+  return parse_ipv4_header(frame, at, kIpv4Header);
 }
 
 bool bad_ipv6_source(const uint8_t* a) {

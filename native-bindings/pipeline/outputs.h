@@ -9,10 +9,10 @@
 
 namespace headgate {
 
-struct Output {
-  Frame* frame;
-  uint32_t workload;  // that it goes to
-  uint16_t vlan[2];   // tags to push, outer first; 0: none
+// What goes to one port, in order: frames, and beside each the workload that it goes to.
+struct OutputQueue {
+  std::span<Frame* const> frames;
+  std::span<const uint32_t> workloads;
 };
 
 class Outputs {
@@ -21,24 +21,29 @@ class Outputs {
   void resize(size_t ports, size_t frames) {
     room_ = static_cast<uint32_t>(frames);
     queues_.assign(ports, {});
-    outputs_.resize(ports * frames);
-    for (size_t i = 0; i < ports; ++i) queues_[i].first = &outputs_[i * frames];
+    frames_.resize(ports * frames);
+    workloads_.resize(ports * frames);
+    for (size_t i = 0; i < ports; ++i) queues_[i] = {&frames_[i * frames], &workloads_[i * frames], 0};
     ports_.resize(ports);
     used_ = 0;
   }
 
   // False when the port's share of this batch is used up.
-  bool add(uint16_t port, const Output& output) {
+  bool add(uint16_t port, Frame& frame, uint32_t workload) {
     Queue& queue = queues_[port];
     if (queue.count == room_) return false;
     if (queue.count == 0) ports_[used_++] = port;
-    queue.first[queue.count++] = output;
+    queue.frames[queue.count] = &frame;
+    queue.workloads[queue.count++] = workload;
     return true;
   }
 
-  // Ports that have frames, and their frames in order.
+  // Ports that have frames, and what they have.
   std::span<const uint16_t> ports() const { return {ports_.data(), used_}; }
-  std::span<const Output> queue(uint16_t port) const { return {queues_[port].first, queues_[port].count}; }
+  OutputQueue queue(uint16_t port) const {
+    const Queue& q = queues_[port];
+    return {{q.frames, q.count}, {q.workloads, q.count}};
+  }
   void clear() {
     for (uint16_t port : ports()) queues_[port].count = 0;
     used_ = 0;
@@ -46,14 +51,16 @@ class Outputs {
 
  private:
   struct Queue {
-    Output* first = nullptr;
+    Frame** frames = nullptr;
+    uint32_t* workloads = nullptr;
     uint32_t count = 0;
   };
   uint32_t room_ = 0;
   uint32_t used_ = 0;
-  std::vector<Queue> queues_;    // by port
-  std::vector<Output> outputs_;  // `room_` for each port
-  std::vector<uint16_t> ports_;  // the first `used_` have frames
+  std::vector<Queue> queues_;        // by port
+  std::vector<Frame*> frames_;       // `room_` for each port
+  std::vector<uint32_t> workloads_;  // likewise
+  std::vector<uint16_t> ports_;      // the first `used_` have frames
 };
 
 }  // namespace headgate

@@ -1,5 +1,7 @@
 #include "pipeline/transmit.h"
 
+#include <algorithm>
+
 #include "packet/checksum.h"
 #include "packet/parse.h"
 #include "packet/segment.h"
@@ -50,19 +52,21 @@ bool takes(const PortCapabilities& port, const Offload& offload) {
   return offload.kind == Offload::kUdp ? port.udp_segmentation : port.tcp_segmentation;
 }
 
-// Gathers frames for one port and writes them together.
+constexpr size_t kMost = 64;  // frames written at once
+
+// Gathers frames for one port, each made fit for it, and writes them together.
 class Writer {
  public:
-  Writer(Context& ctx, Port& port, unsigned queue) : ctx_(ctx), port_(port), can_(port.capabilities()), queue_(queue) {}
+  Writer(Context& ctx, const PortView& view, unsigned queue)
+      : ctx_(ctx), port_(*view.attached->port), can_(port_.capabilities()), trunk_(view.trunk), queue_(queue) {}
 
-  void write(const Output& output) {
-    Frame& frame = *output.frame;
+  void write(Frame& frame, uint32_t workload) {
     if (!takes(can_, frame.offload)) {
-      cut(output);
+      cut(frame, workload);
       return;
     }
     if (frame.offload.partial_checksum && !can_.checksum) checksum_complete(frame);
-    add(output, frame.port == kNoPort);
+    add(frame, workload, frame.port == kNoPort);
   }
 
   void flush() {
@@ -78,13 +82,15 @@ class Writer {
   }
 
  private:
-  static constexpr size_t kMost = 64;
-
-  void add(const Output& output, bool ours) {
-    frames_[count_] = output.frame;
-    workloads_[count_] = output.workload;
+  void add(Frame& frame, uint32_t workload, bool ours) {
+    frames_[count_] = &frame;
+    workloads_[count_] = workload;
     ours_[count_] = ours;
-    tag_bytes_[count_] = output.vlan[0] ? push_tags(*output.frame, output.vlan) : 0;
+    tag_bytes_[count_] = 0;
+    if (trunk_) {
+      const Segment& segment = ctx_.segment_of(ctx_.workload(workload));
+      if (segment.vlan[0]) tag_bytes_[count_] = push_tags(frame, segment.vlan);
+    }
     if (++count_ == kMost) flush();
   }
 
@@ -99,8 +105,8 @@ class Writer {
     counters.received_bytes += frame.length;
   }
 
-  void cut(const Output& output) {
-    uint32_t segments = output.frame->headers.wire_packets;
+  void cut(const Frame& frame, uint32_t workload) {
+    uint32_t segments = frame.headers.wire_packets;
     for (uint32_t i = 0; i < segments; ++i) {
       Frame* piece = ctx_.pool.acquire();
       if (!piece) {
@@ -108,19 +114,18 @@ class Writer {
         piece = ctx_.pool.acquire();
       }
       if (!piece) {
-        drop(ctx_, output.workload, Reason::kOutputFull, Direction::kIn);
+        drop(ctx_, workload, Reason::kOutputFull, Direction::kIn);
         continue;
       }
-      build_segment(*output.frame, i, *piece);
-      Output one = output;
-      one.frame = piece;
-      add(one, true);
+      build_segment(frame, i, *piece);
+      add(*piece, workload, true);
     }
   }
 
   Context& ctx_;
   Port& port_;
   PortCapabilities can_;
+  bool trunk_;
   unsigned queue_;
   size_t count_ = 0;
   Frame* frames_[kMost];
@@ -130,12 +135,51 @@ class Writer {
   bool ours_[kMost];
 };
 
+// Whether the port can be given the frames as they are queued: nothing to push, cut or complete, and none to give back.
+bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
+  if (view.trunk) return false;
+  const PortCapabilities can = view.attached->port->capabilities();
+  for (const Frame* frame : frames) {
+    const Offload& offload = frame->offload;
+    bool plain = offload.kind == Offload::kNone && !offload.partial_checksum;
+    if (frame->port == kNoPort || !(plain || (takes(can, offload) && can.checksum))) return false;
+  }
+  return true;
+}
+
+// Writes the frames of a workload that has the port to itself.
+void write_as_they_are(Context& ctx, std::span<Frame* const> frames, const PortView& view, unsigned queue) {
+  uint64_t packets = 0, bytes = 0;
+  for (size_t from = 0; from < frames.size(); from += kMost) {
+    Reason outcomes[kMost];
+    size_t count = std::min(kMost, frames.size() - from);
+    view.attached->port->transmit(queue, frames.subspan(from, count), {outcomes, count});
+    for (size_t i = 0; i < count; ++i) {
+      if (outcomes[i] != Reason::kNone) {
+        drop(ctx, view.workload, outcomes[i], Direction::kIn);
+        continue;
+      }
+      packets += frames[from + i]->headers.wire_packets;
+      bytes += frames[from + i]->length;
+    }
+  }
+  WorkloadCounters& counters = ctx.counters.workloads[view.workload];
+  counters.received_packets += packets;
+  counters.received_bytes += bytes;
+}
+
 }  // namespace
 
 void transmit_outputs(Context& ctx, unsigned queue) {
   for (uint16_t place : ctx.outputs.ports()) {
-    Writer writer(ctx, *ctx.generation->ports[place].attached->port, queue);
-    for (const Output& output : ctx.outputs.queue(place)) writer.write(output);
+    const PortView& view = ctx.generation->ports[place];
+    const OutputQueue outputs = ctx.outputs.queue(place);
+    if (fit_as_they_are(outputs.frames, view)) {
+      write_as_they_are(ctx, outputs.frames, view, queue);
+      continue;
+    }
+    Writer writer(ctx, view, queue);
+    for (size_t i = 0; i < outputs.frames.size(); ++i) writer.write(*outputs.frames[i], outputs.workloads[i]);
     writer.flush();
   }
   ctx.outputs.clear();

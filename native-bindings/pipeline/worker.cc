@@ -173,6 +173,8 @@ size_t Worker::run_port(uint16_t port) {
     Frame& frame = *frames_[i];
     frame.port = port;
     frame.source_workload = view.workload;
+    frame.source = view.sender;
+    frame.segment = view.segment;
     frame.joined = false;
     bytes += frame.length;
   }
@@ -206,6 +208,7 @@ bool Worker::find_workloads(Frame& frame) const {
   auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
   frame.source = find(frame.source_workload);
   frame.destination = find(frame.destination_workload);
+  if (frame.source) frame.segment = &ctx_.segment_of(*frame.source);
   return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
 }
 

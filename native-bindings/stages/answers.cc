@@ -21,12 +21,7 @@ void send(Context& ctx, const Frame& frame, uint32_t to, Build build) {
   }
   parse(*answer);  // coalescing and segmentation on the way out read the headers
   answer->port = kNoPort;  // says that it is the pool's own
-  Output output{answer, to, {0, 0}};
-  if (w.trunk) {
-    output.vlan[0] = ctx.segment_of(w).vlan[0];
-    output.vlan[1] = ctx.segment_of(w).vlan[1];
-  }
-  if (!ctx.outputs.add(w.port, output)) ctx.pool.release(answer);
+  if (!ctx.outputs.add(w.port, *answer, to)) ctx.pool.release(answer);
 }
 
 }  // namespace

@@ -7,13 +7,7 @@ namespace {
 
 bool queue(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
   if (w.port == kNoPort) return drop(ctx, place, Reason::kOutputDetached, Direction::kIn);
-  Output output{&frame, place, {0, 0}};
-  if (w.trunk) {
-    const Segment& segment = ctx.segment_of(w);
-    output.vlan[0] = segment.vlan[0];
-    output.vlan[1] = segment.vlan[1];
-  }
-  return ctx.outputs.add(w.port, output) || drop(ctx, place, Reason::kOutputFull, Direction::kIn);
+  return ctx.outputs.add(w.port, frame, place) || drop(ctx, place, Reason::kOutputFull, Direction::kIn);
 }
 
 bool admits(Frame& frame, Context& ctx, uint32_t place) {
@@ -32,7 +26,7 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
 
 bool forward_stage(Frame& frame, Context& ctx) {
   if (frame.destination) return queue(frame, ctx, frame.destination_workload, *frame.destination);
-  for (uint32_t place : ctx.segment_of(*frame.source).members)
+  for (uint32_t place : frame.segment->members)
     if (place != frame.source_workload && admits(frame, ctx, place)) queue(frame, ctx, place, ctx.workload(place));
   return true;
 }

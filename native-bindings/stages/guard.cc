@@ -86,11 +86,10 @@ Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, 
   }
 }
 
-// The workload of the port, on a trunk by the frame's tags. kNoWorkload with `reason` set when there is none.
+// The workload of a trunk that the frame's tags name; kNoWorkload with `reason` set when there is none.
 uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
   if (!port.trunk) {
-    if (port.workload != kNoWorkload && !h.tags) return port.workload;
-    reason = port.workload == kNoWorkload ? Reason::kPortUnbound : Reason::kVlanNotAllowed;
+    reason = port.sender ? Reason::kVlanNotAllowed : Reason::kPortUnbound;
     return kNoWorkload;
   }
   uint16_t outer = h.tags > 0 ? h.vlan[0] & kVlanId : 0;
@@ -115,22 +114,30 @@ void strip_tags(Frame& frame) {
   frame.headers.tags = 0;
 }
 
+// Where the port alone does not say who sent the frame.
+[[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
+  Reason reason = Reason::kNone;
+  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
+  if (place == kNoWorkload) return reason;
+  frame.source_workload = place;
+  frame.source = &ctx.workload(place);
+  frame.segment = &ctx.segment_of(*frame.source);
+  if (frame.headers.tags) strip_tags(frame);
+  return Reason::kNone;
+}
+
 }  // namespace
 
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
-  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
-  if (place == kNoWorkload) return drop(ctx, frame, reason);
-  const Workload& w = ctx.workload(place);
-  const Segment& segment = ctx.segment_of(w);
-  frame.source_workload = place;
-  frame.source = &w;
-  frame.tracker = segment.tracker;
-  if (frame.headers.tags) strip_tags(frame);
-  reason = check_mac(frame, w, segment, place, ctx.seconds);
+  if (!frame.source || frame.headers.tags) reason = note_sender(frame, ctx);
+  if (reason != Reason::kNone) return drop(ctx, frame, reason);
+  const Workload& w = *frame.source;
+  frame.tracker = frame.segment->tracker;
+  reason = check_mac(frame, w, *frame.segment, frame.source_workload, ctx.seconds);
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
-  WorkloadCounters& counters = ctx.counters.workloads[place];
+  WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];
   counters.sent_packets += frame.headers.wire_packets;
   counters.sent_bytes += frame.length;
   return true;

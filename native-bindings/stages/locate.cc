@@ -17,7 +17,7 @@ bool is_reserved(const uint8_t* mac) {
 
 bool locate_stage(Frame& frame, Context& ctx) {
   const uint8_t* mac = frame.data;
-  const Segment& segment = ctx.segment_of(*frame.source);
+  const Segment& segment = *frame.segment;
   if (!is_group(mac)) {
     uint32_t place = segment.macs->find(mac, ctx.seconds);
     if (place == frame.source_workload) return drop(ctx, frame, Reason::kNoOtherPort);

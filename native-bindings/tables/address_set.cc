@@ -54,6 +54,9 @@ AddressSet::AddressSet(std::vector<AddressRange> ranges) {
       ranges_.push_back(r);
   }
   for (const AddressRange& r : ranges_) bounds_.push_back({r.first.number(), r.last.number()});
+  if (ranges_.empty() || ranges_[0].first.half(0) != ranges_[0].last.half(0)) return;
+  uint64_t first = __builtin_bswap64(ranges_[0].first.half(1)), last = __builtin_bswap64(ranges_[0].last.half(1));
+  if (last - first != UINT64_MAX) near_ = {ranges_[0].first.half(0), first, last - first + 1};
 }
 
 bool AddressSet::search(unsigned __int128 wanted) const {

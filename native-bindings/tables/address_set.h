@@ -25,26 +25,27 @@ class AddressSet {
   explicit AddressSet(std::vector<AddressRange> ranges);
 
   bool contains(const Address& address) const {
-    unsigned __int128 wanted = address.number();
-    if (bounds_.size() <= kFew) {
-      for (const Bounds& b : bounds_)
-        if (b.first <= wanted && wanted <= b.last) return true;
-      return false;
-    }
-    return search(wanted);
+    if (address.half(0) == near_.upper && __builtin_bswap64(address.half(1)) - near_.first < near_.count) return true;
+    return search(address.number());
   }
   bool empty() const { return ranges_.empty(); }
   const std::vector<AddressRange>& ranges() const { return ranges_; }
 
  private:
-  static constexpr size_t kFew = 4;  // ranges that are looked through one by one
   struct Bounds {
     unsigned __int128 first;
     unsigned __int128 last;
   };
+  // The first range, if its addresses have the same upper half, as all of IPv4 have: most sets are that one range.
+  struct Near {
+    uint64_t upper = 0;
+    uint64_t first = 0;
+    uint64_t count = 0;
+  };
   bool search(unsigned __int128 wanted) const;
   std::vector<AddressRange> ranges_;
   std::vector<Bounds> bounds_;  // the same as numbers
+  Near near_;
 };
 
 // `10.0.0.0/8`, `10.0.0.7`, `10.0.0.1-10.0.0.9` and the IPv6 forms; nothing if it is none of these, if the ends of

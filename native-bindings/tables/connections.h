@@ -87,6 +87,11 @@ struct Connection {
   uint32_t ended : 1;    // its rule was changed with `reset`: nothing passes any more
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
+
+  // Of the key, what are no addresses: compared as one word.
+  uint64_t key() const {
+    return uint64_t{unused} << 56 | uint64_t{protocol} << 48 | uint64_t{tracker} << 32 | uint32_t{destination_port} << 16 | source_port;
+  }
 };
 
 // Whether a SYN may begin a new connection in its place.
@@ -99,7 +104,7 @@ static_assert(sizeof(Connection) == 120, "a record and its two buckets take 128 
 // Idle time of a class in milliseconds.
 inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
   // In the order of TimeoutClass.
-  constexpr uint32_t Timeouts::*kByClass[] = {
+  static constexpr uint32_t Timeouts::*kByClass[] = {
       &Timeouts::other,           &Timeouts::denied,      &Timeouts::tcp_closing, &Timeouts::tcp_opening,
       &Timeouts::udp_one_way,     &Timeouts::icmp,        &Timeouts::other,       &Timeouts::tcp_established,
       &Timeouts::udp_two_way,     &Timeouts::icmp,        &Timeouts::other};
@@ -115,14 +120,14 @@ class ConnectionTable {
 
   // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the frame runs against its first frame.
   Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
-    uint32_t ports = h.source_port | uint32_t{h.destination_port} << 16;
+    const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
+    const uint64_t key = flow | uint32_t{h.destination_port} << 16 | h.source_port;
+    const uint64_t turned_key = flow | uint32_t{h.source_port} << 16 | h.destination_port;
     for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
       Connection& c = records_[i];
-      if (c.tracker != tracker || c.protocol != h.protocol) continue;
-      uint32_t key = c.source_port | uint32_t{c.destination_port} << 16;
       bool turned = false;
-      if (key != ports || c.source != h.source || c.destination != h.destination) {
-        if (key != (ports << 16 | ports >> 16) || c.source != h.destination || c.destination != h.source) continue;
+      if (c.key() != key || c.source != h.source || c.destination != h.destination) {
+        if (c.key() != turned_key || c.source != h.destination || c.destination != h.source) continue;
         turned = true;
       }
       if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {

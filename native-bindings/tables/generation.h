@@ -68,6 +68,8 @@ struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
   uint32_t workload = kNoWorkload;   // of a port that is no trunk
+  const Workload* sender = nullptr;  // the same
+  const Segment* segment = nullptr;  // and its segment
   std::vector<TrunkMember> members;  // of a trunk
 };
 

@@ -300,6 +300,11 @@ std::shared_ptr<const Generation> Publisher::build() {
     segment->members = std::move(members[i]);
     next->segments[i] = segment;
   }
+  for (PortView& view : next->ports) {
+    if (view.workload == kNoWorkload) continue;
+    view.sender = next->workloads[view.workload].get();
+    view.segment = next->segments[view.sender->segment].get();
+  }
   return next;
 }
 
