@@ -74,6 +74,10 @@ void TestNamespace::wait_ready(const std::string& device) const {
 }
 
 VethPair::VethPair() {
+  // Else the kernels' own discovery frames come between those of the tests.
+  for (const TestNamespace* space : {&here, &there}) {
+    space->shell("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+  }
   here.shell("ip link add hgport type veth peer name hgfar netns " + there.path());
   here.shell("ip link set hgport up");
   there.shell("ip link set hgfar up");
