@@ -47,8 +47,13 @@ class FramePool {
     frame.port = kNoPort;
     frame.source_workload = 0;
     frame.destination_workload = 0;
+    frame.source = nullptr;
+    frame.segment = nullptr;
+    frame.destination = nullptr;
+    frame.tracker = 0;
     frame.connection = nullptr;
     frame.reply = false;
+    frame.joined = false;
   }
 
  private:

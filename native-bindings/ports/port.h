@@ -41,7 +41,9 @@ class Port {
   // headroom may be overwritten.
   virtual void transmit(unsigned queue, std::span<Frame* const> frames, std::span<Reason> outcomes) = 0;
 
-  // Empty while the port works; else what happened to it, in words ("device gone: ENODEV"). Any thread may ask.
+  // Empty while the port works; else what happened to it, in words ("device gone: ENODEV"). Any thread may ask, but not
+  // on the packet path: it may make a system call. A failed queue's descriptor never becomes readable, so a worker that
+  // polls needs to do nothing: receive returns 0, transmit says kOutputDown.
   virtual std::string failure() const = 0;
 };
 

@@ -34,7 +34,12 @@ TEST_CASE("an acquired frame carries nothing of its last use") {
   frame->headers.layer4_offset = 34;
   frame->port = 1;
   frame->connection = reinterpret_cast<Connection*>(frame);
+  frame->source = reinterpret_cast<const Workload*>(frame);
+  frame->segment = reinterpret_cast<const Segment*>(frame);
+  frame->destination = frame->source;
+  frame->tracker = 3;
   frame->reply = true;
+  frame->joined = true;
   pool.release(frame);
   REQUIRE(pool.acquire() == frame);
   CHECK(frame->data == frame->buffer + kHeadroom);
@@ -43,7 +48,12 @@ TEST_CASE("an acquired frame carries nothing of its last use") {
   CHECK(frame->headers.layer4_offset == 0);
   CHECK(frame->port == kNoPort);
   CHECK(frame->connection == nullptr);
+  CHECK(frame->source == nullptr);
+  CHECK(frame->segment == nullptr);
+  CHECK(frame->destination == nullptr);
+  CHECK(frame->tracker == 0);
   CHECK_FALSE(frame->reply);
+  CHECK_FALSE(frame->joined);
 }
 
 TEST_CASE("buffers hold the largest frame, do not overlap, and start in different cache sets") {
