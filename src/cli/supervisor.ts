@@ -48,7 +48,7 @@ export async function runBoth(options: RunOptions): Promise<void> {
   await new Supervisor(options, user).run();
 }
 
-async function prepare({ config, runDir, stateDir }: RunOptions): Promise<User> {
+async function prepare({ config, runDir, stateDir, log }: RunOptions): Promise<User> {
   if (process.geteuid?.() !== 0) {
     throw new HeadgateError('not-root', 'headgate run has to be started by root.', {
       remedy: 'Use sudo. The engine then keeps three capabilities, and control runs as an ordinary user.',
@@ -56,6 +56,11 @@ async function prepare({ config, runDir, stateDir }: RunOptions): Promise<User> 
   }
   const host = readHostFile(config);
   const user = controlUser(host.user);
+  if (user.name === 'nobody') {
+    log.warn(
+      'control runs as nobody, whom other services may share: useradd --system headgate gives it its own user',
+    );
+  }
   if (await answers(engineSocket(runDir))) {
     throw new HeadgateError('engine-running', `Another engine answers on ${engineSocket(runDir)}.`, {
       remedy: 'Stop it first, or give this one a --run-dir and a --state-dir of its own.',

@@ -2,7 +2,7 @@
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  milliseconds = 10_000,
+  milliseconds = 30_000,
 ): Promise<void> {
   const end = Date.now() + milliseconds;
   while (!(await holds())) {

@@ -96,7 +96,7 @@ describe('usage', () => {
       expect(help, command).toContain('Examples:');
       for (const line of help.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
     }
-  }, 30_000);
+  });
 });
 
 describe('failures', () => {
@@ -254,7 +254,7 @@ describe('a working day', () => {
     const removed = await headgate(['delete', 'securitypolicy', 'shop']);
     expect(removed.stdout).toMatch(/^- SecurityPolicy\/shop/);
     expect((await headgate(['delete', 'securitypolicy', 'shop'])).code).toBe(1);
-  }, 60_000);
+  });
 
   it('stats and flows', async () => {
     const stats = await headgate(['stats']);

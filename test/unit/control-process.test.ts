@@ -60,7 +60,7 @@ describe('control that is killed', () => {
     expect(stack.native.calls).toHaveLength(calls);
     expect(await status()).toMatchObject({ revision: 1, documents: 4 });
     expect((await apply(changed('drop'))).revision).toBe(2);
-  }, 30_000);
+  });
 
   it('in the middle of applies agrees with its engine and its store afterwards, whenever that was', async () => {
     await stack.startEngine();
@@ -84,7 +84,7 @@ describe('control that is killed', () => {
       expect(stack.native.deltas).toHaveLength(deltas);
       await kill(again);
     }
-  }, 90_000);
+  });
 
   it('a second control on the same store is refused', async () => {
     await stack.startEngine();
@@ -111,5 +111,5 @@ describe('control that is killed', () => {
     expect(code).toBe(1);
     expect(message).toContain('Another control process uses the store');
     expect((await status())?.ready).toBe(true);
-  }, 30_000);
+  });
 });
