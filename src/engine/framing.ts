@@ -38,9 +38,9 @@ function toJson(value: unknown): string {
 /** Collects chunks in the order of their arrival and gives back whole message bodies. */
 export class FrameReader {
   readonly #limit: number;
-  #chunks: Buffer[] = [];
-  #bytes = 0;
-  #expected: number | undefined;
+  /** What has not been given back yet is its first `#length` bytes; it grows by doubling with what really came. */
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
 
   constructor(limit = MAX_MESSAGE_BYTES) {
     this.#limit = limit;
@@ -48,52 +48,45 @@ export class FrameReader {
 
   /** Bytes that wait for the rest of their message. */
   get pending(): number {
-    return this.#bytes;
+    return this.#length;
   }
 
   /** Throws `bad-frame` on an impossible length; the stream cannot be used after that. */
   push(chunk: Buffer): Buffer[] {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
+    this.#append(chunk);
     const messages: Buffer[] = [];
-    for (;;) {
-      this.#expected ??= this.#readLength();
-      if (this.#expected === undefined || this.#bytes < this.#expected) return messages;
-      messages.push(this.#take(this.#expected));
-      this.#expected = undefined;
+    let at = 0;
+    while (this.#length - at >= HEADER_BYTES) {
+      const size = this.#checked(this.#buffer.readUInt32BE(at));
+      const end = at + HEADER_BYTES + size;
+      if (end > this.#length) break;
+      messages.push(Buffer.from(this.#buffer.subarray(at + HEADER_BYTES, end)));
+      at = end;
     }
+    this.#drop(at);
+    return messages;
   }
 
-  #readLength(): number | undefined {
-    if (this.#bytes < HEADER_BYTES) return undefined;
-    const length = this.#take(HEADER_BYTES).readUInt32BE();
-    if (length === 0 || length > this.#limit) {
-      throw new HeadgateError(
-        'bad-frame',
-        `A message length of ${length} is not between 1 and ${this.#limit}.`,
-      );
-    }
-    return length;
+  #checked(size: number): number {
+    if (size > 0 && size <= this.#limit) return size;
+    throw new HeadgateError('bad-frame', `A message length of ${size} is not between 1 and ${this.#limit}.`);
   }
 
-  #take(count: number): Buffer {
-    const parts: Buffer[] = [];
-    let missing = count;
-    let used = 0;
-    while (missing > 0) {
-      const head = this.#chunks[used] as Buffer;
-      if (head.length > missing) {
-        parts.push(head.subarray(0, missing));
-        this.#chunks[used] = head.subarray(missing);
-        missing = 0;
-      } else {
-        parts.push(head);
-        missing -= head.length;
-        used += 1;
-      }
+  #append(chunk: Buffer): void {
+    const needed = this.#length + chunk.length;
+    if (needed > this.#buffer.length) {
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+      this.#buffer.copy(grown, 0, 0, this.#length);
+      this.#buffer = grown;
     }
-    this.#chunks.splice(0, used);
-    this.#bytes -= count;
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, count);
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = needed;
+  }
+
+  #drop(count: number): void {
+    if (count === 0) return;
+    // A big message leaves no big buffer behind.
+    this.#buffer = Buffer.from(this.#buffer.subarray(count, this.#length));
+    this.#length -= count;
   }
 }

@@ -124,6 +124,9 @@ function encodeReply(reply: Reply): Buffer {
   }
 }
 
+/** Control needs one; a message that is under way may take much memory. */
+const MOST_CONNECTIONS = 16;
+
 export interface Listening {
   close(): Promise<void>;
 }
@@ -144,6 +147,7 @@ export async function listen(
     socket.on('close', () => connections.delete(socket));
     serve(socket, handlers, log);
   });
+  server.maxConnections = MOST_CONNECTIONS;
   removeStale(path);
   const mask = process.umask(0o117);
   try {

@@ -35,6 +35,16 @@ describe('framing', () => {
     expect(bodies(reader, Buffer.concat([message.subarray(6), message]))).toEqual([{ id: 1 }, { id: 1 }]);
   });
 
+  it('takes a big message byte by byte in little time and memory', () => {
+    const message = encodeMessage('x'.repeat(300_000));
+    const reader = new FrameReader();
+    const before = process.memoryUsage().rss;
+    const got: Buffer[] = [];
+    for (let i = 0; i < message.length; i++) got.push(...reader.push(message.subarray(i, i + 1)));
+    expect(got).toHaveLength(1);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
+  });
+
   it.each([0, 101, 0xffffffff])('refuses the length %d before anything is kept for it', (length) => {
     const header = Buffer.alloc(4);
     header.writeUInt32BE(length);
