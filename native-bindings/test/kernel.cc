@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -46,6 +47,16 @@ TestNamespace::TestNamespace() {
   }).join();
   errno = error;
   if (descriptor_ < 0) give_up("a network namespace (these tests run as root)");
+  // What follows makes devices and routes: a broken run_in_namespace must not make them in the machine's own
+  // namespace.
+  struct stat wanted {
+  }, entered{};
+  std::string refusal;
+  run_in_namespace(
+      path(), [&] { stat("/proc/thread-self/ns/net", &entered); }, refusal);
+  if (fstat(descriptor_, &wanted) != 0 || wanted.st_ino != entered.st_ino) {
+    throw std::runtime_error("run_in_namespace does not enter the namespace: no test may go on " + refusal);
+  }
 }
 
 std::string TestNamespace::path() const {

@@ -143,6 +143,7 @@ TEST_CASE("a TAP device that is down takes no frames but is no failure") {
 }
 
 TEST_CASE("a TAP port notices that its namespace was deleted") {
+  const TestNamespace namespaces_can_be_entered;
   const std::string name = "hg-" + std::to_string(getpid()) + "-gone";
   REQUIRE(std::system(("ip netns add " + name).c_str()) == 0);
   TapSpec spec;
