@@ -37,7 +37,7 @@
       'target_name': 'headgate',
       'dependencies': ['headgate_engine'],
       'sources': ['<!@(ls native-bindings/addon/*.cc)'],
-      'include_dirs': ["<!@(node -p \"require('node-addon-api').include\")"],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS'],
     },
     {
