@@ -20,7 +20,7 @@ namespace {
 bool cross(Frame& frame, Context& ctx) {
   if (parse(frame) != Reason::kNone) return false;
   uint16_t other = frame.port ^ 1;
-  return ctx.outputs.add(other, {&frame, kNoWorkload, {0, 0}});
+  return ctx.outputs.add(other, frame, kNoWorkload);
 }
 
 void run(std::span<Frame*> frames, Context& ctx) {
@@ -52,7 +52,9 @@ int main(int argc, char** argv) {
     }
     auto attached = std::make_shared<AttachedPort>();
     attached->port = std::move(port);
-    generation->ports.push_back({attached, false, kNoWorkload, {}});
+    PortView view;
+    view.attached = attached;
+    generation->ports.push_back(view);
   }
   if (generation->ports.size() != 2) {
     fprintf(stderr, "usage: bench_wire --tap NETNS:DEVICE:ADDRESS/LENGTH --tap NETNS:DEVICE:ADDRESS/LENGTH\n");
