@@ -1,7 +1,7 @@
 // Puts a lab up and takes it down: the namespaces that the documents name, and a Headgate that enforces them.
 //
 // What was made is written to LAB/lab.json before it is made, so that `down` finds it whatever happened in between.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ApiClient } from '../cli/client.js';
 import { sourcesOf } from '../cli/sources.js';
@@ -113,14 +113,26 @@ function hostFile(documents: Document[], folder: string): string {
       },
     );
   }
+  if (isRootsAndReadable(host.origin.file)) return host.origin.file;
+  const copy = join(folder, 'headgate.yaml');
+  writeFileSync(copy, formatYaml([host]), { mode: 0o644 });
+  return copy;
+}
+
+/** Whether the engine takes the file as the host file, and control, an ordinary user, can read it. */
+function isRootsAndReadable(file: string): boolean {
   try {
-    readHostFile(host.origin.file);
-    return host.origin.file;
+    readHostFile(file);
   } catch {
-    const copy = join(folder, 'headgate.yaml');
-    writeFileSync(copy, formatYaml([host]), { mode: 0o644 });
-    return copy;
+    return false;
   }
+  const folders = file
+    .split('/')
+    .slice(1, -1)
+    .map((_, i, parts) => `/${parts.slice(0, i + 1).join('/')}`);
+  return (
+    (statSync(file).mode & 0o004) !== 0 && folders.every((folder) => (statSync(folder).mode & 0o001) !== 0)
+  );
 }
 
 async function applyAndAttach(directory: string, runDir: string, say: (text: string) => void): Promise<void> {

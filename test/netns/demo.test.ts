@@ -136,7 +136,11 @@ test.each(
   async (signal, moment) => {
     const before = machine();
     const demo = start();
-    await waitUntil(moment, () => demo.said().includes(moment), 60_000);
+    const ended = demo.ended.then((status) =>
+      Promise.reject(new Error(`it ended before (${status}): ${demo.said()}`)),
+    );
+    await Promise.race([waitUntil(moment, () => demo.said().includes(moment), 60_000), ended]);
+    ended.catch(() => undefined);
     demo.child.kill(signal);
     expect(await demo.ended).not.toBe(0);
     await waitUntil('all processes are gone', () => left().length === 0, 5000).catch(() =>
