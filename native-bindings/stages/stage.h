@@ -39,6 +39,11 @@ struct Decision {
 };
 Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
 
+// For a reply with many destinations: whether the workload is the one that began the connection, and then, what the record
+// says of the frame there; false has dropped it.
+bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
+bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
+
 // Counts a frame for the rule (or default) that decided.
 inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
   Hit& hit = ctx.hits[place];
