@@ -19,7 +19,8 @@
     'cflags': ['-Wall', '-Wextra', '-Werror', '-Wno-restrict', '-fPIC', '-fvisibility=hidden'],
     'cflags_cc': ['-std=c++20', '-fexceptions', '-frtti'],
     'configurations': {
-      'Release': {'cflags': ['-O2', '-g1']},
+      # Pairs of counters are cheaper to add to one by one than as vectors put together for it.
+      'Release': {'cflags': ['-O2', '-g1', '-fno-tree-slp-vectorize']},
       'Debug': {
         'cflags!': ['-O0'],
         'cflags': ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],

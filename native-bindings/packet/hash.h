@@ -2,6 +2,7 @@
 // one bucket. Folded multiplication as in wyhash; the two endpoints are mixed alone and then added.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -17,13 +18,14 @@ inline uint64_t fold_multiply(uint64_t a, uint64_t b) {
 inline uint64_t hash_endpoint(const Address& address, uint16_t port, uint64_t secret) {
   uint64_t words[2];
   memcpy(words, address.bytes.data(), sizeof words);
-  return fold_multiply(words[0] ^ secret ^ port, words[1] ^ 0x9e3779b97f4a7c15ull ^ (secret >> 17));
+  const uint64_t other = 0x9e3779b97f4a7c15ull ^ std::rotl(secret, 32);
+  return fold_multiply(words[0] ^ secret ^ port, words[1] ^ other);
 }
 
 inline uint64_t hash_flow(const Address& a, uint16_t a_port, const Address& b, uint16_t b_port, uint8_t protocol,
                           uint64_t secret) {
   uint64_t sum = hash_endpoint(a, a_port, secret) + hash_endpoint(b, b_port, secret);
-  return fold_multiply(sum ^ protocol, 0xd6e8feb86659fd93ull ^ secret);
+  return fold_multiply(sum ^ protocol, 0xd6e8feb86659fd93ull);
 }
 
 }  // namespace headgate

@@ -42,8 +42,8 @@ struct Headers {
   uint8_t tags = 0;         // VLAN tags on the frame: 0, 1 or 2
   uint8_t tcp_flags = 0;    // TCP only
   uint16_t ethertype = 0;   // behind the tags
-  uint16_t vlan[2] = {};    // tag control information, outer first
   uint16_t layer3_offset = 0;
+  uint16_t vlan[2] = {};        // tag control information, outer first
   uint16_t layer4_offset = 0;   // 0 where there is no transport header: ARP, later fragments
   uint16_t payload_offset = 0;  // behind the transport header, or the IP headers where there is none; 0: ARP
   uint16_t source_port = 0;     // TCP, UDP, SCTP; ICMP: what tells its flows apart (parse.cc)
@@ -53,6 +53,7 @@ struct Headers {
   bool fragment = false;        // any fragment
   bool first_fragment = false;  // the one with the transport header
   bool neighbour_discovery = false;
+  bool tracked = false;  // subject to rules, with a connection record: IP, but not neighbour discovery
   uint32_t fragment_id = 0;
   uint32_t layer3_length = 0;  // of the IP packet as its header says; the frame may be padded
   uint32_t wire_packets = 1;   // that the frame stands for: 1, or the segments of a super-frame

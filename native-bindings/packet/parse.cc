@@ -53,7 +53,7 @@ INLINE Reason parse_udp(Cursor c) {
   if (c.left < kUdpHeader) return truncated(c.h, Reason::kUdpTruncated);
   const uint8_t* udp = c.bytes;
   uint32_t length = load16(udp + 4);
-  if (length < kUdpHeader || (!c.h.fragment && length > c.left)) return Reason::kUdpBadLength;
+  if (length < kUdpHeader || (length > c.left && !c.h.fragment)) return Reason::kUdpBadLength;
   c.h.source_port = load16(udp);
   c.h.destination_port = load16(udp + 2);
   c.h.payload_offset = static_cast<uint16_t>(c.at + kUdpHeader);
@@ -70,8 +70,9 @@ ASIDE Reason parse_sctp(Cursor c) {
 }
 
 // Neighbour discovery (RFC 4861, 6.1 and 7.1): hop limit, code, fixed part and the lengths of the options.
-Reason check_neighbour_discovery(Cursor c, uint8_t hop_limit) {
+Reason check_neighbour_discovery(Cursor c) {
   static constexpr uint8_t kFixedPart[] = {8, 16, 24, 24, 40};  // router sol., adv., neighbour sol., adv., redirect
+  uint8_t hop_limit = (c.bytes - c.at)[c.h.layer3_offset + 7];
   if (c.h.fragment || hop_limit != 255 || c.h.icmp_code != 0) return Reason::kNdMalformed;
   uint32_t fixed = kFixedPart[c.h.icmp_type - kNdRouterSolicitation];
   if (c.left < fixed) return Reason::kNdMalformed;
@@ -86,7 +87,7 @@ Reason check_neighbour_discovery(Cursor c, uint8_t hop_limit) {
   return Reason::kNone;
 }
 
-ASIDE Reason parse_icmp(Cursor c, uint8_t hop_limit) {
+ASIDE Reason parse_icmp(Cursor c) {
   if (c.left < kIcmpHeader) return truncated(c.h, Reason::kIcmpTruncated);
   const uint8_t* icmp = c.bytes;
   c.h.icmp_type = icmp[0];
@@ -102,18 +103,19 @@ ASIDE Reason parse_icmp(Cursor c, uint8_t hop_limit) {
   c.h.destination_port = reply ? key : other;
   if (v6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) {
     c.h.neighbour_discovery = true;
-    return check_neighbour_discovery(c, hop_limit);
+    c.h.tracked = false;
+    return check_neighbour_discovery(c);
   }
   return Reason::kNone;
 }
 
 // The transport header at the cursor; later fragments have none.
-INLINE Reason parse_transport(Cursor c, uint8_t hop_limit) {
-  c.h.payload_offset = static_cast<uint16_t>(c.at);
-  if (c.h.fragment && !c.h.first_fragment) return Reason::kNone;
+INLINE Reason parse_transport(Cursor c) {
+  if (c.h.fragment && !c.h.first_fragment) {
+    c.h.payload_offset = static_cast<uint16_t>(c.at);
+    return Reason::kNone;
+  }
   bool v6 = c.h.layer3 == Layer3::kIpv6;
-  // An ICMP of the other family is an unknown protocol, not ICMP.
-  if (c.h.protocol == (v6 ? kIcmp : kIcmp6)) return Reason::kIcmpWrongFamily;
   c.h.layer4_offset = static_cast<uint16_t>(c.at);
   switch (c.h.protocol) {
     case kTcp:
@@ -124,9 +126,11 @@ INLINE Reason parse_transport(Cursor c, uint8_t hop_limit) {
       return parse_sctp(c);
     case kIcmp:
     case kIcmp6:
-      return parse_icmp(c, hop_limit);
+      if (c.h.protocol == (v6 ? kIcmp : kIcmp6)) return Reason::kIcmpWrongFamily;
+      return parse_icmp(c);
     default:
       c.h.layer4_offset = 0;
+      c.h.payload_offset = static_cast<uint16_t>(c.at);
       return Reason::kNone;
   }
 }
@@ -170,7 +174,7 @@ ASIDE bool bad_ipv4_source(uint32_t source) {
 ASIDE Reason parse_ipv4_fragment(Cursor c, const uint8_t* ip) {
   uint32_t place = load16(ip + 6);
   Reason r = note_fragment(c.h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, c.left);
-  return r == Reason::kNone ? parse_transport(c, ip[8]) : r;
+  return r == Reason::kNone ? parse_transport(c) : r;
 }
 
 // An IPv4 packet whose header is `header` bytes long, all of them in the frame.
@@ -190,8 +194,10 @@ INLINE Reason parse_ipv4_header(Frame& frame, uint32_t at, uint32_t header) {
   set_ipv4_address(h.destination, ip + 16);
   h.protocol = ip[9];
   h.layer3_length = total;
+  h.tracked = true;
   Cursor c{h, ip + header, at + header, total - header};
-  return load16(ip + 6) & 0x3fff ? parse_ipv4_fragment(c, ip) : parse_transport(c, ip[8]);
+  bool fragment = (ip[6] & 0x3f) | ip[7];  // more to come, or an offset
+  return fragment ? parse_ipv4_fragment(c, ip) : parse_transport(c);
 }
 
 ASIDE Reason parse_ipv4_with_options(Frame& frame, uint32_t at) {
@@ -265,9 +271,10 @@ ASIDE Reason parse_ipv6(Frame& frame, uint32_t at) {
   memcpy(h.source.bytes.data(), ip + 8, 16);
   memcpy(h.destination.bytes.data(), ip + 24, 16);
   h.layer3_length = total;
+  h.tracked = true;
   Cursor c{h, ip + kIpv6Header, at + kIpv6Header, total - kIpv6Header};
   if (Reason r = walk_extensions(c, ip[6]); r != Reason::kNone) return r;
-  return parse_transport(c, ip[7]);
+  return parse_transport(c);
 }
 
 ASIDE Reason parse_arp(Frame& frame, uint32_t at) {
@@ -349,11 +356,11 @@ Reason parse(Frame& frame) {
   h = Headers{};
   if (frame.length < kEthernetHeader) return Reason::kEthernetTruncated;
   const uint8_t* source = frame.data + 6;
-  if (is_group(source) || mac_number(source) == 0) return Reason::kEthernetBadSource;
+  if (is_group(source) || frame_mac(source) == 0) return Reason::kEthernetBadSource;
   uint16_t type = load16(frame.data + 12);
   Reason reason;
   if (type == kEtherIpv4) {
-    h.ethertype = type;
+    h.ethertype = kEtherIpv4;
     h.layer3_offset = kEthernetHeader;
     reason = parse_ipv4(frame, kEthernetHeader);
   } else {

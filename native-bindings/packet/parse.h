@@ -24,8 +24,7 @@ namespace headgate {
 // Fills frame.headers (all but hash) and normalises frame.offload. Returns why the frame is to be dropped.
 Reason parse(Frame& frame);
 
-// Whether the packet is subject to rules and has a connection record: IP, but not neighbour discovery.
-inline bool is_tracked(const Headers& h) { return h.layer3 >= Layer3::kIpv4 && !h.neighbour_discovery; }
+inline bool is_tracked(const Headers& h) { return h.tracked; }
 
 inline bool is_group(const uint8_t* mac) { return mac[0] & 1; }
 
@@ -38,6 +37,13 @@ inline uint64_t mac_number(const uint8_t* mac) {
   return static_cast<uint64_t>(high) << 32 | low;
 }
 
-inline bool same_mac(const uint8_t* a, const uint8_t* b) { return mac_number(a) == mac_number(b); }
+// The same of a MAC that has two more bytes behind it, as both of a frame have: one load. Of use for comparing only.
+inline uint64_t frame_mac(const uint8_t* mac) {
+  uint64_t word;
+  memcpy(&word, mac, sizeof word);
+  return word << 16;
+}
+
+inline bool same_mac(const uint8_t* a, const uint8_t* b) { return memcmp(a, b, 6) == 0; }
 
 }  // namespace headgate

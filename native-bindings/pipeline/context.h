@@ -16,6 +16,14 @@ namespace headgate {
 
 class Steering;
 
+// Where the last frame of the running batch went that has one destination (stages/locate.cc).
+struct Located {
+  const Workload* source = nullptr;  // null: none yet
+  uint64_t mac = 0;                  // frame_mac of the destination
+  const Workload* destination = nullptr;
+  uint32_t place = 0;
+};
+
 struct Context {
   const Generation* generation;
   ConnectionTable& connections;
@@ -30,6 +38,7 @@ struct Context {
   uint64_t secret;       // of hash_flow
   uint32_t now = 0;      // milliseconds; the same for a whole batch
   uint32_t seconds = 0;  // likewise
+  Located located = {};
 
   const Workload& workload(uint32_t place) const { return *generation->workloads[place]; }
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }

@@ -26,6 +26,8 @@ class Outputs {
     for (size_t i = 0; i < ports; ++i) queues_[i] = {&frames_[i * frames], &workloads_[i * frames], 0};
     ports_.resize(ports);
     used_ = 0;
+    own_.clear();
+    own_.reserve(ports * frames);
   }
 
   // False when the port's share of this batch is used up.
@@ -38,6 +40,14 @@ class Outputs {
     return true;
   }
 
+  // Likewise for a frame of the worker's pool, which goes back there when the batch is written.
+  bool add_own(uint16_t port, Frame& frame, uint32_t workload) {
+    if (!add(port, frame, workload)) return false;
+    own_.push_back(&frame);
+    return true;
+  }
+  std::span<Frame* const> own() const { return own_; }
+
   // Ports that have frames, and what they have.
   std::span<const uint16_t> ports() const { return {ports_.data(), used_}; }
   OutputQueue queue(uint16_t port) const {
@@ -47,6 +57,7 @@ class Outputs {
   void clear() {
     for (uint16_t port : ports()) queues_[port].count = 0;
     used_ = 0;
+    own_.clear();
   }
 
  private:
@@ -60,6 +71,7 @@ class Outputs {
   std::vector<Queue> queues_;        // by port
   std::vector<Frame*> frames_;       // `room_` for each port
   std::vector<uint32_t> workloads_;  // likewise
+  std::vector<Frame*> own_;
   std::vector<uint16_t> ports_;      // the first `used_` have frames
 };
 

@@ -57,20 +57,24 @@ template <size_t from, size_t to>
     return kStages[from].run(frame, ctx) && run_frame<from + 1, to>(frame, ctx);
 }
 
-template <size_t from>
-[[gnu::always_inline]] inline void run_from(std::span<Frame*> frames, Context& ctx) {
-  size_t kept = 0;
+// The same of a batch. Those that go on move to the front; returns how many they are.
+template <size_t from, size_t to>
+[[gnu::flatten, gnu::noinline]] size_t run_stages(std::span<Frame*> frames, Context& ctx) {
+  Frame** kept = frames.data();
   for (Frame* frame : frames)
-    if (run_frame<from, kTrack>(*frame, ctx)) frames[kept++] = frame;
-  for (size_t i = 0; i < kept; ++i) run_frame<kTrack, kEnd>(*frames[i], ctx);
+    if (run_frame<from, to>(*frame, ctx)) *kept++ = frame;
+  return static_cast<size_t>(kept - frames.data());
 }
 
-[[gnu::flatten]] void run_all(std::span<Frame*> frames, Context& ctx) { run_from<0>(frames, ctx); }
-void run_rest(std::span<Frame*> frames, Context& ctx) { run_from<kResume>(frames, ctx); }
+template <size_t from>
+void run_from(std::span<Frame*> frames, Context& ctx) {
+  size_t kept = run_stages<from, kTrack>(frames, ctx);
+  run_stages<kTrack, kEnd>(frames.first(kept), ctx);
+}
 
 }  // namespace
 
-const Pipeline kPipeline = {run_all, run_rest};
+const Pipeline kPipeline = {run_from<0>, run_from<kResume>};
 
 std::span<const Stage> pipeline_stages() { return kStages; }
 

@@ -66,7 +66,7 @@ class Writer {
       return;
     }
     if (frame.offload.partial_checksum && !can_.checksum) checksum_complete(frame);
-    add(frame, workload, frame.port == kNoPort);
+    add(frame, workload, false);
   }
 
   void flush() {
@@ -135,16 +135,13 @@ class Writer {
   bool ours_[kMost];
 };
 
-// Whether the port can be given the frames as they are queued: nothing to push, cut or complete, and none to give back.
+// Whether the port can be given the frames as they are queued: nothing to push, cut or complete.
 bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
   if (view.trunk) return false;
   const PortCapabilities can = view.attached->port->capabilities();
-  for (const Frame* frame : frames) {
-    const Offload& offload = frame->offload;
-    bool plain = offload.kind == Offload::kNone && !offload.partial_checksum;
-    if (frame->port == kNoPort || !(plain || (takes(can, offload) && can.checksum))) return false;
-  }
-  return true;
+  if (can.tcp_segmentation && can.udp_segmentation && can.checksum) return true;
+  auto fits = [&](const Frame* f) { return takes(can, f->offload) && (can.checksum || !f->offload.partial_checksum); };
+  return std::all_of(frames.begin(), frames.end(), fits);
 }
 
 // Writes the frames of a workload that has the port to itself.
@@ -182,6 +179,7 @@ void transmit_outputs(Context& ctx, unsigned queue) {
     for (size_t i = 0; i < outputs.frames.size(); ++i) writer.write(*outputs.frames[i], outputs.workloads[i]);
     writer.flush();
   }
+  for (Frame* frame : ctx.outputs.own()) ctx.pool.release(frame);
   ctx.outputs.clear();
 }
 

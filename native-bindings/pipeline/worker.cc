@@ -166,15 +166,18 @@ void Worker::end_round() {
 
 size_t Worker::run_port(uint16_t port) {
   const PortView& view = generation_->ports[port];
+  const uint32_t workload = view.workload;
+  const Workload* sender = view.sender;
+  const Segment* segment = view.segment;
   size_t count = view.attached->port->receive(index_, {frames_, budget_});
   if (!count) return 0;
   size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) {
     Frame& frame = *frames_[i];
     frame.port = port;
-    frame.source_workload = view.workload;
-    frame.source = view.sender;
-    frame.segment = view.segment;
+    frame.source_workload = workload;
+    frame.source = sender;
+    frame.segment = segment;
     frame.joined = false;
     bytes += frame.length;
   }
@@ -214,6 +217,7 @@ bool Worker::find_workloads(Frame& frame) const {
 
 void Worker::run_batch(void (*run)(std::span<Frame*>, Context&), size_t count) {
   std::copy(frames_, frames_ + count, working_);
+  ctx_.located = {};
   run({working_, count}, ctx_);
   transmit_outputs(ctx_, index_);
   ++counters_.batches;

@@ -60,11 +60,19 @@ TimeoutClass class_of(const Connection& c) {
   }
 }
 
-void move_on(Connection& c, const Frame& frame) {
+[[gnu::noinline]] void move_on(Connection& c, const Frame& frame, Context& ctx) {
   if (c.protocol == kTcp && frame.headers.layer4_offset)
     c.state = next_tcp_state(c, frame.headers.tcp_flags, frame.reply);
   else if (c.protocol != kTcp)
     c.state = frame.reply || c.state == State::kTwoWay ? State::kTwoWay : State::kOneWay;
+  ctx.connections.touch(c, class_of(c), ctx.now);
+}
+
+// Whether the frame finds the connection at work, and leaves it as it is. (One that was denied meanwhile has to be put back
+// into its timeout class.)
+bool stays(const Connection& c, const Frame& frame) {
+  bool open = c.state == State::kEstablished && !c.fin && !(frame.headers.tcp_flags & (kFin | kRst));
+  return (open || c.state == State::kTwoWay) && c.timeout_class != TimeoutClass::kDenied;
 }
 
 }  // namespace
@@ -72,8 +80,7 @@ void move_on(Connection& c, const Frame& frame) {
 bool advance_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
   Connection& c = *frame.connection;
-  move_on(c, frame);
-  ctx.connections.touch(c, class_of(c), ctx.now);
+  if (!stays(c, frame)) move_on(c, frame, ctx);
   c.packets[frame.reply] += frame.headers.wire_packets;
   c.bytes[frame.reply] += frame.length;
   return true;

@@ -36,9 +36,12 @@ FlowHeaders flow_of(const Connection& c) {
     return;
   }
   Decision d = decide(ctx, w, side == kInitiator ? Direction::kOut : Direction::kIn, flow_of(c));
-  if (was_allowed && d.action != Action::kAllow && c.on_change[side] == OnChange::kReset) c.ended = 1;
+  if (was_allowed && d.action != Action::kAllow && c.on_change[side] == OnChange::kReset) {
+    c.ended = 1;
+    c.action[1 - side] = Action::kDrop;
+  }
   verdict = {w.epoch, d.hit};
-  c.action[side] = d.action;
+  c.action[side] = c.ended ? Action::kDrop : d.action;
   c.on_change[side] = d.on_change;
 }
 
@@ -59,11 +62,10 @@ Reason reason_of(const Context& ctx, const Connection& c, Side side) {
   return drop(ctx, place, reason_of(ctx, c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
 
-bool admit(Frame& frame, Context& ctx, Side side, const Workload& w, uint32_t place) {
-  Connection& c = *frame.connection;
+[[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
   count_hit(ctx, c.verdict[side].hit, frame);
-  return (c.action[side] == Action::kAllow && !c.ended) || refuse(frame, ctx, side, place);
+  return c.action[side] == Action::kAllow || refuse(frame, ctx, side, place);
 }
 
 }  // namespace
@@ -90,13 +92,23 @@ Decision decide(Context& ctx, const Workload& w, Direction direction, const Flow
   return {ctx.generation->default_action, OnChange::kReevaluate, place};
 }
 
+bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {
+  const Verdict& verdict = frame.connection->verdict[kInitiator];
+  return frame.reply && verdict.epoch != 0 && ctx.hits[verdict.hit].workload == w.serial;
+}
+
+bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place) {
+  return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place);
+}
+
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
+  Connection& c = *frame.connection;
   Side sender = frame.reply ? kResponder : kInitiator;
-  if (!admit(frame, ctx, sender, *frame.source, frame.source_workload)) return false;
+  if (!admit(frame, ctx, c, sender, *frame.source, frame.source_workload)) return false;
   // Where a frame goes to many, each receiver is asked as it is queued (forward.cc).
   if (!frame.destination) return true;
-  return admit(frame, ctx, sender == kInitiator ? kResponder : kInitiator, *frame.destination, frame.destination_workload);
+  return admit(frame, ctx, c, frame.reply ? kInitiator : kResponder, *frame.destination, frame.destination_workload);
 }
 
 }  // namespace headgate

@@ -1,17 +1,19 @@
 // Queues a frame for its port, or a broadcast, multicast or unknown one for every other workload of the segment. Those
-// receivers have no part in the record, so each frame is judged for each of them.
+// receivers have no part in the record, so each frame is judged for each of them; but for the one that began the connection.
 #include "stages/stage.h"
 
 namespace headgate {
 namespace {
 
-bool queue(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
+[[gnu::always_inline]] inline bool queue(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
   if (w.port == kNoPort) return drop(ctx, place, Reason::kOutputDetached, Direction::kIn);
   return ctx.outputs.add(w.port, frame, place) || drop(ctx, place, Reason::kOutputFull, Direction::kIn);
 }
 
 bool admits(Frame& frame, Context& ctx, uint32_t place) {
   if (!frame.connection) return true;
+  // An answer to a workload whose MAC was forgotten since.
+  if (is_initiator(frame, ctx, ctx.workload(place))) return admit_to_initiator(frame, ctx, place);
   const Headers& h = frame.headers;
   FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
   Decision d = decide(ctx, ctx.workload(place), Direction::kIn, flow);

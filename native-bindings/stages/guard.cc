@@ -64,7 +64,7 @@ bool arp_is_own(const Frame& frame, const Workload& w) {
   return w.any_address || is_unspecified(frame.headers.source) || may_use(w, frame.headers.source);
 }
 
-Reason check_addresses(const Frame& frame, const Workload& w) {
+[[gnu::noinline]] Reason check_other_addresses(const Frame& frame, const Workload& w) {
   const Headers& h = frame.headers;
   if (h.layer3 == Layer3::kArp) return arp_is_own(frame, w) ? Reason::kNone : Reason::kSpoofedArp;
   if (h.neighbour_discovery && !nd_is_own(frame, w)) return Reason::kSpoofedNd;
@@ -73,10 +73,14 @@ Reason check_addresses(const Frame& frame, const Workload& w) {
   return h.layer3 == Layer3::kIpv4 ? Reason::kSpoofedIpv4 : Reason::kSpoofedIpv6;
 }
 
-Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, uint32_t place, uint32_t seconds) {
-  const uint8_t* mac = frame.data + 6;
-  if (w.pinned_mac) return same_mac(mac, w.mac.data()) ? Reason::kNone : Reason::kSpoofedMac;
-  switch (segment.macs->learn(mac, place, seconds)) {
+Reason check_addresses(const Frame& frame, const Workload& w) {
+  const Headers& h = frame.headers;
+  bool plain = is_tracked(h) && (w.any_address || w.addresses.contains(h.source));
+  return plain ? Reason::kNone : check_other_addresses(frame, w);
+}
+
+[[gnu::noinline]] Reason learn_mac(const Frame& frame, const Context& ctx) {
+  switch (frame.segment->macs->learn(frame.data + 6, frame.source_workload, ctx.seconds)) {
     case MacTable::Learned::kYes:
       return Reason::kNone;
     case MacTable::Learned::kNoRoom:
@@ -84,6 +88,11 @@ Reason check_mac(const Frame& frame, const Workload& w, const Segment& segment, 
     default:
       return Reason::kSpoofedMac;
   }
+}
+
+Reason check_mac(const Frame& frame, const Workload& w, const Context& ctx) {
+  if (!w.pinned_mac) return learn_mac(frame, ctx);
+  return same_mac(frame.data + 6, w.mac.data()) ? Reason::kNone : Reason::kSpoofedMac;
 }
 
 // The workload of a trunk that the frame's tags name; kNoWorkload with `reason` set when there is none.
@@ -134,7 +143,7 @@ bool guard_stage(Frame& frame, Context& ctx) {
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   const Workload& w = *frame.source;
   frame.tracker = frame.segment->tracker;
-  reason = check_mac(frame, w, *frame.segment, frame.source_workload, ctx.seconds);
+  reason = check_mac(frame, w, ctx);
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];

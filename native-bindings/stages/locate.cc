@@ -1,5 +1,7 @@
 // Switching: the workload that has the destination MAC in the sender's segment. Broadcast, multicast and unknown
 // destinations go to every other workload of the segment, as many a second as the sender may.
+//
+// Frames come in trains: the next one of a batch mostly goes where the last one went, so that answer is kept for the batch.
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"
@@ -13,18 +15,20 @@ bool is_reserved(const uint8_t* mac) {
   return memcmp(mac, kPrefix, 5) == 0 && mac[5] < 16;
 }
 
-}  // namespace
-
-bool locate_stage(Frame& frame, Context& ctx) {
+[[gnu::noinline]] bool look_up(Frame& frame, Context& ctx) {
   const uint8_t* mac = frame.data;
   const Segment& segment = *frame.segment;
   if (!is_group(mac)) {
     uint32_t place = segment.macs->find(mac, ctx.seconds);
     if (place == frame.source_workload) return drop(ctx, frame, Reason::kNoOtherPort);
-    if (place != kNoWorkload) {
+    // The table of MACs may already know workloads of the next generation.
+    if (place < ctx.generation->workloads.size()) {
       frame.destination_workload = place;
       frame.destination = ctx.generation->workloads[place].get();
-      if (frame.destination) return true;
+      if (frame.destination) {
+        ctx.located = {frame.source, frame_mac(mac), frame.destination, place};
+        return true;
+      }
     }
   } else if (is_reserved(mac)) {
     return drop(ctx, frame, Reason::kMacReserved);
@@ -33,6 +37,16 @@ bool locate_stage(Frame& frame, Context& ctx) {
   if (!ctx.counters.workloads[frame.source_workload].flood.take(ctx.now)) return drop(ctx, frame, Reason::kFloodLimited);
   frame.destination_workload = kManyOutputs;
   frame.destination = nullptr;
+  return true;
+}
+
+}  // namespace
+
+bool locate_stage(Frame& frame, Context& ctx) {
+  const Located& last = ctx.located;
+  if (frame.source != last.source || frame_mac(frame.data) != last.mac) return look_up(frame, ctx);
+  frame.destination_workload = last.place;
+  frame.destination = last.destination;
   return true;
 }
 

@@ -15,6 +15,7 @@
 // current millisecond has used is never taken, so pointers in the running batch stay good.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <iterator>
 
@@ -84,7 +85,7 @@ struct Connection {
   OnChange on_change[2];
   uint32_t placed : 24;  // seconds, modulo 2^24, when it was put into its list
   uint32_t fin : 2;      // TCP: bit 0 the initiator, bit 1 the responder has closed its side
-  uint32_t ended : 1;    // its rule was changed with `reset`: nothing passes any more
+  uint32_t ended : 1;    // its rule was changed with `reset`: no side's action is `allow` any more
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
 
@@ -121,8 +122,8 @@ class ConnectionTable {
   // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the frame runs against its first frame.
   Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
     const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
-    const uint64_t key = flow | uint32_t{h.destination_port} << 16 | h.source_port;
-    const uint64_t turned_key = flow | uint32_t{h.source_port} << 16 | h.destination_port;
+    const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
+    const uint64_t key = flow | ports, turned_key = flow | std::rotl(ports, 16);
     for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
       Connection& c = records_[i];
       bool turned = false;
@@ -177,7 +178,7 @@ class ConnectionTable {
     uint32_t oldest = 0;
   };
   uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
-  uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker * 0x9e3779b9ull) & mask_); }
+  uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker) & mask_); }
   void link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now);
   void unlink(Connection& c);
   void move_to(Connection& c, TimeoutClass timeout_class, uint32_t now) {
