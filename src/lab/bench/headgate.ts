@@ -1,6 +1,6 @@
 // Headgate itself, as it is installed (both processes), and the same packet path with an empty pipeline.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { onEnd } from '../cleanup.js';
@@ -9,8 +9,7 @@ import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
 
 /** Two TAP workloads on one segment, `rules` rules in a row for each new connection, the last of which allows it. */
-export function headgate(rules: number): Join {
-  const name = rules === 1000 ? 'headgate' : `headgate-${rules}`;
+export function headgate(rules: number, name = 'headgate'): Join & { running(): Headgate } {
   const ends = endsOf(name);
   let running: Headgate | undefined;
   let directory = '';
@@ -20,17 +19,12 @@ export function headgate(rules: number): Join {
     async setUp() {
       makeEnds(ends);
       directory = mkdtempSync('/run/hg-bench-');
-      const config = join(directory, 'etc', 'headgate.yaml');
-      mkdirSync(join(directory, 'etc', 'conf.d'), { recursive: true });
-      const all = documents(ends, rules);
-      writeFileSync(config, stringify(all[0]));
-      writeFileSync(
-        join(directory, 'etc', 'conf.d', 'bench.yaml'),
-        all
-          .slice(1)
-          .map((one) => stringify(one))
-          .join('---\n'),
-      );
+      chmodSync(directory, 0o755); // control, an ordinary user, reads the host file
+      mkdirSync(join(directory, 'conf.d'));
+      const config = join(directory, 'headgate.yaml');
+      const [host, ...rest] = documents(ends, rules);
+      writeFileSync(config, stringify(host));
+      writeFileSync(join(directory, 'conf.d', 'bench.yaml'), rest.map((one) => stringify(one)).join('---\n'));
       running = await startHeadgate({ ...foldersIn(directory), config });
       await answers(ends);
       return ends;
@@ -40,33 +34,11 @@ export function headgate(rules: number): Join {
       removeEnds(ends);
       rmSync(directory, { recursive: true, force: true });
     },
+    running() {
+      if (running === undefined) throw new Error('it does not run');
+      return running;
+    },
   };
-}
-
-/** The Headgate processes of a join that stands, to look at while it idles. */
-export async function idleHeadgate<T>(rules: number, look: (running: Headgate) => Promise<T>): Promise<T> {
-  const ends = endsOf('idle');
-  makeEnds(ends);
-  const directory = mkdtempSync('/run/hg-bench-');
-  mkdirSync(join(directory, 'conf.d'), { recursive: true });
-  const all = documents(ends, rules);
-  writeFileSync(join(directory, 'headgate.yaml'), stringify(all[0]));
-  writeFileSync(
-    join(directory, 'conf.d', 'bench.yaml'),
-    all
-      .slice(1)
-      .map((one) => stringify(one))
-      .join('---\n'),
-  );
-  const running = await startHeadgate({ ...foldersIn(directory), config: join(directory, 'headgate.yaml') });
-  try {
-    await answers(ends);
-    return await look(running);
-  } finally {
-    await running.stop();
-    removeEnds(ends);
-    rmSync(directory, { recursive: true, force: true });
-  }
 }
 
 function documents(ends: Ends, rules: number): unknown[] {

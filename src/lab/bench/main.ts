@@ -50,9 +50,17 @@ const benches: Record<string, Bench> = {
     runs: 5,
   },
   cps: {
-    about: 'new TCP connections',
+    about: 'new TCP connections; each peer beside Headgate with as many rules',
     measurement: cps,
-    joins: () => [headgate(1), headgate(1000), emptyPipeline(), nftables(1), nftables(1000), nftables(10000)],
+    joins: () => [
+      headgate(1),
+      nftables(1),
+      headgate(1000, 'headgate-1000'),
+      nftables(1000),
+      headgate(10000, 'headgate-10000'),
+      nftables(10000),
+      emptyPipeline(),
+    ],
     seconds: 3,
     runs: 5,
   },
@@ -138,19 +146,25 @@ async function compare(name: string, bench: Bench, settings: Settings): Promise<
   );
 }
 
+/** `nftables-1000` is compared with `headgate-1000` where that was measured, else with `headgate`. */
+function counterpart(peer: string, runs: Record<string, Figures[]>): string {
+  const same = peer.replace(/^[a-z]+/, 'headgate');
+  return same in runs ? same : 'headgate';
+}
+
 function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, joins: Join[]): Result {
-  const median = (figures: Figures[]) => rounded(spread(figures.map(({ value }) => value)).median);
-  const value = median(runs['headgate'] ?? []);
-  const peers = Object.fromEntries(
-    Object.entries(runs).flatMap(([peer, figures]) => (peer === 'headgate' ? [] : [[peer, median(figures)]])),
-  );
+  const median = (one: string) => rounded(spread((runs[one] ?? []).map(({ value }) => value)).median);
+  const value = median('headgate');
+  const peers = Object.keys(runs).filter((one) => !one.startsWith('headgate'));
   return {
     name,
     value,
     unit: bench.measurement.unit,
     better: bench.measurement.better,
-    peers,
-    ratios: Object.fromEntries(Object.entries(peers).map(([peer, other]) => [peer, rounded(value / other)])),
+    peers: Object.fromEntries(peers.map((peer) => [peer, median(peer)])),
+    ratios: Object.fromEntries(
+      peers.map((peer) => [peer, rounded(median(counterpart(peer, runs)) / median(peer))]),
+    ),
     details: {
       about: bench.about,
       joins: Object.fromEntries(joins.map((join) => [join.name, join.about])),

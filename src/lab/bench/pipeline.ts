@@ -1,10 +1,12 @@
 // The packet path alone: memory ports, established flows, no kernel. Millions of frames per second for 1, 1,000
 // and 1,000,000 flows, instructions per frame as callgrind counts them, and what an idle engine costs.
+import { execFile } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { execIn } from '../namespaces.js';
 import type { Headgate } from '../headgate.js';
-import { idleHeadgate } from './headgate.js';
+import { headgate } from './headgate.js';
 import type { Figures } from './measure.js';
 import { rounded, spread, spreads, type Result } from './report.js';
 
@@ -14,6 +16,7 @@ interface PipelineReport {
   mpps: number;
 }
 
+const execFileAsync = promisify(execFile);
 const program = (): string => resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release/bench_pipeline');
 
 export async function pipeline(options: { quick: boolean; say: (text: string) => void }): Promise<Result> {
@@ -29,7 +32,7 @@ export async function pipeline(options: { quick: boolean; say: (text: string) =>
   }
   const instructions = await instructionsPerFrame();
   say(`${rounded(instructions)} instructions per frame`);
-  const idle = await idleHeadgate(1000, (running) => processorShare(running, quick ? 3 : 10));
+  const idle = await idleShare(quick ? 3 : 10);
   say(`an idle engine takes ${rounded(idle)} % of a core`);
   const median = (name: string) => rounded(spread((runs[name] ?? []).map(({ value }) => value)).median);
   return {
@@ -52,30 +55,34 @@ export async function pipeline(options: { quick: boolean; say: (text: string) =>
 
 async function measure(flows: number, seconds: number): Promise<PipelineReport> {
   const text = await execIn(undefined, [program(), String(flows), String(seconds)], { timeoutMs: 300_000 });
-  return lastLine<PipelineReport>(text);
+  return JSON.parse(text) as PipelineReport;
 }
 
-/** As callgrind counts them in steady state, without what the ports of the bench take (native-bindings/bench/pipeline.cc). */
+/** What callgrind counts in the steady state; the program switches it on and off around what is the pipeline's own. */
 async function instructionsPerFrame(): Promise<number> {
-  const { stdout, stderr } = await execBoth([
-    ...['valgrind', '--tool=callgrind', '--collect-atstart=no', '--callgrind-out-file=/dev/null'],
-    ...[program(), '1000', '100000', 'count'],
-  ]);
+  const callgrind = [
+    'valgrind',
+    '--tool=callgrind',
+    '--collect-atstart=no',
+    '--callgrind-out-file=/dev/null',
+  ];
+  const argv = [...callgrind, program(), '1000', '100000', 'count'];
+  const { stdout, stderr } = await execFileAsync('env', argv, { encoding: 'utf8', timeout: 300_000 });
+  const { frames } = JSON.parse(stdout) as PipelineReport;
   const found = /Collected\s*:\s*([\d,]+)/.exec(stderr);
   if (found?.[1] === undefined) throw new Error(`callgrind said no count:\n${stderr}`);
-  return Number(found[1].replaceAll(',', '')) / lastLine<{ frames: number }>(stdout).frames;
+  return Number(found[1].replaceAll(',', '')) / frames;
 }
 
-const lastLine = <T>(text: string): T => JSON.parse(text.trim().split('\n').at(-1) ?? '') as T;
-
-async function execBoth(argv: string[]): Promise<{ stdout: string; stderr: string }> {
-  const { execFile } = await import('node:child_process');
-  const [command = '', ...args] = argv;
-  return new Promise((resolve, reject) =>
-    execFile(command, args, { encoding: 'utf8', timeout: 300_000 }, (error, stdout, stderr) =>
-      error === null ? resolve({ stdout, stderr }) : reject(new Error(`${argv.join(' ')}: ${stderr}`)),
-    ),
-  );
+/** Processor time of an engine with two workloads and nothing to do, in percent of a core. */
+async function idleShare(seconds: number): Promise<number> {
+  const join = headgate(1000);
+  await join.setUp();
+  try {
+    return await processorShare(join.running(), seconds);
+  } finally {
+    await join.tearDown();
+  }
 }
 
 /** Processor time that the engine process takes over some seconds, in percent of a core. */
