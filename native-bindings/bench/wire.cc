@@ -16,11 +16,13 @@ using namespace headgate;
 
 namespace {
 
+constexpr uint32_t kEveryone = 0;  // the one workload that all frames are counted for
+
 // Coalescing on the way out reads the headers, so the frame is parsed as far as that.
 bool cross(Frame& frame, Context& ctx) {
   if (parse(frame) != Reason::kNone) return false;
   uint16_t other = frame.port ^ 1;
-  return ctx.outputs.add(other, frame, kNoWorkload);
+  return ctx.outputs.add(other, frame, kEveryone);
 }
 
 void run(std::span<Frame*> frames, Context& ctx) {
@@ -42,6 +44,9 @@ TapSpec spec_of(const std::string& text) {
 int main(int argc, char** argv) {
   auto generation = std::make_shared<Generation>();
   generation->number = 1;
+  auto everyone = std::make_shared<Workload>();
+  everyone->serial = 1;
+  generation->workloads.push_back(everyone);
   for (int i = 1; i + 1 < argc; i += 2) {
     TapSpec spec = spec_of(argv[i + 1]);
     std::string error = "an argument is not --tap NETNS:DEVICE:ADDRESS/LENGTH";
