@@ -27,7 +27,7 @@ class Outputs {
     ports_.resize(ports);
     used_ = 0;
     own_.clear();
-    own_.reserve(ports * frames);
+    own_.reserve(frames);
   }
 
   // False when the port's share of this batch is used up.
