@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
     attached->port = std::move(port);
     PortView view;
     view.attached = attached;
+    view.workload = kEveryone;
     generation->ports.push_back(view);
   }
   if (generation->ports.size() != 2) {
