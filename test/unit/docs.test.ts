@@ -119,6 +119,27 @@ test('the drop reasons of docs/architecture.md are those of reasons.def', () => 
   }
 });
 
+test('the timeouts of the documentation are those of the engine', () => {
+  const list = read('native-bindings/tables/generation.h');
+  const seconds = Object.fromEntries(
+    [...list.matchAll(/^ {2}uint32_t (\w+) = ([\d']+);/gm)].map(([, name = '', value = '']) => [
+      name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
+      Number(value.replaceAll("'", '')) / 1000,
+    ]),
+  );
+  expect(Object.keys(seconds)).toContain('tcpEstablished');
+  const inArchitecture = rows(section(read('docs/architecture.md'), '## Connections'));
+  expect(
+    Object.fromEntries(inArchitecture.map(([field, value]) => [codes(field)[0], Number(value)])),
+  ).toEqual(seconds);
+  const inPolicy = rows(section(read('docs/policy.md'), '### Host')).filter(([field]) =>
+    field?.startsWith('`timeouts.'),
+  );
+  expect(
+    Object.fromEntries(inPolicy.map(([field, , value]) => [codes(field)[0]?.slice(9), Number(value)])),
+  ).toEqual(seconds);
+});
+
 test('the stages of docs/architecture.md and of the picture are those of the pipeline', () => {
   const stages = [
     ...read('native-bindings/pipeline/pipeline.cc').matchAll(/^ {4}\{"(\w+)", \w+_stage\}/gm),
