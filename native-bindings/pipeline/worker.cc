@@ -17,9 +17,6 @@ constexpr uint32_t kWakeEvent = UINT32_MAX;
 constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
 constexpr uint32_t kAgedPerRound = 64;
 constexpr size_t kSpareFrames = 192;     // answers and segments
-// Frames on average larger than this are read in small batches, so that a batch stays in the cache until it is written.
-constexpr size_t kLargeFrame = 4096;
-constexpr size_t kLargeBatch = 8;
 // Per port and batch: each frame once, and answers to it in both directions.
 constexpr size_t kOutputsPerPort = 3 * Worker::kBatch;
 
@@ -169,9 +166,8 @@ size_t Worker::run_port(uint16_t port) {
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
   const Segment* segment = view.segment;
-  size_t count = view.attached->port->receive(index_, {frames_, budget_});
+  size_t count = view.attached->port->receive(index_, frames_);
   if (!count) return 0;
-  size_t bytes = 0;
   for (size_t i = 0; i < count; ++i) {
     Frame& frame = *frames_[i];
     frame.port = port;
@@ -179,9 +175,7 @@ size_t Worker::run_port(uint16_t port) {
     frame.source = sender;
     frame.segment = segment;
     frame.joined = false;
-    bytes += frame.length;
   }
-  budget_ = bytes / count > kLargeFrame ? kLargeBatch : kBatch;
   run_batch(pipeline_.run, count);
   return count;
 }

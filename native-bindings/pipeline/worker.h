@@ -83,7 +83,6 @@ class Worker {
 
   Frame* frames_[kBatch];    // the batch's own
   Frame* working_[kBatch];   // what is left of it on the way
-  size_t budget_ = kBatch;   // frames to read at once
   std::vector<int> watched_;  // descriptor by port; -1: none
   std::vector<std::shared_ptr<AttachedPort>> watched_ports_;
 
