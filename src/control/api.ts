@@ -1,5 +1,4 @@
-// What the HTTP API takes and gives: bodies, results and paths. docs/reference has them as a table; the command line
-// is its first user.
+// What the HTTP API takes and gives: bodies, results and paths. The command line is its first user.
 import { z } from 'zod';
 import type { DocumentChange, FlowAnswer, Plan } from '../policy/index.js';
 import type { Attachment, Hello, Stats } from '../engine/messages.js';

@@ -59,8 +59,11 @@ function isInterfaceName(name: string): boolean {
   return /^[^/:\s\u0000-\u001f]{1,15}$/.test(name) && name !== '.' && name !== '..';
 }
 
+/** The part of an attachment that permits are about. */
+type Wanted = { kind: Attach['kind']; device: string; netns?: string | undefined };
+
 /** Why this attachment is not permitted, in words; undefined when it is. */
-export function refusal(permits: AttachPermits, attach: Attach): string | undefined {
+export function refusal(permits: AttachPermits, attach: Wanted): string | undefined {
   if (!isInterfaceName(attach.device)) return `'${attach.device}' is not the name of an interface`;
   if (attach.kind !== 'tap') {
     if (permits.interfaces.some((glob) => matchesGlob(glob, attach.device))) return undefined;

@@ -5,6 +5,7 @@ import { attachKind, deviceOf, macOf, ofKind } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
 import { contains, formatRange, parseAddress, parseInterfaceAddress, prefixRange } from '../documents/ip.js';
 import { gatewaysOf, statedAddresses } from '../documents/workload.js';
+import { refusal } from '../engine/permits.js';
 import type { Find } from './check.js';
 
 export function checkAttachments(documents: readonly Document[], error: Find, warn: Find): void {
@@ -195,33 +196,19 @@ function checkOwnAddresses(workload: WorkloadDocument, error: Find, warn: Find):
 }
 
 /** The engine decides by the Host file that it reads itself; here it is only foreseen. */
+/** What the engine will refuse is said beforehand, by the engine's own words. */
 function checkPermission(documents: readonly Document[], workload: WorkloadDocument, warn: Find): void {
   const host = ofKind(documents, 'Host')[0];
   if (!host) return;
+  const { namespaces = [], interfaces = [] } = host.spec.attach ?? {};
   const { tap } = workload.spec.attach;
-  const wanted = tap ? (tap.netns ?? 'self') : deviceOf(workload.spec);
-  const field = tap ? 'namespaces' : 'interfaces';
-  const globs = host.spec.attach?.[field] ?? [];
-  if (globs.some((glob) => matchesGlob(glob, wanted))) return;
+  const device = deviceOf(workload.spec);
+  const attach = tap ? { kind: 'tap' as const, netns: tap.netns, device } : { kind: 'nic' as const, device };
+  const why = refusal({ namespaces, interfaces }, attach);
+  if (why === undefined) return;
   warn(
     workload,
     `spec.attach.${attachKind(workload.spec)}`,
-    `the engine will refuse to attach it: no pattern of ${place(host)} spec.attach.${field} permits "${wanted}"`,
+    `the engine will refuse to attach it: ${why} of ${place(host)}`,
   );
-}
-
-/** `*` stands for any characters; everything else for itself. */
-export function matchesGlob(glob: string, text: string): boolean {
-  const parts = glob.split('*');
-  const last = parts.pop() ?? '';
-  if (parts.length === 0) return text === last;
-  const [first = '', ...middle] = parts;
-  if (!text.startsWith(first)) return false;
-  let from = first.length;
-  for (const part of middle) {
-    const found = text.indexOf(part, from);
-    if (found < 0) return false;
-    from = found + part.length;
-  }
-  return text.length - last.length >= from && text.endsWith(last);
 }

@@ -1,7 +1,6 @@
 // What the rest of Headgate uses of the policy's path.
 export * from './types.js';
 export { check, type Checked } from './check.js';
-export { matchesGlob } from './check-attachments.js';
 export { resolve, type Resolved } from './resolve.js';
 export { compile, lower } from './lower.js';
 export { diff, inventoryOf, isEmpty } from './publish.js';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formatError } from '../../src/documents/index.js';
 import type { Document } from '../../src/documents/index.js';
-import { check, matchesGlob } from '../../src/policy/index.js';
+import { check } from '../../src/policy/index.js';
 import { documents, make, workload, yaml } from './document-helpers.js';
 
 const lan = make('Segment', 'lan', {});
@@ -155,7 +155,7 @@ describe('attachments', () => {
     const host = make('Host', 'h', { attach: { namespaces: ['hg-*'] } });
     expect(warnings(lan, host, workload('a', []))).toEqual([]);
     expect(warnings(lan, host, on('a', {}))).toEqual([
-      'a.yaml:1:1: spec.attach.tap: the engine will refuse to attach it: no pattern of Host "h" (h.yaml:1) spec.attach.namespaces permits "a"',
+      'a.yaml:1:1: spec.attach.tap: the engine will refuse to attach it: namespace a matches none of attach.namespaces (hg-*) of Host "h" (h.yaml:1)',
     ]);
     expect(warnings(lan, host, nic('n', 'eth1', 'lan')).join()).toContain(
       'spec.attach.interfaces permits "eth1"',
@@ -185,16 +185,3 @@ describe('rules that find nothing are warned about', () => {
     ]);
   });
 });
-
-test.each([
-  ['hg-*', 'hg-web', true],
-  ['hg-*', 'hg-', true],
-  ['hg-*', 'xhg-web', false],
-  ['*', '', true],
-  ['a*b*c', 'a-b-b-c', true],
-  ['a*b*c', 'a-c-b', false],
-  ['ab*ba', 'aba', false],
-  ['web', 'web', true],
-  ['web', 'web1', false],
-  ['w.b', 'web', false],
-])('pattern %s and %s: %s', (glob, text, matches) => expect(matchesGlob(glob, text)).toBe(matches));
