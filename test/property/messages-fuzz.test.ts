@@ -4,7 +4,7 @@
 // HEADGATE_FUZZ_RUNS=1000000 npx vitest run test/property/messages-fuzz.test.ts    a long run
 // HEADGATE_ADDON=$PWD/build/Debug/headgate.node LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 ...
 //                                                                                 the same under sanitizers
-// HEADGATE_FUZZ_SEED=N                                                            the same messages again
+// HEADGATE_SEED=N                                                            the same messages again
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,8 +20,8 @@ import { Random } from '../support/random.js';
 import { until } from '../support/until.js';
 
 const runs = Number(process.env['HEADGATE_FUZZ_RUNS'] ?? 20_000);
-const seed = Number(process.env['HEADGATE_FUZZ_SEED'] ?? Date.now() % 1_000_000_000);
-const rerun = `HEADGATE_FUZZ_SEED=${seed} HEADGATE_FUZZ_RUNS=${runs} npx vitest run test/property/messages-fuzz.test.ts`;
+const seed = Number(process.env['HEADGATE_SEED'] ?? Date.now() % 1_000_000_000);
+const rerun = `HEADGATE_SEED=${seed} HEADGATE_FUZZ_RUNS=${runs} npx vitest run test/property/messages-fuzz.test.ts`;
 
 const directory = mkdtempSync(join(tmpdir(), 'hg-fuzz-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -158,7 +158,7 @@ describe('attachments', () => {
       'a.yaml:1:1: spec.attach.tap: the engine will refuse to attach it: namespace a matches none of attach.namespaces (hg-*) of Host "h" (h.yaml:1)',
     ]);
     expect(warnings(lan, host, nic('n', 'eth1', 'lan')).join()).toContain(
-      'spec.attach.interfaces permits "eth1"',
+      'interface eth1 matches none of attach.interfaces',
     );
   });
   test('IPv6 without a MAC', () => {
