@@ -58,6 +58,16 @@
       'target_name': 'bench_pipeline', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
     },
+    # Only of use in the sanitized build (--debug): native-bindings/fuzz/fuzz.h says how to run them.
+    {
+      'target_name': 'fuzz_parse', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/fuzz/parse_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
+      'cflags': ['-O1', '-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
+    },
+    {
+      'target_name': 'fuzz_delta', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/fuzz/delta_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
+    },
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},

@@ -1,0 +1,270 @@
+// The engine whole: worker threads over memory ports with a queue for each, steering, hand-over, reports, and a life cycle
+// under traffic.
+#include "pipeline/engine.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "test/bed.h"
+
+namespace headgate::test {
+namespace {
+
+struct Running {
+  std::string folder = "/dev/shm/hgtest-" + std::to_string(getpid()) + "-engine";
+  std::unique_ptr<Engine> engine;
+  MemoryPort* a = nullptr;
+  MemoryPort* b = nullptr;
+  unsigned queues;
+
+  explicit Running(unsigned workers, uint32_t connections = 4096) : queues(std::max(1u, workers)) {
+    std::string error;
+    engine = Engine::create({workers, connections, folder}, error);
+    REQUIRE_MESSAGE(engine, error);
+    Delta delta;
+    delta.default_action = Action::kAllow;
+    delta.set_segments.push_back({"lan", "1", 0, 0, "lan"});
+    delta.set_workloads = {workload("a", kTestSource), workload("b", kTestDestination)};
+    REQUIRE_FALSE(engine->publish(delta));
+    a = attach("a");
+    b = attach("b");
+  }
+  ~Running() {
+    engine.reset();
+    std::filesystem::remove_all(folder);
+  }
+  MemoryPort* attach(const std::string& name) {
+    auto port = std::make_unique<MemoryPort>(PortCapabilities{true, true, true, static_cast<uint16_t>(queues)});
+    MemoryPort* memory = port.get();
+    const Refusal refusal = engine->attach(name, std::move(port), name, false);
+    REQUIRE_MESSAGE(!refusal, refusal.message);
+    return memory;
+  }
+  // What has come out of the port by now, all its queues together.
+  std::vector<MemoryFrame> take(MemoryPort* port) {
+    std::vector<MemoryFrame> all;
+    for (unsigned q = 0; q < queues; ++q)
+      for (MemoryFrame& frame : port->take(q)) all.push_back(std::move(frame));
+    return all;
+  }
+  // Waits until `count` frames came out, or were dropped because a worker was behind.
+  std::vector<MemoryFrame> take(MemoryPort* port, size_t count) {
+    std::vector<MemoryFrame> all;
+    for (int tries = 0; tries < 20'000 && all.size() + drops(Reason::kWorkerRingFull) < count; ++tries) {
+      for (MemoryFrame& frame : take(port)) all.push_back(std::move(frame));
+      if (all.size() < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return all;
+  }
+  uint64_t drops(Reason reason) {
+    const auto stats = engine->stats();
+    return stats.drops[static_cast<size_t>(reason)][0] + stats.drops[static_cast<size_t>(reason)][1];
+  }
+};
+
+Packet flow(uint16_t port) {
+  Packet p;
+  p.source_port = port;
+  p.payload = {static_cast<uint8_t>(port >> 8), static_cast<uint8_t>(port)};
+  return p;
+}
+
+TEST_CASE("both directions of a flow meet one record, whatever queues they come by") {
+  Running r(2);
+  constexpr uint16_t kFlows = 200;
+  for (uint16_t i = 0; i < kFlows; ++i) r.a->push(flow(i).bytes(), {}, i % 2);
+  CHECK(r.take(r.b, kFlows).size() == kFlows);
+  for (uint16_t i = 0; i < kFlows; ++i) r.b->push(flow(i).reversed().bytes(), {}, (i / 2) % 2);
+  CHECK(r.take(r.a, kFlows).size() == kFlows);
+  uint64_t total = 0;
+  const auto flows = r.engine->flows(1000, true, total);
+  CHECK(total == kFlows);
+  REQUIRE(flows.size() == kFlows);
+  for (const FlowReport& f : flows) {
+    CHECK(f.connection.packets[0] == 1);
+    CHECK(f.connection.packets[1] == 1);
+    CHECK(f.connection.state == ConnectionState::kTwoWay);
+    CHECK(f.verdicts.size() == 2);
+  }
+  const auto stats = r.engine->stats();
+  REQUIRE(stats.workers.size() == 2);
+  CHECK(stats.workers[0].second + stats.workers[1].second >= 2 * kFlows);
+  CHECK(stats.workers[0].second > 20);
+  CHECK(stats.workers[1].second > 20);
+  CHECK(stats.connections == kFlows);
+}
+
+TEST_CASE("frames of one flow keep their order across the hand-over") {
+  Running r(2);
+  // Of a dozen flows some belong to the other worker than the one of queue 0.
+  constexpr uint16_t kFrames = 100;
+  for (uint16_t i = 0; i < kFrames; ++i)
+    for (uint16_t f = 0; f < 12; ++f) {
+      Packet p = flow(f);
+      p.payload = {static_cast<uint8_t>(f), static_cast<uint8_t>(i)};
+      r.a->push(p.bytes(), {}, 0);
+    }
+  const auto got = r.take(r.b, 12 * kFrames);
+  CHECK(got.size() + r.drops(Reason::kWorkerRingFull) == 12 * kFrames);
+  std::map<uint8_t, int> last;
+  for (const MemoryFrame& frame : got) {
+    const uint8_t f = frame.bytes[42];
+    CHECK((!last.count(f) || last[f] < frame.bytes[43]));
+    last[f] = frame.bytes[43];
+  }
+}
+
+TEST_CASE("fragments that come by different queues are judged as one packet") {
+  Running r(2);
+  for (uint32_t id = 1; id <= 100; ++id) {
+    Packet first = flow(static_cast<uint16_t>(id));
+    first.id = id, first.more = true, first.payload.resize(24);
+    r.a->push(first.bytes(), {}, id % 2);
+  }
+  CHECK(r.take(r.b, 100).size() == 100);
+  for (uint32_t id = 1; id <= 100; ++id) {
+    Packet later = flow(static_cast<uint16_t>(id));
+    later.id = id, later.fragment_offset = 32;
+    r.a->push(later.bytes(), {}, (id / 2) % 2);
+  }
+  CHECK(r.take(r.b, 100).size() == 100);
+  uint64_t total = 0;
+  for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets[0] == 2);
+  CHECK(total == 100);
+}
+
+TEST_CASE("policy and workloads change under traffic and no frame is lost for another reason") {
+  Running r(2);
+  std::atomic<bool> stop{false};
+  uint64_t sent = 0;
+  std::thread traffic([&] {
+    for (uint16_t i = 0; !stop; ++i, ++sent) {
+      r.a->push(flow(i % 500).bytes(), {}, i % 2);
+      if (i % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+    }
+  });
+  size_t received = 0;
+  for (int round = 0; round < 60; ++round) {
+    Delta delta;
+    const std::string name = "w" + std::to_string(round);
+    delta.set_workloads.push_back(workload(name, Mac{2, 1, 0, 0, 0, static_cast<uint8_t>(round)}));
+    if (round) delta.remove_workloads.push_back("w" + std::to_string(round - 1));
+    delta.set_rules.push_back(rule("r" + std::to_string(round % 2), Action::kAllow));
+    delta.set_indexes.push_back({"b", "1", {{}, {}, {}, {delta.set_rules[0].key}}, {{}, {}, {}, {}}});
+    REQUIRE_FALSE(r.engine->publish(delta));
+    r.attach(name);
+    received += r.take(r.b).size();
+    r.engine->detach(name, false);
+  }
+  stop = true;
+  traffic.join();
+  for (int tries = 0; tries < 20'000 && received + r.drops(Reason::kWorkerRingFull) < sent; ++tries) {
+    received += r.take(r.b).size();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  CHECK(received + r.drops(Reason::kWorkerRingFull) == sent);
+  CHECK(sent > 1000);
+  const auto stats = r.engine->stats();
+  for (size_t reason = 1; reason < kReasons; ++reason)
+    if (static_cast<Reason>(reason) != Reason::kWorkerRingFull)
+      CHECK_MESSAGE(stats.drops[reason][0] + stats.drops[reason][1] == 0, kReasonTexts[reason].name);
+}
+
+TEST_CASE("no frame passes before the first policy") {
+  Running r(0);
+  std::string error;
+  const std::string folder = r.folder + "-closed";
+  auto closed = Engine::create({0, 64, folder}, error);
+  REQUIRE_MESSAGE(closed, error);
+  auto port = std::make_unique<MemoryPort>();
+  port->push(flow(1).bytes());
+  CHECK(closed->attach("a", std::move(port), "a", false).code == "unknown-workload");
+  CHECK(closed->run(1'000'000'000) == 0);
+  closed.reset();
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a second engine on the same pools is refused; after the first there is room") {
+  std::string error;
+  {
+    Running r(1);
+    CHECK_FALSE(Engine::create({1, 64, r.folder}, error));
+    CHECK(error.find("Another engine owns the pool") != std::string::npos);
+  }
+  Running again(1);
+  CHECK(again.engine->generation() > 0);
+}
+
+TEST_CASE("reports name what people know: rules, workloads, flows, logs, failures") {
+  Running r(0);
+  RuleChange logged = rule("web", Action::kAllow);
+  logged.log = true;
+  Delta delta;
+  delta.set_rules.push_back(logged);
+  delta.set_indexes.push_back({"a", "1", {{}, {}, {}, {}}, {{}, {}, {}, {"web"}}});
+  REQUIRE_FALSE(r.engine->publish(delta));
+  r.a->push(flow(7).bytes());
+  r.engine->run(5'000'000'000);
+  r.engine->run(8'000'000'000);
+  const auto stats = r.engine->stats();
+  REQUIRE(stats.hits.size() == 2);
+  const HitReport& hit = stats.hits[0].rule == "web" ? stats.hits[0] : stats.hits[1];
+  CHECK(hit.rule == "web");
+  CHECK(hit.workload == "a");
+  CHECK(hit.direction == Direction::kOut);
+  CHECK(hit.packets == 1);
+  CHECK(hit.idle == doctest::Approx(3.0));
+  uint64_t total = 0;
+  const auto flows = r.engine->flows(10, false, total);
+  REQUIRE(flows.size() == 1);
+  CHECK(flows[0].tracker == "lan");
+  CHECK(flows[0].idle == doctest::Approx(3.0));
+  CHECK(flows[0].expires == doctest::Approx(27.0));
+  CHECK(flows[0].verdicts[0].rule == "web");
+  CHECK(flows[0].verdicts[1].rule == "");
+  const auto logs = r.engine->logs();
+  REQUIRE(logs.size() == 1);
+  CHECK(logs[0].rule == "web");
+  CHECK(logs[0].workload == "a");
+  CHECK(r.engine->logs().empty());
+  FlowHeaders asked{address_of("10.9.0.1"), address_of("10.9.0.2"), 1, 2, kUdp, 0, 0};
+  Action action;
+  std::string key;
+  REQUIRE(r.engine->classify("a", Direction::kOut, asked, action, key));
+  CHECK(key == "web");
+  REQUIRE(r.engine->classify("b", Direction::kIn, asked, action, key));
+  CHECK(key == "");
+  CHECK_FALSE(r.engine->classify("nobody", Direction::kIn, asked, action, key));
+  CHECK(r.engine->failures().empty());
+  r.b->vanish("device gone");
+  REQUIRE(r.engine->failures().size() == 1);
+  CHECK(r.engine->failures()[0].workload == "b");
+  CHECK(r.engine->failures()[0].detail == "device gone");
+}
+
+// Denied flows do not hold on to their records, established ones do, and all of it within the limit.
+TEST_CASE("the connection table stays within its limit under a flood of new flows") {
+  Running r(0, 100);
+  for (uint16_t i = 0; i < 50; ++i) r.a->push(flow(i).bytes());
+  r.engine->run(1'000'000'000);
+  for (uint16_t i = 0; i < 50; ++i) r.b->push(flow(i).reversed().bytes());
+  r.engine->run(1'001'000'000);
+  for (uint32_t t = 0; t < 100; ++t) {
+    for (uint16_t i = 0; i < 40; ++i) r.a->push(flow(static_cast<uint16_t>(1000 + t * 40 + i)).bytes());
+    r.engine->run(1'002'000'000 + t * 1'000'000);
+    REQUIRE(r.engine->stats().connections <= 100);
+  }
+  CHECK(r.drops(Reason::kConnectionsFull) == 0);
+  for (uint16_t i = 0; i < 50; ++i) r.a->push(flow(i).bytes());
+  r.engine->run(1'200'000'000);
+  uint64_t total = 0;
+  int two_way = 0;
+  for (const FlowReport& f : r.engine->flows(1000, true, total)) two_way += f.connection.state == ConnectionState::kTwoWay;
+  CHECK(two_way == 50);
+}
+
+}  // namespace
+}  // namespace headgate::test

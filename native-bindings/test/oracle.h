@@ -1,0 +1,218 @@
+// The slow judges of property tests, written without a look at how the packet path does it.
+//
+// oracle_decides    walks rules in order, on the texts that control sent
+// Firewall          a model of the stateful firewall: records in a std::map, one frame at a time
+#pragma once
+
+#include <map>
+#include <tuple>
+
+#include "packet/parse.h"
+#include "tables/connections.h"
+#include "tables/delta.h"
+#include "test/frames.h"
+
+namespace headgate::test {
+
+using Sets = std::map<std::string, std::vector<std::string>>;  // address ranges by name
+using Rules = std::map<std::string, RuleChange>;
+
+inline bool oracle_in(const Sets& sets, const std::optional<std::vector<std::string>>& names, const Address& address) {
+  if (!names) return true;
+  for (const std::string& name : *names)
+    for (const std::string& text : sets.at(name)) {
+      const AddressRange range = *parse_address_range(text);
+      if (is_ipv4(range.first) == is_ipv4(address) && !(address < range.first) && !(range.last < address)) return true;
+    }
+  return false;
+}
+
+inline bool oracle_matches(const Sets& sets, const RuleChange& rule, const FlowHeaders& flow) {
+  if (!oracle_in(sets, rule.sources, flow.source) || !oracle_in(sets, rule.destinations, flow.destination)) return false;
+  if (!rule.services) return true;
+  const auto within = [](const std::vector<PortRange>& ranges, int port) {
+    if (ranges.empty()) return true;
+    for (const PortRange& range : ranges)
+      if (port >= range.first && port <= range.last) return true;
+    return false;
+  };
+  for (const ServiceMatch& s : *rule.services) {
+    const bool has_ports = flow.protocol == 6 || flow.protocol == 17 || flow.protocol == 132;
+    const bool has_type = flow.protocol == 1 || flow.protocol == 58;
+    if (s.protocol >= 0 && s.protocol != flow.protocol) continue;
+    if ((!s.ports.empty() || !s.source_ports.empty()) && !has_ports) continue;
+    if ((s.icmp_type >= 0 || s.icmp_code >= 0) && !has_type) continue;
+    if (has_ports && (!within(s.ports, flow.destination_port) || !within(s.source_ports, flow.source_port))) continue;
+    if (has_type && s.icmp_type >= 0 && s.icmp_type != flow.icmp_type) continue;
+    if (has_type && s.icmp_code >= 0 && s.icmp_code != flow.icmp_code) continue;
+    return true;
+  }
+  return false;
+}
+
+struct OracleDecision {
+  Action action;
+  OnChange on_change = OnChange::kReevaluate;
+  std::string rule;  // "": the default
+  bool operator==(const OracleDecision&) const = default;
+};
+
+inline OracleDecision oracle_decides(const Sets& sets, const Rules& rules, const IndexChangeTable& index, Action default_action,
+                                     const FlowHeaders& flow) {
+  for (const auto& category : index)
+    for (const std::string& key : category) {
+      const RuleChange& rule = rules.at(key);
+      if (rule.observe || !oracle_matches(sets, rule, flow)) continue;
+      if (rule.action == Action::kPass) break;
+      return {rule.action, rule.on_change, key};
+    }
+  return {default_action, OnChange::kReevaluate, ""};
+}
+
+// What the firewall makes of one frame.
+struct Outcome {
+  bool passes = false;
+  int to_sender = 0;  // answers
+  int to_receiver = 0;
+  bool operator==(const Outcome&) const = default;
+};
+
+// The stateful firewall of workloads in one segment, each frame with one receiver. Only what decides over frames is
+// modelled; a table that is full is not.
+class Firewall {
+ public:
+  Sets sets;
+  Rules rules;
+  Action default_action = Action::kAllow;
+  Timeouts timeouts;
+  std::map<std::string, std::pair<IndexChangeTable, IndexChangeTable>> indexes;  // in, out, by workload
+  std::map<std::string, int> versions;  // of a workload's policy: another one means that records are judged again
+
+  // What a frame does that parses to `h`, from one workload to another, at `now` milliseconds.
+  Outcome frame(const Headers& h, const std::string& from, const std::string& to, uint32_t now) {
+    const Key forward{h.source, h.source_port, h.destination, h.destination_port, h.protocol};
+    const Key backward{h.destination, h.destination_port, h.source, h.source_port, h.protocol};
+    bool reply = false;
+    auto found = records_.find(forward);
+    if (found == records_.end()) {
+      found = records_.find(backward);
+      reply = found != records_.end();
+    }
+    const bool begins = h.protocol == 6 && (h.tcp_flags & 2) && !(h.tcp_flags & 16);
+    if (found != records_.end()) {
+      const Record& r = found->second;
+      const bool over = r.ended || r.state == "closing" || r.state == "reset";
+      if (now - r.last >= idle_time(r, h.protocol) || (begins && over && r.last != now)) {
+        records_.erase(found);
+        found = records_.end();
+        reply = false;
+      }
+    }
+    if (found == records_.end()) {
+      found = records_.emplace(forward, Record{}).first;
+      found->second.flow = {h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
+    }
+    Record& r = found->second;
+    r.last = now;
+    Outcome outcome;
+    const std::string at[2] = {reply ? to : from, reply ? from : to};  // the initiator's workload and the responder's
+    for (int step = 0; step < 2; ++step) {
+      const int side = step == 0 ? (reply ? 1 : 0) : (reply ? 0 : 1);
+      judge(r, side, at[side]);
+      if (r.verdict[side].action == Action::kAllow && !r.ended) continue;
+      r.denied = true;
+      const bool tcp = h.protocol == 6, rst = tcp && (h.tcp_flags & 4);
+      if (r.ended) {
+        outcome.to_sender = outcome.to_receiver = tcp && !rst;
+      } else if (r.verdict[side].action == Action::kReject) {
+        outcome.to_sender = tcp ? !rst : !is_error(h);
+      }
+      return outcome;
+    }
+    r.denied = false;
+    outcome.passes = true;
+    move_on(r, h, reply);
+    return outcome;
+  }
+
+  size_t records() const { return records_.size(); }
+
+ private:
+  using Key = std::tuple<Address, uint16_t, Address, uint16_t, uint8_t>;
+  struct Judged {
+    std::string workload;
+    int version = -1;
+    Action action = Action::kDrop;
+    OnChange on_change = OnChange::kReevaluate;
+  };
+  struct Record {
+    FlowHeaders flow;
+    std::string state = "new";
+    bool closed[2] = {false, false};
+    bool denied = false, ended = false;
+    uint32_t last = 0;
+    Judged verdict[2];
+  };
+
+  void judge(Record& r, int side, const std::string& workload) {
+    Judged& v = r.verdict[side];
+    const int version = versions[workload];
+    if (v.workload == workload && v.version == version) return;
+    const bool was_allowed = v.workload == workload && v.action == Action::kAllow;
+    if (was_allowed && v.on_change == OnChange::kKeep) {
+      v.version = version;
+      return;
+    }
+    const auto& [in, out] = indexes[workload];
+    const OracleDecision d = oracle_decides(sets, rules, side == 0 ? out : in, default_action, r.flow);
+    if (was_allowed && d.action != Action::kAllow && v.on_change == OnChange::kReset) r.ended = true;
+    v = {workload, version, d.action, d.on_change};
+  }
+
+  static bool is_error(const Headers& h) {
+    if (h.protocol == 58) return h.icmp_type < 128;
+    return h.protocol == 1 && (h.icmp_type == 3 || h.icmp_type == 4 || h.icmp_type == 5 || h.icmp_type == 11 || h.icmp_type == 12);
+  }
+
+  // RFC 9293 without windows.
+  static void move_on(Record& r, const Headers& h, bool reply) {
+    if (h.protocol != 6) {
+      if (reply) r.state = "two-way";
+      if (r.state == "new") r.state = "one-way";
+      return;
+    }
+    const bool syn = h.tcp_flags & 2, ack = h.tcp_flags & 16, fin = h.tcp_flags & 1, rst = h.tcp_flags & 4;
+    if (rst) {
+      r.state = "reset";
+      return;
+    }
+    if (fin) r.closed[reply] = true;
+    const bool one = r.closed[0] || r.closed[1], both = r.closed[0] && r.closed[1];
+    if (r.state == "new") {
+      r.state = syn && !ack ? "syn-sent" : "one-way";
+    } else if (r.state == "syn-sent") {
+      if (reply && syn) r.state = "syn-received";
+    } else if (r.state == "syn-received") {
+      if (!reply && ack) r.state = one ? "fin-sent" : "established";
+    } else if (r.state == "one-way") {
+      if (reply) r.state = "established";
+    } else if (r.state == "established" || r.state == "fin-sent") {
+      r.state = both ? "closing" : one ? "fin-sent" : r.state;
+    }
+  }
+
+  uint32_t idle_time(const Record& r, uint8_t protocol) const {
+    if (r.denied) return timeouts.denied;
+    const bool two_way = r.state == "two-way";
+    if (protocol == 6) {
+      if (r.state == "established" || r.state == "fin-sent") return timeouts.tcp_established;
+      return r.state == "closing" || r.state == "reset" ? timeouts.tcp_closing : timeouts.tcp_opening;
+    }
+    if (protocol == 17) return two_way ? timeouts.udp_two_way : timeouts.udp_one_way;
+    return protocol == 1 || protocol == 58 ? timeouts.icmp : timeouts.other;
+  }
+
+  std::map<Key, Record> records_;
+};
+
+}  // namespace headgate::test

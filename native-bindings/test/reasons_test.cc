@@ -1,0 +1,260 @@
+// No drop without a reason, and no reason without a drop: every entry of reasons.def is caused here, through the whole
+// pipeline, and counted under its name.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <map>
+
+#include "pipeline/engine.h"
+#include "test/bad_frames.h"
+#include "test/bed.h"
+
+namespace headgate::test {
+namespace {
+
+using Cause = std::function<uint64_t()>;  // the drops that were counted
+
+// A port that refuses every frame for one reason, as kernel ports do.
+class RefusingPort final : public Port {
+ public:
+  explicit RefusingPort(Reason reason) : reason_(reason) {}
+  PortCapabilities capabilities() const override { return {}; }
+  int descriptor(unsigned) const override { return -1; }
+  size_t receive(unsigned, std::span<Frame* const>) override { return 0; }
+  void transmit(unsigned, std::span<Frame* const>, std::span<Reason> outcomes) override {
+    for (Reason& outcome : outcomes) outcome = reason_;
+  }
+  std::string failure() const override { return ""; }
+
+ private:
+  Reason reason_;
+};
+
+uint64_t dropped(Reason reason, const std::function<void(Bed&)>& act, Action default_action = Action::kAllow) {
+  Bed bed(default_action, 4);
+  act(bed);
+  while (bed.run()) {
+  }
+  return bed.drops(reason);
+}
+
+uint64_t refused_by_port(Reason reason) {
+  return dropped(reason, [&](Bed& bed) {
+    Delta delta;
+    delta.set_workloads.push_back(workload("c", Mac{2, 0, 0, 0, 0, 3}));
+    bed.publish(delta);
+    bed.attach("c", std::make_unique<RefusingPort>(reason));
+    Packet p;
+    p.destination_mac = {2, 0, 0, 0, 0, 3};
+    bed.send("a", p);
+  });
+}
+
+Packet with(const std::function<void(Packet&)>& change) {
+  Packet p;
+  change(p);
+  return p;
+}
+
+// Two workers of which one owns the frame's flow and never takes it: its ring fills up.
+uint64_t ring_full() {
+  Bed bed;
+  std::vector<uint8_t> memory(ConnectionTable::bytes_for(64));
+  WorkerOptions options;
+  options.index = 0;
+  options.connection_memory = memory.data();
+  options.connections = 64;
+  options.secret = 99;
+  Worker worker(options);
+  auto ring = std::make_shared<FrameRing>(), back = std::make_shared<FrameRing>();
+  Steering steering;
+  steering.workers = 2;
+  steering.out = {nullptr, ring};
+  steering.in = {nullptr, back};
+  steering.wake.resize(2);
+  worker.join(std::move(steering), {&worker, &bed.worker()});
+  auto generation = bed.publisher().build();
+  worker.ask([&](Worker& w) { w.adopt(generation); });
+  for (uint16_t port = 1; port <= 2000; ++port) bed.send("a", with([&](Packet& p) { p.source_port = port; }));
+  for (int i = 0; i < 100; ++i) worker.run(1'000'000'000);
+  const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kWorkerRingFull)];
+  return both[0] + both[1];
+}
+
+// A frame that waits in a ring while its sender is removed.
+uint64_t sender_gone() {
+  Bed bed;
+  std::vector<uint8_t> memory(ConnectionTable::bytes_for(64));
+  WorkerOptions options;
+  options.index = 1;
+  options.connection_memory = memory.data();
+  options.connections = 64;
+  Worker worker(options);
+  auto ring = std::make_shared<FrameRing>();
+  FramePool pool(1);
+  Frame* frame = pool.acquire();
+  frame->source_workload = frame->destination_workload = 0;
+  REQUIRE(ring->push(*frame));
+  Steering steering;
+  steering.self = 1;
+  steering.workers = 2;
+  steering.in = {ring, nullptr};
+  steering.out = {std::make_shared<FrameRing>(), nullptr};
+  steering.wake.resize(2);
+  worker.join(std::move(steering), {&worker, &worker});
+  worker.run(1'000'000'000);  // its generation is empty: no workload 0
+  const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kPortUnbound)];
+  return both[0] + both[1];
+}
+
+std::map<Reason, Cause> causes() {
+  using R = Reason;
+  const auto send = [](Reason reason, const Bytes& bytes, Action default_action = Action::kAllow) {
+    return [=] { return dropped(reason, [&](Bed& bed) { bed.send("a", bytes); }, default_action); };
+  };
+  const auto guarded = [](Reason reason, const Bytes& bytes) {
+    return [=] {
+      return dropped(reason, [&](Bed& bed) {
+        Delta delta;
+        delta.set_workloads.push_back(workload("a", kTestSource, {{"10.9.0.1", "fd00::1"}}));
+        bed.publish(delta);
+        bed.send("a", bytes);
+      });
+    };
+  };
+  const auto judged = [](Reason reason, Action action) {
+    return [=] {
+      return dropped(reason, [&](Bed& bed) {
+        bed.index("b", {{rule("r", action)}}, {{}});
+        bed.send("a", Packet{});
+      });
+    };
+  };
+  Packet nd = neighbour_discovery(136, "fd00::1", "fe80::2", "fd00::9", 2);
+  Packet late = with([](Packet& p) { p.fragment_offset = 80; });
+  std::map<Reason, Cause> all = {
+      {R::kPortUnbound, sender_gone},
+      {R::kVlanNotAllowed, send(R::kVlanNotAllowed, with([](Packet& p) { p.vlans = {5}; }).bytes())},
+      {R::kVlanUnmapped,
+       [] {
+         return dropped(R::kVlanUnmapped, [](Bed& bed) {
+           Delta delta;
+           delta.set_segments.push_back({"red", "1", 10, 0, "red"});
+           delta.set_workloads.push_back(workload("t", {}, {}, "red"));
+           delta.set_workloads.back().trunk = true;
+           bed.publish(delta);
+           auto port = std::make_unique<MemoryPort>();
+           port->push(with([](Packet& p) { p.vlans = {11}; }).bytes());
+           bed.attach("t", std::move(port), true);
+         });
+       }},
+      {R::kSpoofedMac, send(R::kSpoofedMac, with([](Packet& p) { p.source_mac[5] = 77; }).bytes())},
+      {R::kSpoofedIpv4, guarded(R::kSpoofedIpv4, with([](Packet& p) { p.source = "10.9.0.7"; }).bytes())},
+      {R::kSpoofedIpv6, guarded(R::kSpoofedIpv6, with([](Packet& p) { p.source = "fd00::7", p.destination = "fd00::2"; }).bytes())},
+      {R::kSpoofedArp, guarded(R::kSpoofedArp, arp_frame(2, kTestSource, "10.9.0.7", "10.9.0.2"))},
+      {R::kSpoofedNd, guarded(R::kSpoofedNd, nd.bytes())},
+      {R::kMacLimit,
+       [] {
+         return dropped(R::kMacLimit, [](Bed& bed) {
+           bed.add(workload("free"));
+           for (uint8_t i = 0; i < 65; ++i) bed.send("free", with([&](Packet& p) { p.source_mac = {2, 7, 0, 0, 0, i}; }));
+         });
+       }},
+      {R::kNoOtherPort, send(R::kNoOtherPort, with([](Packet& p) { p.destination_mac = kTestSource; }).bytes())},
+      {R::kMacReserved, send(R::kMacReserved, with([](Packet& p) { p.destination_mac = {1, 0x80, 0xc2, 0, 0, 0}; }).bytes())},
+      {R::kNoMember,
+       [] {
+         return dropped(R::kNoMember, [](Bed& bed) {
+           Delta delta;
+           delta.remove_workloads = {"b"};
+           bed.publish(delta);
+           bed.send("a", Packet{});
+         });
+       }},
+      {R::kFloodLimited,
+       [] {
+         return dropped(R::kFloodLimited, [](Bed& bed) {
+           for (int i = 0; i < 4001; ++i) bed.send("a", arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2"));
+         });
+       }},
+      {R::kFragmentUnknown, send(R::kFragmentUnknown, late.bytes())},
+      {R::kFragmentsFull,
+       [] {
+         return dropped(R::kFragmentsFull, [](Bed& bed) {
+           for (uint32_t id = 0; id < 6000; ++id)
+             bed.send("a", with([&](Packet& p) { p.id = id, p.more = true, p.payload.resize(16); }));
+         });
+       }},
+      {R::kConnectionsFull,
+       [] {
+         return dropped(R::kConnectionsFull, [](Bed& bed) {
+           for (uint16_t i = 0; i < 5; ++i) bed.send("a", with([&](Packet& p) { p.source_port = i; }));
+         });
+       }},
+      {R::kPolicyDrop, judged(R::kPolicyDrop, Action::kDrop)},
+      {R::kPolicyReject, judged(R::kPolicyReject, Action::kReject)},
+      {R::kDefaultDrop, send(R::kDefaultDrop, Packet{}.bytes(), Action::kDrop)},
+      {R::kConnectionReset,
+       [] {
+         return dropped(R::kConnectionReset, [](Bed& bed) {
+           RuleChange reset = rule("reset", Action::kAllow);
+           reset.on_change = OnChange::kReset;
+           bed.index("b", {{reset}}, {{}});
+           bed.send("a", Packet{});
+           bed.run();
+           bed.index("b", {{rule("drop", Action::kDrop)}}, {{}});
+           bed.send("a", Packet{});
+         });
+       }},
+      {R::kWorkerRingFull, ring_full},
+      {R::kOutputDetached,
+       [] {
+         return dropped(R::kOutputDetached, [](Bed& bed) {
+           bed.detach("b");
+           bed.send("a", Packet{});
+         });
+       }},
+      {R::kOutputDown,
+       [] {
+         return dropped(R::kOutputDown, [](Bed& bed) {
+           bed.port("b").vanish("gone");
+           bed.send("a", Packet{});
+         });
+       }},
+      {R::kOutputFull,
+       [] {
+         return dropped(R::kOutputFull, [](Bed& bed) {
+           bed.add(workload("c", Mac{2, 0, 0, 0, 0, 3}), {}, 1);
+           for (int i = 0; i < 2; ++i) bed.send("a", with([](Packet& p) { p.destination_mac = {2, 0, 0, 0, 0, 3}; }));
+         });
+       }},
+      // Kernel ports say these; that they do is shown by port_contract_test.cc, packet_socket_test.cc and tap_test.cc.
+      {R::kOutputTooBig, [] { return refused_by_port(R::kOutputTooBig); }},
+      {R::kOutputUnsegmentable, [] { return refused_by_port(R::kOutputUnsegmentable); }},
+  };
+  for (const BadFrame& bad : bad_frames())
+    all[bad.reason] = [bad] { return dropped(bad.reason, [&](Bed& bed) { bed.send("a", bad.bytes, bad.offload); }); };
+  return all;
+}
+
+TEST_CASE("every reason is caused, and counted under its name") {
+  const auto all = causes();
+  for (size_t r = 1; r < kReasons; ++r) {
+    const auto cause = all.find(static_cast<Reason>(r));
+    REQUIRE_MESSAGE(cause != all.end(), kReasonTexts[r].name);
+    CHECK_MESSAGE(cause->second() > 0, kReasonTexts[r].name);
+  }
+}
+
+TEST_CASE("names of reasons are fit for metrics, and all different") {
+  std::map<std::string, int> names;
+  for (size_t r = 0; r < kReasons; ++r) {
+    const std::string name = kReasonTexts[r].name;
+    CHECK(++names[name] == 1);
+    CHECK(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos);
+    CHECK(std::string(kReasonTexts[r].text).size() > 5);
+  }
+}
+
+}  // namespace
+}  // namespace headgate::test
