@@ -108,7 +108,7 @@ TEST_CASE("property: the connection table does what a map and lists do") {
   std::mt19937 random(seed);
   uint64_t found = 0, refused = 0;
   for (int round = 0; round < 40; ++round) {
-    const uint32_t limit = 1 + random() % 40, flows = limit / 2 + random() % (3 * limit);
+    const uint32_t limit = 1 + random() % 40, flows = 1 + limit / 2 + random() % (3 * limit);
     std::vector<uint8_t> memory(ConnectionTable::bytes_for(limit));
     ConnectionTable table(memory.data(), limit);
     table.set_secret(kSecret);
