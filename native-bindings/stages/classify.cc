@@ -43,12 +43,13 @@ FlowHeaders flow_of(const Connection& c) {
   verdict = {w.epoch, d.hit};
   c.action[side] = c.ended ? Action::kDrop : d.action;
   c.on_change[side] = d.on_change;
+  c.by_rule = (c.by_rule & ~(1u << side)) | uint32_t{d.by_rule} << side;
 }
 
-Reason reason_of(const Context& ctx, const Connection& c, Side side) {
+Reason reason_of(const Connection& c, Side side) {
   if (c.ended) return Reason::kConnectionReset;
   if (c.action[side] == Action::kReject) return Reason::kPolicyReject;
-  return ctx.hits[c.verdict[side].hit].rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
+  return c.by_rule >> side & 1 ? Reason::kPolicyDrop : Reason::kDefaultDrop;
 }
 
 // Drops a frame that the side does not allow, and answers it if the rule says so.
@@ -59,7 +60,7 @@ Reason reason_of(const Context& ctx, const Connection& c, Side side) {
     answer_reset(ctx, frame);
   else if (c.action[side] == Action::kReject)
     answer_reject(ctx, frame);
-  return drop(ctx, place, reason_of(ctx, c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
+  return drop(ctx, place, reason_of(c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
@@ -85,11 +86,11 @@ Decision decide(Context& ctx, const Workload& w, Direction direction, const Flow
     else if (rule.action == Action::kPass)
       at = index.next_category(at);
     else
-      return {rule.action, rule.on_change, place};
+      return {rule.action, rule.on_change, place, true};
   }
   uint32_t place = ctx.hits.place(0, w.serial, direction);
   ++ctx.hits[place].flows;
-  return {ctx.generation->default_action, OnChange::kReevaluate, place};
+  return {ctx.generation->default_action, OnChange::kReevaluate, place, false};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {

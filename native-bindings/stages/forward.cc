@@ -20,7 +20,7 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
   count_hit(ctx, d.hit, frame);
   if (d.action == Action::kAllow) return true;
   // Nobody is told that one of many receivers refused (RFC 1122, 3.2.2).
-  Reason reason = ctx.hits[d.hit].rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
+  Reason reason = d.by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
   return drop(ctx, place, reason, Direction::kIn);
 }
 

@@ -36,6 +36,7 @@ struct Decision {
   Action action;
   OnChange on_change;
   uint32_t hit;
+  bool by_rule;  // else by the default action
 };
 Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
 

@@ -85,6 +85,7 @@ struct Connection {
   OnChange on_change[2];
   uint32_t placed : 24;  // seconds, modulo 2^24, when it was put into its list
   uint32_t fin : 2;      // TCP: bit 0 the initiator, bit 1 the responder has closed its side
+  uint32_t by_rule : 2;  // bit 0 at the initiator's workload, bit 1 at the responder's: a rule decided, not the default
   uint32_t ended : 1;    // its rule was changed with `reset`: no side's action is `allow` any more
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
