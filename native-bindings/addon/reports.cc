@@ -5,7 +5,9 @@
 namespace headgate {
 namespace {
 
-double number(uint64_t n) { return static_cast<double>(n); }
+double number(uint64_t n) {
+  return static_cast<double>(n);
+}
 
 template <class List, class Write>
 Napi::Array write_list(Napi::Env env, const List& list, Write write) {
@@ -80,7 +82,9 @@ Napi::Object write_verdict(Napi::Env env, const VerdictReport& verdict) {
   return out;
 }
 
-bool has_ports(uint8_t protocol) { return protocol == kTcp || protocol == kUdp || protocol == kSctp; }
+bool has_ports(uint8_t protocol) {
+  return protocol == kTcp || protocol == kUdp || protocol == kSctp;
+}
 
 Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
   const Connection& c = flow.connection;
@@ -109,7 +113,8 @@ Napi::Object write_inventory(Napi::Env env, const Publisher::InventoryView& inve
   out.Set("generation", number(generation));
   if (inventory.default_action) out.Set("defaultAction", name_of(*inventory.default_action));
   out.Set("addressSets", write_names(env, inventory.address_sets));
-  out.Set("rules", write_list(env, inventory.rules, [&](const std::string& key) { return Napi::String::New(env, key); }));
+  out.Set("rules",
+          write_list(env, inventory.rules, [&](const std::string& key) { return Napi::String::New(env, key); }));
   out.Set("segments", write_names(env, inventory.segments));
   out.Set("workloads", write_names(env, inventory.workloads));
   out.Set("indexes", write_names(env, inventory.indexes));
@@ -122,7 +127,8 @@ Napi::Object write_stats(Napi::Env env, const StatsReport& stats) {
   out.Set("connections", stats.connections);
   out.Set("connectionsLimit", stats.connections_limit);
   out.Set("drops", write_drops(env, stats));
-  out.Set("workloads", write_list(env, stats.workloads, [&](const WorkloadReport& w) { return write_workload(env, w); }));
+  out.Set("workloads",
+          write_list(env, stats.workloads, [&](const WorkloadReport& w) { return write_workload(env, w); }));
   out.Set("hits", write_list(env, stats.hits, [&](const HitReport& hit) { return write_hit(env, hit); }));
   out.Set("workers", write_list(env, stats.workers, [&](const auto& worker) {
             Napi::Object one = Napi::Object::New(env);

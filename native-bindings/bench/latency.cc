@@ -95,9 +95,8 @@ int Ask(int argc, char** argv) {
   const auto at = [&](double part) {
     return micros[static_cast<size_t>(part * static_cast<double>(micros.size() - 1))];
   };
-  printf(
-      "{\"requests\":%zu,\"lost\":%zu,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}\n",
-      count, lost, at(0.5), at(0.9), at(0.99), at(0.999), micros.back());
+  printf("{\"requests\":%zu,\"lost\":%zu,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}\n", count,
+         lost, at(0.5), at(0.9), at(0.99), at(0.999), micros.back());
   return 0;
 }
 

@@ -2,7 +2,8 @@
 // measured is the stages, the tables and the worker's round.
 //
 //   bench_pipeline FLOWS SECONDS        frames a second, as JSON
-//   bench_pipeline FLOWS FRAMES count   so many frames in steady state, for callgrind (--collect-atstart=no). It is switched on
+//   bench_pipeline FLOWS FRAMES count   so many frames in steady state, for callgrind (--collect-atstart=no). It is
+//   switched on
 //                                       around them and off inside the ports: what it collects, divided by the "frames"
 //                                       printed, is the pipeline's instructions a frame
 #include <cstdio>

@@ -64,8 +64,8 @@ bool Exchange(const Address& to, bool reset) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering);
   char byte = 'x';
-  const bool ok = connect(fd, to.get(), to.length) == 0 && send(fd, &byte, 1, MSG_NOSIGNAL) == 1 &&
-                  recv(fd, &byte, 1, 0) == 1;
+  const bool ok =
+      connect(fd, to.get(), to.length) == 0 && send(fd, &byte, 1, MSG_NOSIGNAL) == 1 && recv(fd, &byte, 1, 0) == 1;
   close(fd);
   return ok;
 }
@@ -103,9 +103,8 @@ int main(int argc, char** argv) {
   const std::string_view role = argc > 1 ? argv[1] : "";
   if (role == "server") return headgate::bench::Serve(argc, argv);
   if (role == "client") return headgate::bench::Connect(argc, argv);
-  fprintf(
-      stderr,
-      "usage: tcp_connect server [--port P]\n"
-      "       tcp_connect client --to ADDRESS [--port P] [--threads N] [--seconds T] [--close rst|fin]\n");
+  fprintf(stderr,
+          "usage: tcp_connect server [--port P]\n"
+          "       tcp_connect client --to ADDRESS [--port P] [--threads N] [--seconds T] [--close rst|fin]\n");
   return 2;
 }

@@ -59,9 +59,8 @@ int Send(int argc, char** argv) {
     }
     now = Seconds();
   }
-  printf("{\"sent\":%llu,\"seconds\":%.3f,\"kpps\":%.1f,\"errors\":%llu}\n",
-         static_cast<unsigned long long>(sent), now - start, static_cast<double>(sent) / (now - start) / 1e3,
-         static_cast<unsigned long long>(refused));
+  printf("{\"sent\":%llu,\"seconds\":%.3f,\"kpps\":%.1f,\"errors\":%llu}\n", static_cast<unsigned long long>(sent),
+         now - start, static_cast<double>(sent) / (now - start) / 1e3, static_cast<unsigned long long>(refused));
   return 0;
 }
 
@@ -88,8 +87,8 @@ int Receive(int argc, char** argv) {
     received += static_cast<unsigned>(n);
   }
   const double seconds = last > first ? last - first : 1;
-  printf("{\"received\":%llu,\"seconds\":%.3f,\"kpps\":%.1f}\n", static_cast<unsigned long long>(received),
-         seconds, static_cast<double>(received) / seconds / 1e3);
+  printf("{\"received\":%llu,\"seconds\":%.3f,\"kpps\":%.1f}\n", static_cast<unsigned long long>(received), seconds,
+         static_cast<double>(received) / seconds / 1e3);
   return 0;
 }
 

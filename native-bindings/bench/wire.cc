@@ -1,5 +1,5 @@
-// The empty pipeline: two TAP devices joined by the engine's own worker loop and ports, with a single stage that sends every
-// frame out of the other device. What the stages cost is the difference to this.
+// The empty pipeline: two TAP devices joined by the engine's own worker loop and ports, with a single stage that sends
+// every frame out of the other device. What the stages cost is the difference to this.
 //
 //   bench_wire --tap NETNS:DEVICE:ADDRESS/LENGTH --tap NETNS:DEVICE:ADDRESS/LENGTH
 //

@@ -1,9 +1,9 @@
-// Changes of policy as a broken or hostile control might send them: a script of bytes makes deltas with good and bad names,
-// numbers and texts, and references to what is there, what comes and what is not.
+// Changes of policy as a broken or hostile control might send them: a script of bytes makes deltas with good and bad
+// names, numbers and texts, and references to what is there, what comes and what is not.
 //
-// Invariants: a refused delta changes nothing of the inventory and of what the packet path sees; after an accepted one the
-// inventory is what the deltas say, and the generation that is built is consistent: every place that is named exists, every
-// rule is the current one under its key, epochs and serials are each used once.
+// Invariants: a refused delta changes nothing of the inventory and of what the packet path sees; after an accepted one
+// the inventory is what the deltas say, and the generation that is built is consistent: every place that is named
+// exists, every rule is the current one under its key, epochs and serials are each used once.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -23,9 +23,10 @@ std::string name(Reader& in, const char* kind) {
 }
 
 std::string range(Reader& in) {
-  static const char* const kRanges[] = {"10.0.0.0/8", "10.0.0.7",      "fd00::/16", "10.0.0.1-10.0.0.9", "::/0",     "0.0.0.0/0",
-                                        "::/80",      "10.0.0.1/8",    "fd00::1-",  "x",                 "",         "1.2.3.4/33",
-                                        "fd00::1",    "fd00::1-fd00::2", "10.0.0.9-10.0.0.1"};
+  static const char* const kRanges[] = {
+      "10.0.0.0/8", "10.0.0.7",   "fd00::/16",  "10.0.0.1-10.0.0.9", "::/0",
+      "0.0.0.0/0",  "::/80",      "10.0.0.1/8", "fd00::1-",          "x",
+      "",           "1.2.3.4/33", "fd00::1",    "fd00::1-fd00::2",   "10.0.0.9-10.0.0.1"};
   const uint32_t n = in.below(40);
   if (n < std::size(kRanges)) return kRanges[n];
   if (n == 39) {  // raw
@@ -53,12 +54,16 @@ ServiceMatch service(Reader& in) {
     return n < 3 ? -1 : n == 7 ? 255 + static_cast<int>(in.below(3)) : static_cast<int>(in.byte());
   };
   s.protocol = number(), s.icmp_type = number(), s.icmp_code = number();
-  const auto ports = [&] { return list(in, 2, [&] { return PortRange{in.word(), static_cast<uint16_t>(in.below(4) ? 65535 : in.word())}; }); };
+  const auto ports = [&] {
+    return list(in, 2, [&] { return PortRange{in.word(), static_cast<uint16_t>(in.below(4) ? 65535 : in.word())}; });
+  };
   s.ports = ports(), s.source_ports = ports();
   return s;
 }
 
-std::string digest(Reader& in) { return std::to_string(in.below(4)); }
+std::string digest(Reader& in) {
+  return std::to_string(in.below(4));
+}
 
 IndexChangeTable table(Reader& in) {
   IndexChangeTable index(in.below(20) == 0 ? in.below(6) : kCategories);
@@ -72,7 +77,10 @@ Delta read_delta(Reader& in) {
   const auto wants = [&](int bit) { return (what >> bit & 1) != 0; };
   if (wants(0)) d.default_action = in.below(2) ? Action::kAllow : Action::kDrop;
   if (wants(1)) d.timeouts.emplace().denied = in.word();
-  if (wants(2)) d.set_address_sets = list(in, 2, [&] { return AddressSetChange{name(in, "s"), digest(in), list(in, 3, [&] { return range(in); })}; });
+  if (wants(2))
+    d.set_address_sets = list(in, 2, [&] {
+      return AddressSetChange{name(in, "s"), digest(in), list(in, 3, [&] { return range(in); })};
+    });
   if (wants(3))
     d.set_rules = list(in, 3, [&] {
       RuleChange r;
@@ -87,19 +95,22 @@ Delta read_delta(Reader& in) {
     });
   if (wants(4))
     d.set_segments = list(in, 2, [&] {
-      const int vlan = in.below(4) ? 0 : static_cast<int>(in.word()) - 1, inner = in.below(4) ? 0 : static_cast<int>(in.word());
+      const int vlan = in.below(4) ? 0 : static_cast<int>(in.word()) - 1,
+                inner = in.below(4) ? 0 : static_cast<int>(in.word());
       return SegmentChange{name(in, "g"), digest(in), vlan, inner, name(in, "t")};
     });
   if (wants(5))
     d.set_workloads = list(in, 3, [&] {
       WorkloadChange w{name(in, "w"), digest(in), name(in, "g"), in.below(6) == 0, {}, {}};
-      static const char* const kMacs[] = {"02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03", "03:00:00:00:00:01", "00:00:00:00:00:00",
-                                          "02:00:00:00:00",    "02-00-00-00-00-01"};
+      static const char* const kMacs[] = {"02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03",
+                                          "03:00:00:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00",
+                                          "02-00-00-00-00-01"};
       if (in.below(2)) w.mac = kMacs[in.below(7)];
       if (in.below(2)) w.addresses = list(in, 2, [&] { return range(in); });
       return w;
     });
-  if (wants(6)) d.set_indexes = list(in, 2, [&] { return IndexChange{name(in, "w"), digest(in), table(in), table(in)}; });
+  if (wants(6))
+    d.set_indexes = list(in, 2, [&] { return IndexChange{name(in, "w"), digest(in), table(in), table(in)}; });
   if (wants(7)) d.remove_address_sets = names(in, "s", 2);
   if (wants(8)) d.remove_rules = names(in, "r", 2);
   if (wants(9)) d.remove_segments = names(in, "g", 2);
@@ -133,13 +144,14 @@ struct Model {
     if (view.segments != segments) fail("other segments");
     if (view.workloads != workloads) fail("other workloads");
     if (view.indexes != indexes) fail("other indexes");
-    if (std::set<std::string>(view.rules.begin(), view.rules.end()) != rules || view.rules.size() != rules.size()) fail("other rules");
+    if (std::set<std::string>(view.rules.begin(), view.rules.end()) != rules || view.rules.size() != rules.size())
+      fail("other rules");
   }
 };
 
 bool same(const Generation& a, const Generation& b) {
-  return a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied && a.workloads == b.workloads && a.trackers == b.trackers &&
-         a.segments.size() == b.segments.size() && a.ports.size() == b.ports.size();
+  return a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied && a.workloads == b.workloads &&
+         a.trackers == b.trackers && a.segments.size() == b.segments.size() && a.ports.size() == b.ports.size();
 }
 
 void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epoch) {
@@ -152,7 +164,8 @@ void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epo
     newest_epoch = std::max(newest_epoch, w.epoch);
     if (w.segment >= g.segments.size() || !g.segments[w.segment]) fail("a workload in no segment");
     const Segment& segment = *g.segments[w.segment];
-    if (std::count(segment.members.begin(), segment.members.end(), i) != 1) fail("a workload that is no member of its segment");
+    if (std::count(segment.members.begin(), segment.members.end(), i) != 1)
+      fail("a workload that is no member of its segment");
     ++members[w.segment];
     if (w.pinned_mac && segment.macs->find(w.mac.data(), 0) != i) fail("a pinned MAC that is not found");
     for (const IndexTable* index : {&w.in, &w.out}) {
@@ -165,7 +178,8 @@ void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epo
       for (const auto& rule : index->rules)
         if (!rule || publisher.rule_key(rule->serial) != rule->key) fail("an index with a rule that is gone");
     }
-    if (w.port != kNoPort && (w.port >= g.ports.size() || !g.ports[w.port].attached)) fail("a workload on a port that is gone");
+    if (w.port != kNoPort && (w.port >= g.ports.size() || !g.ports[w.port].attached))
+      fail("a workload on a port that is gone");
   }
   for (size_t i = 0; i < g.segments.size(); ++i) {
     if (!g.segments[i]) continue;
@@ -188,7 +202,9 @@ std::vector<std::vector<uint8_t>> seeds() {
   return all;
 }
 
-std::string summary() { return std::to_string(accepted) + " deltas accepted, " + std::to_string(refused) + " refused"; }
+std::string summary() {
+  return std::to_string(accepted) + " deltas accepted, " + std::to_string(refused) + " refused";
+}
 
 }  // namespace headgate::fuzz
 
@@ -249,7 +265,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       auto after = publisher.build();
       check(*after, publisher, newest_epoch);
       for (size_t i = 0; i < after->workloads.size(); ++i)
-        if (after->workloads[i] && after->workloads[i]->epoch <= known && (i >= before->workloads.size() || after->workloads[i] != before->workloads[i]))
+        if (after->workloads[i] && after->workloads[i]->epoch <= known &&
+            (i >= before->workloads.size() || after->workloads[i] != before->workloads[i]))
           fail("a workload that changed kept its epoch");
       before = after;
       if (in.below(2)) publisher.settled();

@@ -1,9 +1,10 @@
 // What every fuzz target gives: the entry point that libFuzzer calls, and the inputs to begin with.
 //
-// A target is built twice over: by `npx node-gyp build --debug` with mutate.cc as its main (build/Debug/fuzz_NAME; no clang
-// needed), or for libFuzzer:
+// A target is built twice over: by `npx node-gyp build --debug` with mutate.cc as its main (build/Debug/fuzz_NAME; no
+// clang needed), or for libFuzzer:
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Inative-bindings native-bindings/fuzz/parse_fuzz.cc
-//     $(ls native-bindings/{packet,pipeline,pools,ports,tables}/*.cc native-bindings/stages/answers.cc | grep -v packet/parse.cc)
+//     $(ls native-bindings/{packet,pipeline,pools,ports,tables}/*.cc native-bindings/stages/answers.cc | grep -v
+//     packet/parse.cc)
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Mutates the seeds of a fuzz target and runs it on each result, without libFuzzer: the same seed gives the same inputs.
+// Mutates the seeds of a fuzz target and runs it on each result, without libFuzzer: the same seed gives the same
+// inputs.
 //
 //   fuzz_NAME COUNT [SEED]           that many inputs
 //   fuzz_NAME --seconds N [SEED]     for that long
@@ -31,14 +32,20 @@ void keep_input() {
   if (!current) return;
   int fd = open("fuzz-failure", O_CREAT | O_TRUNC | O_WRONLY, 0644);
   if (fd >= 0 && write(fd, current->data(), current->size()) == static_cast<ssize_t>(current->size()))
-    std::fprintf(stderr, "input %lu of seed %lu is in ./fuzz-failure; rerun: %s --file fuzz-failure, or with all before it: %s %lu %lu\n",
+    std::fprintf(stderr,
+                 "input %lu of seed %lu is in ./fuzz-failure; rerun: %s --file fuzz-failure, or with all before it: %s "
+                 "%lu %lu\n",
                  number, seed, program, program, number, seed);
   current = nullptr;
 }
 
-void on_abort(int) { keep_input(); }
+void on_abort(int) {
+  keep_input();
+}
 
-uint32_t pick(std::mt19937_64& random, size_t below) { return static_cast<uint32_t>(random() % std::max<size_t>(below, 1)); }
+uint32_t pick(std::mt19937_64& random, size_t below) {
+  return static_cast<uint32_t>(random() % std::max<size_t>(below, 1));
+}
 
 void mutate_once(Bytes& bytes, const std::vector<Bytes>& seeds, std::mt19937_64& random) {
   static constexpr uint8_t kNotable[] = {0, 1, 4, 5, 6, 8, 17, 20, 40, 44, 58, 60, 127, 128, 254, 255};
@@ -63,7 +70,8 @@ void mutate_once(Bytes& bytes, const std::vector<Bytes>& seeds, std::mt19937_64&
       bytes.insert(bytes.begin() + at, 1 + pick(random, 8), static_cast<uint8_t>(random()));
       break;
     case 6:
-      if (!bytes.empty()) bytes.erase(bytes.begin() + at, bytes.begin() + std::min<size_t>(bytes.size(), at + 1 + pick(random, 8)));
+      if (!bytes.empty())
+        bytes.erase(bytes.begin() + at, bytes.begin() + std::min<size_t>(bytes.size(), at + 1 + pick(random, 8)));
       break;
     default: {  // the head of this, the tail of another
       const Bytes& other = seeds[pick(random, seeds.size())];

@@ -6,8 +6,9 @@
 //   10      the virtio-net header
 //   2       length, little-endian, then so many bytes of frame
 //
-// Invariants: what comes out of the port without offloads is a whole frame that parses, needs no work any more, and has the
-// checksum of its transport right if it was cut from a super-frame; no frame of the pool is lost, no table grows beyond its limit.
+// Invariants: what comes out of the port without offloads is a whole frame that parses, needs no work any more, and has
+// the checksum of its transport right if it was cut from a super-frame; no frame of the pool is lost, no table grows
+// beyond its limit.
 
 #include <algorithm>
 
@@ -61,7 +62,8 @@ class FuzzPort final : public Port {
 
  private:
   void check(const Frame& frame) const {
-    if (frame.length > kMaxFrame + 8 || frame.data < frame.buffer || frame.data + frame.length > frame.buffer + FramePool::kStride)
+    if (frame.length > kMaxFrame + 8 || frame.data < frame.buffer ||
+        frame.data + frame.length > frame.buffer + FramePool::kStride)
       fail("a frame outside of its buffer");
     const Offload& o = frame.offload;
     if (o.partial_checksum) {
@@ -108,12 +110,14 @@ struct Bed {
     add_rule("reject-all", Action::kReject, 0, 0, 0);
     add_rule("drop", Action::kDrop, kSctp, 0, 0);
     delta.set_rules[2].sources = {{"odd"}};
-    // "a" is pinned and bound to addresses, "b" has a port without offloads, "c" learns MACs, "t" is on a trunk, "u" beside it.
-    delta.set_workloads = {{"a", "1", "lan", false, "02:68:67:00:00:01", std::vector<std::string>{"10.9.0.0/16", "fd00::/16"}},
-                           {"b", "1", "lan", false, "02:68:67:00:00:02", {}},
-                           {"c", "1", "lan", false, {}, {}},
-                           {"t", "1", "tagged", true, {}, {}},
-                           {"t0", "1", "lan", true, {}, {}}};
+    // "a" is pinned and bound to addresses, "b" has a port without offloads, "c" learns MACs, "t" is on a trunk, "u"
+    // beside it.
+    delta.set_workloads = {
+        {"a", "1", "lan", false, "02:68:67:00:00:01", std::vector<std::string>{"10.9.0.0/16", "fd00::/16"}},
+        {"b", "1", "lan", false, "02:68:67:00:00:02", {}},
+        {"c", "1", "lan", false, {}, {}},
+        {"t", "1", "tagged", true, {}, {}},
+        {"t0", "1", "lan", true, {}, {}}};
     const IndexChangeTable index = {{}, {"reject-tcp", "reject-udp"}, {"drop"}, {"reject-all"}};
     for (const auto& w : delta.set_workloads) delta.set_indexes.push_back({w.name, "1", index, index});
     if (Refusal refusal = publisher.apply(delta)) fail(refusal.message);
@@ -197,7 +201,8 @@ std::vector<Bytes> seeds() {
   first6.payload.resize(24), later6.fragment_offset = 32;
   for (const Packet& p : {options, extensions, first, later, first6, later6}) all.push_back(input_of(0, p.bytes(), {}));
   for (uint8_t type : {133, 134, 135, 136, 137})
-    all.push_back(input_of(0, test::neighbour_discovery(type, "fd00::1", "fe80::2", "fd00::1", type == 136 ? 2 : 1).bytes(), {}));
+    all.push_back(
+        input_of(0, test::neighbour_discovery(type, "fd00::1", "fe80::2", "fd00::1", type == 136 ? 2 : 1).bytes(), {}));
   all.push_back(input_of(0, test::arp_frame(1, test::kTestSource, "10.9.0.1", "10.9.0.2"), {}));
   // A flow that begins, is answered, and ends; and fragments in order.
   Bytes train;
@@ -216,8 +221,9 @@ std::string summary() {
     dropped += both[0] + both[1];
     reasons += both[0] + both[1] > 0;
   }
-  return std::to_string(frames_in) + " frames in, " + std::to_string(frames_out) + " out (" + std::to_string(segments) + " segments), " + std::to_string(dropped) + " drops for " +
-         std::to_string(reasons) + " reasons, " + std::to_string(bed().worker->context().connections.size()) + " connections";
+  return std::to_string(frames_in) + " frames in, " + std::to_string(frames_out) + " out (" + std::to_string(segments) +
+         " segments), " + std::to_string(dropped) + " drops for " + std::to_string(reasons) + " reasons, " +
+         std::to_string(bed().worker->context().connections.size()) + " connections";
 }
 
 }  // namespace headgate::fuzz

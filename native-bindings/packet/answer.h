@@ -1,7 +1,8 @@
 // Packets that the firewall itself sends: TCP resets and ICMP errors about a frame that it refused.
 //
 // All take a parsed frame without tags and an empty one to build in, and return false where no answer may be sent. The
-// answer stands in the name of the frame's destination, as if that host had refused: Headgate has no address of its own.
+// answer stands in the name of the frame's destination, as if that host had refused: Headgate has no address of its
+// own.
 #pragma once
 
 #include "packet/frame.h"

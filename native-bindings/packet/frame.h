@@ -42,16 +42,16 @@ struct Frame {
   Headers headers;  // what parse found; valid from the parse stage on
 
   // Filled stage by stage.
-  uint16_t port = kNoPort;            // where it came in
-  uint32_t source_workload = 0;       // worker, on a trunk guard: place in the generation's workloads
-  uint32_t destination_workload = 0;  // locate: likewise, or kManyOutputs
+  uint16_t port = kNoPort;                // where it came in
+  uint32_t source_workload = 0;           // worker, on a trunk guard: place in the generation's workloads
+  uint32_t destination_workload = 0;      // locate: likewise, or kManyOutputs
   const Workload* source = nullptr;       // likewise: the same, to save the look-up; of the running batch's generation
   const Segment* segment = nullptr;       // likewise: the source's
   const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
   uint16_t tracker = 0;                   // guard: of the source's segment
-  Connection* connection = nullptr;   // track
-  bool reply = false;                 // track: it runs against the direction of the connection's first frame
-  bool joined = false;                // fragments: the ports of its first fragment are filled in
+  Connection* connection = nullptr;       // track
+  bool reply = false;                     // track: it runs against the direction of the connection's first frame
+  bool joined = false;                    // fragments: the ports of its first fragment are filled in
 };
 
 }  // namespace headgate

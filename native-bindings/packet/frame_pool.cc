@@ -10,8 +10,8 @@ namespace headgate {
 FramePool::FramePool(size_t count) : frames_(count) {
   free_.reserve(count);
   if (count == 0) return;
-  void* memory = mmap(nullptr, count * kStride, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      mmap(nullptr, count * kStride, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<uint8_t*>(memory);
   for (size_t i = count; i-- > 0;) {

@@ -38,10 +38,10 @@ enum TcpFlag : uint8_t { kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg
 
 struct Headers {
   Layer3 layer3 = Layer3::kNone;
-  uint8_t protocol = 0;     // of the transport header, behind IPv6 extension headers
-  uint8_t tags = 0;         // VLAN tags on the frame: 0, 1 or 2
-  uint8_t tcp_flags = 0;    // TCP only
-  uint16_t ethertype = 0;   // behind the tags
+  uint8_t protocol = 0;    // of the transport header, behind IPv6 extension headers
+  uint8_t tags = 0;        // VLAN tags on the frame: 0, 1 or 2
+  uint8_t tcp_flags = 0;   // TCP only
+  uint16_t ethertype = 0;  // behind the tags
   uint16_t layer3_offset = 0;
   uint16_t vlan[2] = {};        // tag control information, outer first
   uint16_t layer4_offset = 0;   // 0 where there is no transport header: ARP, later fragments

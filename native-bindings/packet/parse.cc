@@ -17,8 +17,8 @@ enum NextHeader : uint8_t {
   kDestinationOptions = 60,
 };
 
-// What is left of the packet while it is taken apart: `at` from the first byte of the frame, `left` to the end of the IP
-// packet, not of the frame. Passed by value, so that it stays in registers.
+// What is left of the packet while it is taken apart: `at` from the first byte of the frame, `left` to the end of the
+// IP packet, not of the frame. Passed by value, so that it stays in registers.
 struct Cursor {
   Headers& h;
   const uint8_t* bytes;
@@ -30,7 +30,9 @@ struct Cursor {
 #define INLINE [[gnu::always_inline]] inline
 #define ASIDE [[gnu::noinline]]
 
-Reason truncated(const Headers& h, Reason otherwise) { return h.fragment ? Reason::kFragmentTiny : otherwise; }
+Reason truncated(const Headers& h, Reason otherwise) {
+  return h.fragment ? Reason::kFragmentTiny : otherwise;
+}
 
 INLINE Reason parse_tcp(Cursor c) {
   if (c.left < kTcpHeader) return truncated(c.h, Reason::kTcpTruncated);
@@ -94,9 +96,10 @@ ASIDE Reason parse_icmp(Cursor c) {
   c.h.icmp_code = icmp[1];
   c.h.payload_offset = static_cast<uint16_t>(c.at + kIcmpHeader);
   bool v6 = c.h.protocol == kIcmp6;
-  bool echo = v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
-  // What stands for the ports makes an echo and its reply one flow, and nothing else part of it: an echo the other way has
-  // them the other way round, and other messages, which are flows of their type and code, differ from all of them.
+  bool echo =
+      v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
+  // What stands for the ports makes an echo and its reply one flow, and nothing else part of it: an echo the other way
+  // has them the other way round, and other messages, which are flows of their type and code, differ from all of them.
   uint16_t key = echo ? load16(icmp + 4) : load16(icmp), other = static_cast<uint16_t>(echo ? ~key : ~key ^ 1);
   bool reply = echo && (icmp[0] == kIcmpEchoReply || icmp[0] == kIcmp6EchoReply);
   c.h.source_port = reply ? other : key;
@@ -290,8 +293,9 @@ ASIDE Reason parse_arp(Frame& frame, uint32_t at) {
   return Reason::kNone;
 }
 
-// Where a partial checksum is written to must be no place that anything is judged by, or a sender could have its addresses or
-// ports changed behind the firewall: the transport header's own checksum, or the payload (a tunnel's inner packet).
+// Where a partial checksum is written to must be no place that anything is judged by, or a sender could have its
+// addresses or ports changed behind the firewall: the transport header's own checksum, or the payload (a tunnel's inner
+// packet).
 bool checksum_place_is_good(const Headers& h, const Offload& o) {
   uint32_t end = uint32_t{o.checksum_start} + o.checksum_offset + 2;
   if (h.payload_offset == 0 || end > h.layer3_offset + h.layer3_length) return false;
@@ -306,7 +310,8 @@ ASIDE Reason check_offload(Frame& frame) {
   const Headers& h = frame.headers;
   if (o.partial_checksum && !checksum_place_is_good(h, o)) return Reason::kOffloadMalformed;
   if (o.kind == Offload::kNone) return Reason::kNone;
-  bool tcp = (o.kind == Offload::kTcp4 && h.layer3 == Layer3::kIpv4) || (o.kind == Offload::kTcp6 && h.layer3 == Layer3::kIpv6);
+  bool tcp = (o.kind == Offload::kTcp4 && h.layer3 == Layer3::kIpv4) ||
+             (o.kind == Offload::kTcp6 && h.layer3 == Layer3::kIpv6);
   uint16_t place = tcp ? 16 : 6;
   if (!tcp && o.kind != Offload::kUdp) return Reason::kOffloadMalformed;
   if (h.fragment || h.layer4_offset == 0 || h.protocol != (tcp ? kTcp : kUdp) || o.segment_size == 0 ||
@@ -366,7 +371,8 @@ Reason parse(Frame& frame) {
   } else {
     reason = parse_tagged_or_other(frame, type);
   }
-  if (reason != Reason::kNone || (frame.offload.kind == Offload::kNone && !frame.offload.partial_checksum)) return reason;
+  if (reason != Reason::kNone || (frame.offload.kind == Offload::kNone && !frame.offload.partial_checksum))
+    return reason;
   return check_offload(frame);
 }
 

@@ -24,9 +24,13 @@ namespace headgate {
 // Fills frame.headers (all but hash) and normalises frame.offload. Returns why the frame is to be dropped.
 Reason parse(Frame& frame);
 
-inline bool is_tracked(const Headers& h) { return h.tracked; }
+inline bool is_tracked(const Headers& h) {
+  return h.tracked;
+}
 
-inline bool is_group(const uint8_t* mac) { return mac[0] & 1; }
+inline bool is_group(const uint8_t* mac) {
+  return mac[0] & 1;
+}
 
 // A MAC as a number, in the machine's own byte order.
 inline uint64_t mac_number(const uint8_t* mac) {
@@ -44,6 +48,8 @@ inline uint64_t frame_mac(const uint8_t* mac) {
   return word << 16;
 }
 
-inline bool same_mac(const uint8_t* a, const uint8_t* b) { return memcmp(a, b, 6) == 0; }
+inline bool same_mac(const uint8_t* a, const uint8_t* b) {
+  return memcmp(a, b, 6) == 0;
+}
 
 }  // namespace headgate

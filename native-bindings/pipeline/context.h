@@ -44,8 +44,8 @@ struct Context {
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }
 };
 
-// Counts the drop for the reason and for the workload that sent the frame (kOut) or was to get it (kIn). Returns false, so
-// a stage ends with `return drop(...)`. The frame itself stays the worker's.
+// Counts the drop for the reason and for the workload that sent the frame (kOut) or was to get it (kIn). Returns false,
+// so a stage ends with `return drop(...)`. The frame itself stays the worker's.
 inline bool drop(Context& ctx, uint32_t workload, Reason reason, Direction direction) {
   size_t i = static_cast<size_t>(reason);
   ++ctx.counters.drops[i][static_cast<int>(direction)];

@@ -18,7 +18,9 @@ uint64_t random_secret() {
   return secret | 1;
 }
 
-uint64_t round_up(uint64_t n) { return (n + 4095) / 4096 * 4096; }
+uint64_t round_up(uint64_t n) {
+  return (n + 4095) / 4096 * 4096;
+}
 
 }  // namespace
 
@@ -66,7 +68,9 @@ std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string
   return engine;
 }
 
-Engine::~Engine() { stop(); }
+Engine::~Engine() {
+  stop();
+}
 
 void Engine::stop() {
   for (auto& worker : workers_) worker->stop();
@@ -141,7 +145,9 @@ std::vector<Failure> Engine::failures() const {
   return failures;
 }
 
-uint32_t Engine::now_milliseconds() const { return static_cast<uint32_t>((threads_ ? clock_now() : last_run_) / 1'000'000); }
+uint32_t Engine::now_milliseconds() const {
+  return static_cast<uint32_t>((threads_ ? clock_now() : last_run_) / 1'000'000);
+}
 
 StatsReport Engine::stats() {
   StatsReport report{};
@@ -174,7 +180,8 @@ StatsReport Engine::stats() {
       std::string workload = publisher_.workload_name(hit.workload);
       std::string rule = hit.rule ? publisher_.rule_key(hit.rule) : "";
       if (workload.empty() || (hit.rule && rule.empty())) continue;
-      report.hits.push_back({rule, workload, hit.direction, hit.flows, hit.packets, hit.bytes, (now - hit.last_seen) / 1000.0});
+      report.hits.push_back(
+          {rule, workload, hit.direction, hit.flows, hit.packets, hit.bytes, (now - hit.last_seen) / 1000.0});
     }
   }
   std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
@@ -196,11 +203,13 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
         if (from == 0) total += w.context().connections.size();
         from = w.context().connections.walk(from, kFlowsPerTask, [&](const Connection& c) {
           if (flows.size() >= limit || (c.timeout_class == TimeoutClass::kDenied && !denied)) return;
-          FlowReport report{current_->trackers[c.tracker], c, {}, (now - c.created) / 1000.0, (now - c.last_seen) / 1000.0, 0};
+          FlowReport report{current_->trackers[c.tracker], c, {}, (now - c.created) / 1000.0,
+                            (now - c.last_seen) / 1000.0,  0};
           uint32_t timeout = timeout_of(c.timeout_class, current_->timeouts);
           report.expires = std::max(0.0, (timeout - std::min(timeout, now - c.last_seen)) / 1000.0);
           for (int side = 0; side < 2; ++side)
-            if (c.verdict[side].epoch) report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.action[side]));
+            if (c.verdict[side].epoch)
+              report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.action[side]));
           flows.push_back(std::move(report));
         });
       });
@@ -222,7 +231,8 @@ std::vector<LogReport> Engine::logs() {
   return reports;
 }
 
-bool Engine::classify(const std::string& name, Direction direction, const FlowHeaders& flow, Action& action, std::string& rule) const {
+bool Engine::classify(const std::string& name, Direction direction, const FlowHeaders& flow, Action& action,
+                      std::string& rule) const {
   auto found = publisher_.find_workload(name);
   if (!found) return false;
   const IndexTable& index = direction == Direction::kIn ? (*found)->in : (*found)->out;

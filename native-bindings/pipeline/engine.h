@@ -1,7 +1,7 @@
 // The engine as the addon sees it: workers, the publisher, the ports that are open, and reports.
 //
-// One thread calls it (the process's main thread). Everything that changes what packets meet goes through the publisher and
-// is taken over by all workers before the call returns.
+// One thread calls it (the process's main thread). Everything that changes what packets meet goes through the publisher
+// and is taken over by all workers before the call returns.
 #pragma once
 
 #include "pipeline/worker.h"
@@ -89,7 +89,8 @@ class Engine {
   std::vector<FlowReport> flows(size_t limit, bool denied, uint64_t& total);
   std::vector<LogReport> logs();
   // What the published tables say of a new flow at a workload, without touching counters. False if there is none such.
-  bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action, std::string& rule) const;
+  bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action,
+                std::string& rule) const;
 
   size_t run(uint64_t now);
   void stop();

@@ -72,7 +72,7 @@ class Outputs {
   std::vector<Frame*> frames_;       // `room_` for each port
   std::vector<uint32_t> workloads_;  // likewise
   std::vector<Frame*> own_;
-  std::vector<uint16_t> ports_;      // the first `used_` have frames
+  std::vector<uint16_t> ports_;  // the first `used_` have frames
 };
 
 }  // namespace headgate

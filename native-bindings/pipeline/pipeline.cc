@@ -1,8 +1,9 @@
-// A frame's way, in order. A worker receives a batch from a port, runs it through these stages, and transmits what is left
-// (pipeline/worker.cc, pipeline/transmit.cc). Services (NAT, balancing, tags) will stand between advance and forward.
+// A frame's way, in order. A worker receives a batch from a port, runs it through these stages, and transmits what is
+// left (pipeline/worker.cc, pipeline/transmit.cc). Services (NAT, balancing, tags) will stand between advance and
+// forward.
 //
-// The stages are compiled together with this list, so that the compiler sees a frame's whole way: called through pointers,
-// one after the other, they took half as many instructions again (scripts/bench pipeline).
+// The stages are compiled together with this list, so that the compiler sees a frame's whole way: called through
+// pointers, one after the other, they took half as many instructions again (scripts/bench pipeline).
 #include "pipeline/pipeline.h"
 
 namespace headgate {
@@ -76,6 +77,8 @@ void run_from(std::span<Frame*> frames, Context& ctx) {
 
 const Pipeline kPipeline = {run_from<0>, run_from<kResume>};
 
-std::span<const Stage> pipeline_stages() { return kStages; }
+std::span<const Stage> pipeline_stages() {
+  return kStages;
+}
 
 }  // namespace headgate

@@ -7,8 +7,8 @@
 
 namespace headgate {
 
-// What a worker does with a batch: `run` for frames just received, `resume` for those that another worker handed over. Both
-// use up `frames` as working space.
+// What a worker does with a batch: `run` for frames just received, `resume` for those that another worker handed over.
+// Both use up `frames` as working space.
 struct Pipeline {
   void (*run)(std::span<Frame*> frames, Context& ctx);
   void (*resume)(std::span<Frame*> frames, Context& ctx);

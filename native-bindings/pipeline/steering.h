@@ -1,7 +1,7 @@
 // Hand-over of frames between workers: for each pair of workers a ring with one producer and one consumer.
 //
-// The ring's slots own frames of their own. The producer swaps its full frame with the slot's empty one, the consumer the
-// other way round, so buffers are conserved and nothing is copied or freed.
+// The ring's slots own frames of their own. The producer swaps its full frame with the slot's empty one, the consumer
+// the other way round, so buffers are conserved and nothing is copied or freed.
 #pragma once
 
 #include <atomic>

@@ -5,8 +5,9 @@
 
 namespace headgate {
 
-// Writes every output queue to its port's `queue` and empties it: VLAN tags are pushed for trunks, super-frames are cut and
-// checksums completed where the port cannot take them. What a port refuses is a counted drop of the receiving workload.
+// Writes every output queue to its port's `queue` and empties it: VLAN tags are pushed for trunks, super-frames are cut
+// and checksums completed where the port cannot take them. What a port refuses is a counted drop of the receiving
+// workload.
 void transmit_outputs(Context& ctx, unsigned queue);
 
 }  // namespace headgate

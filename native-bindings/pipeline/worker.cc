@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t kWakeEvent = UINT32_MAX;
 constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
 constexpr uint32_t kAgedPerRound = 64;
-constexpr size_t kSpareFrames = 192;     // answers and segments
+constexpr size_t kSpareFrames = 192;  // answers and segments
 // Per port and batch: each frame once, and answers to it in both directions.
 constexpr size_t kOutputsPerPort = 3 * Worker::kBatch;
 
@@ -39,7 +39,8 @@ Worker::Worker(const WorkerOptions& options)
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, hits_, fragments_, counters_, log_, outputs_, pool_, nullptr, answers_, options.secret} {
+      ctx_{generation_.get(), connections_, hits_,   fragments_, counters_,     log_,
+           outputs_,          pool_,        nullptr, answers_,   options.secret} {
   connections_.set_secret(options.secret);
   for (Frame*& frame : frames_) frame = pool_.acquire();
   epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");

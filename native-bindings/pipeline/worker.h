@@ -81,8 +81,8 @@ class Worker {
   std::shared_ptr<const Generation> generation_;
   Context ctx_;
 
-  Frame* frames_[kBatch];    // the batch's own
-  Frame* working_[kBatch];   // what is left of it on the way
+  Frame* frames_[kBatch];     // the batch's own
+  Frame* working_[kBatch];    // what is left of it on the way
   std::vector<int> watched_;  // descriptor by port; -1: none
   std::vector<std::shared_ptr<AttachedPort>> watched_ports_;
 

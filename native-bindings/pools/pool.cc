@@ -46,8 +46,9 @@ std::unique_ptr<Pool> Pool::open(const std::string& path, uint32_t layout, uint6
   if (fd < 0) return fail(fd, "Cannot open the pool " + path);
   if (!lock(fd)) {
     bool taken = errno == EAGAIN || errno == EACCES;
-    return fail(fd, taken ? "Another engine owns the pool " + path + ". Stop it, or give this one a run directory of its own"
-                          : "Cannot lock the pool " + path);
+    return fail(
+        fd, taken ? "Another engine owns the pool " + path + ". Stop it, or give this one a run directory of its own"
+                  : "Cannot lock the pool " + path);
   }
   uint64_t size = kHeaderBytes + content_size;
   struct stat status = {};
@@ -72,7 +73,8 @@ std::unique_ptr<Pool> Pool::open(const std::string& path, uint32_t layout, uint6
 
 // Punching a hole gives zeroes without touching the pages.
 bool Pool::clear(std::string& error) {
-  if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kHeaderBytes, static_cast<off_t>(header_->size - kHeaderBytes)) == 0)
+  if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kHeaderBytes,
+                static_cast<off_t>(header_->size - kHeaderBytes)) == 0)
     return true;
   error = std::string("Cannot clear a pool: ") + strerror(errno);
   return false;
@@ -83,7 +85,9 @@ Pool::~Pool() {
   ::close(fd_);
 }
 
-uint8_t* Pool::content() const { return reinterpret_cast<uint8_t*>(header_) + kHeaderBytes; }
+uint8_t* Pool::content() const {
+  return reinterpret_cast<uint8_t*>(header_) + kHeaderBytes;
+}
 
 std::string pool_directory(const std::string& directory, std::string& error) {
   std::error_code failed;

@@ -1,8 +1,8 @@
 // A pool: memory with a name that outlives the process, for state that the next engine is to find (design: "State").
 //
-// A pool is a file, mapped shared. Its content uses offsets, never pointers. The header says what it is; the owner holds
-// an open-file-description lock on the file, which the kernel frees when the owner dies, so there is never a second
-// owner and no keeper process. Memory is touched, and so taken, only as it is used.
+// A pool is a file, mapped shared. Its content uses offsets, never pointers. The header says what it is; the owner
+// holds an open-file-description lock on the file, which the kernel frees when the owner dies, so there is never a
+// second owner and no keeper process. Memory is touched, and so taken, only as it is used.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ class Pool {
  public:
   // Creates the pool, or takes over the one that is there; content of another layout or size, or with a header that
   // does not hold, is thrown away. Null with `error` set when another process owns it, or the system refuses.
-  static std::unique_ptr<Pool> open(const std::string& path, uint32_t layout, uint64_t content_size, std::string& error);
+  static std::unique_ptr<Pool> open(const std::string& path, uint32_t layout, uint64_t content_size,
+                                    std::string& error);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;

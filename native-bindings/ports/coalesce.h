@@ -21,8 +21,8 @@ constexpr size_t kMaxSegments = 64;
 constexpr size_t kMaxSuperHeader = kWireOffload + 14 + 8 + 40 + 8;
 
 struct SuperFrame {
-  size_t frames = 1;  // how many of the given frames it joins; 1: write the first one as it is
-  size_t header = 0;  // bytes of `bytes` in use: virtio-net header, Ethernet to UDP; the payloads follow it
+  size_t frames = 1;            // how many of the given frames it joins; 1: write the first one as it is
+  size_t header = 0;            // bytes of `bytes` in use: virtio-net header, Ethernet to UDP; the payloads follow it
   uint32_t headers_length = 0;  // Ethernet to UDP, the same in every frame: where the payload begins
   uint8_t bytes[kMaxSuperHeader];
 };

@@ -137,8 +137,7 @@ bool Netlink::request(std::vector<uint8_t>& message, std::string& error) {
   }
 }
 
-bool Netlink::set_link(int index, std::optional<Mac> mac, std::optional<uint32_t> mtu, bool up,
-                       std::string& error) {
+bool Netlink::set_link(int index, std::optional<Mac> mac, std::optional<uint32_t> mtu, bool up, std::string& error) {
   ifinfomsg link{};
   link.ifi_family = AF_UNSPEC;
   link.ifi_index = index;

@@ -82,8 +82,8 @@ bool PacketSocketPort::open_queue(Queue& queue, int index, std::string& error) {
   queue.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const auto fail = [&](const char* what) {
     const int cause = errno;
-    error = "Interface " + spec_.device + " cannot be opened: " + what + ": " + errno_text(cause) + ". " +
-            open_hint(cause);
+    error =
+        "Interface " + spec_.device + " cannot be opened: " + what + ": " + errno_text(cause) + ". " + open_hint(cause);
     return false;
   };
   if (queue.socket < 0) return fail("packet socket");
@@ -119,8 +119,8 @@ bool PacketSocketPort::join_fanout(std::string& error) {
     socklen_t size = sizeof group;
     const bool joined = set_option(queues_[i].socket, SOL_PACKET, PACKET_FANOUT, group | flags << 16);
     if (!joined || (i == 0 && getsockopt(queues_[i].socket, SOL_PACKET, PACKET_FANOUT, &group, &size) != 0)) {
-      error = "Interface " + spec_.device + ": its flows cannot be spread over " +
-              std::to_string(queues_.size()) + " queues: " + errno_text(errno) + ". Use one worker.";
+      error = "Interface " + spec_.device + ": its flows cannot be spread over " + std::to_string(queues_.size()) +
+              " queues: " + errno_text(errno) + ". Use one worker.";
       return false;
     }
     group &= 0xffff;
@@ -286,8 +286,7 @@ size_t PacketSocketPort::send_batch(Queue& queue, std::span<Frame* const> all, s
 void PacketSocketPort::check_gone(Queue& queue, int error) {
   sockaddr_ll address{};
   socklen_t size = sizeof address;
-  if (getsockname(queue.socket, reinterpret_cast<sockaddr*>(&address), &size) != 0 || address.sll_ifindex > 0)
-    return;
+  if (getsockname(queue.socket, reinterpret_cast<sockaddr*>(&address), &size) != 0 || address.sll_ifindex > 0) return;
   missed();
   queue.gone = true;
   failure_.store(error, std::memory_order_relaxed);

@@ -80,10 +80,8 @@ std::optional<std::vector<PcapFrame>> parse_pcap(std::span<const uint8_t> bytes,
     const uint64_t seconds = capture.word(at), fraction = capture.word(at + 4);
     const uint32_t length = capture.word(at + 8), original = capture.word(at + 12);
     if (fraction >= units) return malformed(at + 4, "a fraction of a second that is a second or more");
-    if (length > kMaxFrame)
-      return malformed(at + 8, "a frame of " + std::to_string(length) + " bytes is too long");
-    if (length != original)
-      return malformed(at + 12, "a frame was cut off when it was captured (`tcpdump -s 0`)");
+    if (length > kMaxFrame) return malformed(at + 8, "a frame of " + std::to_string(length) + " bytes is too long");
+    if (length != original) return malformed(at + 12, "a frame was cut off when it was captured (`tcpdump -s 0`)");
     at += kRecordHeader;
     if (size - at < length) return malformed(at, "a frame is cut off");
     const uint8_t* data = capture.bytes.data() + at;
@@ -111,8 +109,8 @@ PcapWriter::~PcapWriter() {
 
 bool PcapWriter::write(uint64_t time, std::span<const uint8_t> bytes) {
   const uint32_t length = static_cast<uint32_t>(bytes.size());
-  const uint32_t header[] = {static_cast<uint32_t>(time / 1'000'000'000),
-                             static_cast<uint32_t>(time % 1'000'000'000), length, length};
+  const uint32_t header[] = {static_cast<uint32_t>(time / 1'000'000'000), static_cast<uint32_t>(time % 1'000'000'000),
+                             length, length};
   static_assert(sizeof header == kRecordHeader);
   if (std::fwrite(header, sizeof header, 1, file_) != 1) return false;
   return bytes.empty() || std::fwrite(bytes.data(), bytes.size(), 1, file_) == 1;

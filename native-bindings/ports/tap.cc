@@ -48,8 +48,7 @@ std::string attach_hint(int error) {
 
 std::unique_ptr<TapPort> open_tap(const TapSpec& spec, std::string& error) {
   if (spec.device.empty() || spec.device.size() >= IFNAMSIZ || spec.queues == 0) {
-    error = "TAP device '" + spec.device +
-            "': a device name has 1 to 15 characters, and a port at least one queue.";
+    error = "TAP device '" + spec.device + "': a device name has 1 to 15 characters, and a port at least one queue.";
     return nullptr;
   }
   std::unique_ptr<TapPort> port(new TapPort(spec));
@@ -62,8 +61,7 @@ std::unique_ptr<TapPort> open_tap(const TapSpec& spec, std::string& error) {
   return opened ? std::move(port) : nullptr;
 }
 
-TapPort::TapPort(const TapSpec& spec)
-    : spec_(spec), namespace_(namespace_path(spec.netns)), queues_(spec.queues) {}
+TapPort::TapPort(const TapSpec& spec) : spec_(spec), namespace_(namespace_path(spec.netns)), queues_(spec.queues) {}
 
 TapPort::~TapPort() {
   for (const Queue& queue : queues_) {
@@ -133,8 +131,7 @@ bool TapPort::set_offloads(int descriptor, std::string& error) {
 bool TapPort::configure(std::string& error) {
   std::string cause;
   const auto fail = [&](const std::string& what, const std::string& hint = "") {
-    error =
-        where() + ": " + what + (cause.empty() ? "" : ": " + cause) + "." + (hint.empty() ? "" : " " + hint);
+    error = where() + ": " + what + (cause.empty() ? "" : ": " + cause) + "." + (hint.empty() ? "" : " " + hint);
     return false;
   };
   std::optional<Mac> mac;

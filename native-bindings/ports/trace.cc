@@ -27,18 +27,15 @@ std::string describe(const Frame& frame) {
   if (frame.length >= 14) {
     const uint8_t* d = frame.data;
     char text[64];
-    std::snprintf(text, sizeof text,
-                  " %02x:%02x:%02x:%02x:%02x:%02x > %02x:%02x:%02x:%02x:%02x:%02x 0x%02x%02x", d[6], d[7],
-                  d[8], d[9], d[10], d[11], d[0], d[1], d[2], d[3], d[4], d[5], d[12], d[13]);
+    std::snprintf(text, sizeof text, " %02x:%02x:%02x:%02x:%02x:%02x > %02x:%02x:%02x:%02x:%02x:%02x 0x%02x%02x", d[6],
+                  d[7], d[8], d[9], d[10], d[11], d[0], d[1], d[2], d[3], d[4], d[5], d[12], d[13]);
     line += text;
   }
   const Offload& offload = frame.offload;
   if (offload.kind != Offload::kNone) {
-    line +=
-        std::string(" ") + kind_name(offload.kind) + " segments of " + std::to_string(offload.segment_size);
+    line += std::string(" ") + kind_name(offload.kind) + " segments of " + std::to_string(offload.segment_size);
   }
-  if (offload.partial_checksum)
-    line += offload.kind == Offload::kNone ? " partial checksum" : ", partial checksum";
+  if (offload.partial_checksum) line += offload.kind == Offload::kNone ? " partial checksum" : ", partial checksum";
   return line;
 }
 

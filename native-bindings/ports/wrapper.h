@@ -11,9 +11,7 @@ class PortWrapper : public Port {
 
   PortCapabilities capabilities() const override { return inner_->capabilities(); }
   int descriptor(unsigned queue) const override { return inner_->descriptor(queue); }
-  size_t receive(unsigned queue, std::span<Frame* const> frames) override {
-    return inner_->receive(queue, frames);
-  }
+  size_t receive(unsigned queue, std::span<Frame* const> frames) override { return inner_->receive(queue, frames); }
   void transmit(unsigned queue, std::span<Frame* const> frames, std::span<Reason> outcomes) override {
     inner_->transmit(queue, frames, outcomes);
   }

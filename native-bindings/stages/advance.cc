@@ -1,8 +1,8 @@
 // Moves the state of a connection on, and notes time and counts, for frames that were let through.
 //
-// TCP follows the exchange of SYN, ACK, FIN and RST (RFC 9293, 3.3.2) without windows, which are a later step. A connection
-// picked up in the middle, or heard from one side only, counts as opening until both sides were heard, so that nobody can
-// fill the table with records that are never evicted.
+// TCP follows the exchange of SYN, ACK, FIN and RST (RFC 9293, 3.3.2) without windows, which are a later step. A
+// connection picked up in the middle, or heard from one side only, counts as opening until both sides were heard, so
+// that nobody can fill the table with records that are never evicted.
 #include "packet/parse.h"
 #include "stages/stage.h"
 
@@ -68,8 +68,8 @@ TimeoutClass class_of(const Connection& c) {
   ctx.connections.touch(c, class_of(c), ctx.now);
 }
 
-// Whether the frame finds the connection at work, and leaves it as it is. (One that was denied meanwhile has to be put back
-// into its timeout class.)
+// Whether the frame finds the connection at work, and leaves it as it is. (One that was denied meanwhile has to be put
+// back into its timeout class.)
 bool stays(const Connection& c, const Frame& frame) {
   bool open = c.state == State::kEstablished && !c.fin && !(frame.headers.tcp_flags & (kFin | kRst));
   return (open || c.state == State::kTwoWay) && c.timeout_class != TimeoutClass::kDenied;

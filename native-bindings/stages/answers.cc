@@ -1,5 +1,5 @@
-// Sends what packet/answer.h builds, back through the port that the frame came from or on to its receiver. At most as many
-// a second as the worker's bucket gives, so that nobody can use the firewall as a source of traffic.
+// Sends what packet/answer.h builds, back through the port that the frame came from or on to its receiver. At most as
+// many a second as the worker's bucket gives, so that nobody can use the firewall as a source of traffic.
 #include "packet/answer.h"
 #include "packet/parse.h"
 #include "stages/stage.h"

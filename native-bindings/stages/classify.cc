@@ -1,6 +1,6 @@
-// The firewall. The record caches the verdict of each of its two workloads; a verdict counts only for the workload and the
-// epoch it was reached at, and is reached again otherwise. Both must allow: the initiator's `out` index and the responder's
-// `in` index, each asked about the flow as it began, whichever way this frame runs.
+// The firewall. The record caches the verdict of each of its two workloads; a verdict counts only for the workload and
+// the epoch it was reached at, and is reached again otherwise. Both must allow: the initiator's `out` index and the
+// responder's `in` index, each asked about the flow as it began, whichever way this frame runs.
 #include "packet/parse.h"
 #include "stages/stage.h"
 
@@ -9,7 +9,8 @@ namespace {
 
 enum Side { kInitiator = 0, kResponder = 1 };
 
-void log_match(Context& ctx, Hit& hit, const Rule* rule, const Workload& w, Direction direction, Action action, const FlowHeaders& flow) {
+void log_match(Context& ctx, Hit& hit, const Rule* rule, const Workload& w, Direction direction, Action action,
+               const FlowHeaders& flow) {
   if (!hit.take_log_token(ctx.now)) {
     ++hit.log_suppressed;
     return;
@@ -63,7 +64,8 @@ Reason reason_of(const Connection& c, Side side) {
   return drop(ctx, place, reason_of(c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
 
-[[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
+[[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,
+                                         uint32_t place) {
   if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.action[side] == Action::kAllow || refuse(frame, ctx, side, place);

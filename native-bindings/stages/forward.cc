@@ -1,5 +1,6 @@
 // Queues a frame for its port, or a broadcast, multicast or unknown one for every other workload of the segment. Those
-// receivers have no part in the record, so each frame is judged for each of them; but for the one that began the connection.
+// receivers have no part in the record, so each frame is judged for each of them; but for the one that began the
+// connection.
 #include "stages/stage.h"
 
 namespace headgate {

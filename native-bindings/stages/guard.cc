@@ -1,9 +1,9 @@
 // Spoofguard: who sent the frame, and may it use these addresses? (SAVI in spirit, RFC 7039; RA guard, RFC 6105.)
 //
 // A workload with a pinned MAC may use only that one; others are learned, a bounded number each. A workload with
-// addresses may use only those, the link-local address made from its MAC (RFC 4291, appendix A), and the unspecified address
-// where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour discovery for
-// its own addresses alone, and may not be a router. A workload without addresses may use any.
+// addresses may use only those, the link-local address made from its MAC (RFC 4291, appendix A), and the unspecified
+// address where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour
+// discovery for its own addresses alone, and may not be a router. A workload without addresses may use any.
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"
@@ -19,8 +19,8 @@ bool is_unspecified(const Address& a) {
 }
 
 Address link_local_of(const Mac& mac) {
-  return Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4],
-                  mac[5]}};
+  return Address{{0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe, mac[3],
+                  mac[4], mac[5]}};
 }
 
 bool may_use(const Workload& w, const Address& a) {

@@ -1,7 +1,8 @@
 // Switching: the workload that has the destination MAC in the sender's segment. Broadcast, multicast and unknown
 // destinations go to every other workload of the segment, as many a second as the sender may.
 //
-// Frames come in trains: the next one of a batch mostly goes where the last one went, so that answer is kept for the batch.
+// Frames come in trains: the next one of a batch mostly goes where the last one went, so that answer is kept for the
+// batch.
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"
@@ -34,7 +35,8 @@ bool is_reserved(const uint8_t* mac) {
     return drop(ctx, frame, Reason::kMacReserved);
   }
   if (segment.members.size() < 2) return drop(ctx, frame, Reason::kNoMember);
-  if (!ctx.counters.workloads[frame.source_workload].flood.take(ctx.now)) return drop(ctx, frame, Reason::kFloodLimited);
+  if (!ctx.counters.workloads[frame.source_workload].flood.take(ctx.now))
+    return drop(ctx, frame, Reason::kFloodLimited);
   frame.destination_workload = kManyOutputs;
   frame.destination = nullptr;
   return true;

@@ -1,5 +1,5 @@
-// The stages. Each looks at one frame and either lets it go on (true) or has dropped, answered or handed it over (false).
-// They stand here in the order in which a frame meets them; pipeline/pipeline.cc lists them as data.
+// The stages. Each looks at one frame and either lets it go on (true) or has dropped, answered or handed it over
+// (false). They stand here in the order in which a frame meets them; pipeline/pipeline.cc lists them as data.
 #pragma once
 
 #include "packet/frame.h"
@@ -14,7 +14,8 @@ struct Stage {
 
 // Checks every length and finds the headers (packet/parse.h).
 bool parse_stage(Frame& frame, Context& ctx);
-// Finds the sending workload, takes the VLAN tags off, learns its MAC, and refuses MACs and addresses that it may not use.
+// Finds the sending workload, takes the VLAN tags off, learns its MAC, and refuses MACs and addresses that it may not
+// use.
 bool guard_stage(Frame& frame, Context& ctx);
 // Finds the workload that the frame goes to in its segment, or that it goes to many.
 bool locate_stage(Frame& frame, Context& ctx);
@@ -40,8 +41,8 @@ struct Decision {
 };
 Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
 
-// For a reply with many destinations: whether the workload is the one that began the connection, and then, what the record
-// says of the frame there; false has dropped it.
+// For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
+// record says of the frame there; false has dropped it.
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
 

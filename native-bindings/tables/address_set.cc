@@ -45,9 +45,9 @@ AddressSet::AddressSet(std::vector<AddressRange> ranges) {
   leave_out_ipv4(ranges);
   std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const AddressRange& r : ranges) {
-    bool touches = !ranges_.empty() && (r.first <= ranges_.back().last ||
-                                        (next(ranges_.back().last) == r.first && r.first != kAllZero &&
-                                         is_ipv4(r.first) == is_ipv4(ranges_.back().last)));
+    bool touches = !ranges_.empty() &&
+                   (r.first <= ranges_.back().last || (next(ranges_.back().last) == r.first && r.first != kAllZero &&
+                                                       is_ipv4(r.first) == is_ipv4(ranges_.back().last)));
     if (touches)
       ranges_.back().last = std::max(ranges_.back().last, r.last);
     else

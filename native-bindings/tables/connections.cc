@@ -9,7 +9,9 @@
 namespace headgate {
 namespace {
 
-uint32_t buckets_for(uint32_t limit) { return std::bit_ceil(std::max(limit, 8u)) * 2; }
+uint32_t buckets_for(uint32_t limit) {
+  return std::bit_ceil(std::max(limit, 8u)) * 2;
+}
 
 constexpr uint32_t kPlacedMask = 0xffffff;
 
@@ -39,8 +41,8 @@ uint32_t ConnectionTable::take_place(uint32_t now) {
     return place;
   }
   if (high_water_ < limit_) return ++high_water_;
-  for (auto timeout_class : {TimeoutClass::kDenied, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay,
-                             TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
+  for (auto timeout_class : {TimeoutClass::kDenied, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening,
+                             TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
     uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
     if (!oldest || records_[oldest].last_seen == now) continue;
     remove(records_[oldest]);

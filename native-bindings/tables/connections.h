@@ -2,17 +2,17 @@
 // (tracker, 5-tuple) from either direction.
 //
 // Records lie in one array and are named by their place in it (0 is none), so the table can live in a pool. A bucket
-// array holds the first record of each chain; there are two buckets a record, so chains are short. Memory is touched only
-// as records are used.
+// array holds the first record of each chain; there are two buckets a record, so chains are short. Memory is touched
+// only as records are used.
 //
 // Every record stands in the list of its timeout class, in the order in which it was put there; all records of a class
-// have the same timeout. A frame only notes the time in its record. A record at the old end that was put there a timeout
-// ago is either idle, and freed, or moved to the front: so each is looked at once a timeout, and ageing costs a bounded,
-// amortised constant per batch. A look-up finds no record that is past its time, however late that ageing is.
+// have the same timeout. A frame only notes the time in its record. A record at the old end that was put there a
+// timeout ago is either idle, and freed, or moved to the front: so each is looked at once a timeout, and ageing costs a
+// bounded, amortised constant per batch. A look-up finds no record that is past its time, however late that ageing is.
 //
-// When the table is full, a new flow may take the place of a record that is nobody's working connection: denied, closing,
-// then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record that the
-// current millisecond has used is never taken, so pointers in the running batch stay good.
+// When the table is full, a new flow may take the place of a record that is nobody's working connection: denied,
+// closing, then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record
+// that the current millisecond has used is never taken, so pointers in the running batch stay good.
 #pragma once
 
 #include <bit>
@@ -40,22 +40,22 @@ enum class TimeoutClass : uint8_t {
 };
 
 enum class ConnectionState : uint8_t {
-  kNew,          // no frame has been counted yet
-  kOneWay,       // only the initiator was heard (UDP, ICMP, others, TCP picked up in the middle)
-  kTwoWay,       // both were (UDP, ICMP, others)
-  kSynSent,      // TCP from here on
+  kNew,      // no frame has been counted yet
+  kOneWay,   // only the initiator was heard (UDP, ICMP, others, TCP picked up in the middle)
+  kTwoWay,   // both were (UDP, ICMP, others)
+  kSynSent,  // TCP from here on
   kSynReceived,
   kEstablished,
-  kFinSent,      // one side has closed
-  kClosing,      // both have
-  kReset,        // a RST was seen
+  kFinSent,  // one side has closed
+  kClosing,  // both have
+  kReset,    // a RST was seen
   kCount
 };
 
 const char* name_of(ConnectionState state);
 
-// What a workload's index said about the flow. `epoch` is that of the workload when it was judged: another one, or another
-// workload, means that it has to be judged again.
+// What a workload's index said about the flow. `epoch` is that of the workload when it was judged: another one, or
+// another workload, means that it has to be judged again.
 struct Verdict {
   uint32_t epoch = 0;
   uint32_t hit = 0;  // place in the worker's HitTable
@@ -87,12 +87,13 @@ struct Connection {
   uint32_t fin : 2;      // TCP: bit 0 the initiator, bit 1 the responder has closed its side
   uint32_t by_rule : 2;  // bit 0 at the initiator's workload, bit 1 at the responder's: a rule decided, not the default
   uint32_t ended : 1;    // its rule was changed with `reset`: no side's action is `allow` any more
-  uint64_t packets[2];  // from the initiator, from the responder
+  uint64_t packets[2];   // from the initiator, from the responder
   uint64_t bytes[2];
 
   // Of the key, what are no addresses: compared as one word.
   uint64_t key() const {
-    return uint64_t{unused} << 56 | uint64_t{protocol} << 48 | uint64_t{tracker} << 32 | uint32_t{destination_port} << 16 | source_port;
+    return uint64_t{unused} << 56 | uint64_t{protocol} << 48 | uint64_t{tracker} << 32 |
+           uint32_t{destination_port} << 16 | source_port;
   }
 };
 
@@ -107,9 +108,9 @@ static_assert(sizeof(Connection) == 120, "a record and its two buckets take 128 
 inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
   // In the order of TimeoutClass.
   static constexpr uint32_t Timeouts::*kByClass[] = {
-      &Timeouts::other,           &Timeouts::denied,      &Timeouts::tcp_closing, &Timeouts::tcp_opening,
-      &Timeouts::udp_one_way,     &Timeouts::icmp,        &Timeouts::other,       &Timeouts::tcp_established,
-      &Timeouts::udp_two_way,     &Timeouts::icmp,        &Timeouts::other};
+      &Timeouts::other,       &Timeouts::denied, &Timeouts::tcp_closing, &Timeouts::tcp_opening,
+      &Timeouts::udp_one_way, &Timeouts::icmp,   &Timeouts::other,       &Timeouts::tcp_established,
+      &Timeouts::udp_two_way, &Timeouts::icmp,   &Timeouts::other};
   static_assert(std::size(kByClass) == static_cast<size_t>(TimeoutClass::kCount));
   return t.*kByClass[static_cast<int>(timeout_class)];
 }
@@ -120,7 +121,8 @@ class ConnectionTable {
   static uint64_t bytes_for(uint32_t limit);
   ConnectionTable(uint8_t* memory, uint32_t limit);
 
-  // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the frame runs against its first frame.
+  // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the
+  // frame runs against its first frame.
   Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
     const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
     const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
@@ -198,6 +200,5 @@ class ConnectionTable {
   uint32_t* buckets_;
   Connection* records_;
 };
-
 
 }  // namespace headgate

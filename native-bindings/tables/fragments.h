@@ -23,8 +23,8 @@ class FragmentTable {
       if (!room && !live) room = &e;
     }
     if (!room) return false;
-    *room = {h.source, h.destination, h.fragment_id, now, h.source_port, h.destination_port, tracker, h.protocol, h.icmp_type,
-             h.icmp_code, true};
+    *room = {h.source, h.destination, h.fragment_id, now,         h.source_port, h.destination_port,
+             tracker,  h.protocol,    h.icmp_type,   h.icmp_code, true};
     return true;
   }
 
@@ -59,7 +59,8 @@ class FragmentTable {
     uint8_t icmp_code;
     bool used;
     bool is(const Headers& h, uint16_t t) const {
-      return id == h.fragment_id && tracker == t && protocol == h.protocol && source == h.source && destination == h.destination;
+      return id == h.fragment_id && tracker == t && protocol == h.protocol && source == h.source &&
+             destination == h.destination;
     }
   };
   struct Set {

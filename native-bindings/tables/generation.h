@@ -29,9 +29,9 @@ struct Timeouts {
 struct Segment {
   std::string name;
   std::string digest;
-  uint16_t vlan[2] = {};     // outer and inner id on trunk ports; 0: none
-  uint16_t tracker = 0;      // connections are looked up within a tracker
-  std::vector<uint32_t> members;  // workloads
+  uint16_t vlan[2] = {};           // outer and inner id on trunk ports; 0: none
+  uint16_t tracker = 0;            // connections are looked up within a tracker
+  std::vector<uint32_t> members;   // workloads
   std::shared_ptr<MacTable> macs;  // shared by generations
 };
 

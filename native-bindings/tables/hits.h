@@ -1,8 +1,8 @@
-// Hit counters by (rule, workload, direction), of one worker. An entry is made when the pair is first met, so memory goes
-// with what is really used, and it is kept by serials that are never used twice, so it survives every edit of the rule's
-// surroundings. Open addressing in a fixed array: no allocation on the packet path. When it is full, further pairs share
-// entry 0, which stands for no rule: their flows are judged as ever, but reports do not count them, and an edit judges them
-// anew whatever their rule says of live connections.
+// Hit counters by (rule, workload, direction), of one worker. An entry is made when the pair is first met, so memory
+// goes with what is really used, and it is kept by serials that are never used twice, so it survives every edit of the
+// rule's surroundings. Open addressing in a fixed array: no allocation on the packet path. When it is full, further
+// pairs share entry 0, which stands for no rule: their flows are judged as ever, but reports do not count them, and an
+// edit judges them anew whatever their rule says of live connections.
 //
 // The entry also meters the rule's log lines (a token bucket) and counts what it swallows.
 #pragma once
@@ -82,8 +82,8 @@ class HitTable {
       if (hit.workload && hit.workload != kTombstone) visit(hit);
   }
 
-  // Frees the entries that `gone(hit)` names. Verdicts still point to them, but their workloads have new epochs by then, so
-  // they are judged again before they count.
+  // Frees the entries that `gone(hit)` names. Verdicts still point to them, but their workloads have new epochs by
+  // then, so they are judged again before they count.
   template <class Gone>
   void forget(Gone gone) {
     for (Hit& hit : entries_)

@@ -13,7 +13,7 @@ namespace headgate {
 constexpr size_t kCategories = 4;
 
 struct IndexTable {
-  std::vector<std::shared_ptr<const Rule>> rules;      // in order
+  std::vector<std::shared_ptr<const Rule>> rules;       // in order
   std::array<uint32_t, kCategories> category_end = {};  // position behind each category's last rule
 
   // Where the category behind the one that holds `position` begins: what `pass` goes on with.

@@ -3,8 +3,12 @@
 namespace headgate {
 namespace {
 
-uint64_t word_of(uint64_t key, uint32_t workload, bool pinned) { return key | (workload + 1) << 1 | (pinned ? 1u : 0u); }
-uint64_t mac_part(uint64_t word) { return word & ~0xffffull; }
+uint64_t word_of(uint64_t key, uint32_t workload, bool pinned) {
+  return key | (workload + 1) << 1 | (pinned ? 1u : 0u);
+}
+uint64_t mac_part(uint64_t word) {
+  return word & ~0xffffull;
+}
 
 }  // namespace
 

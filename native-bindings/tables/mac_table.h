@@ -17,8 +17,8 @@ constexpr uint32_t kManyOutputs = UINT32_MAX - 1;
 class MacTable {
  public:
   static constexpr uint32_t kSlots = 4096;
-  static constexpr uint32_t kProbes = 64;  // half a table of pinned MACs fits
-  static constexpr uint32_t kMostWorkload = 0x7ffe;      // workloads fit in 15 bits
+  static constexpr uint32_t kProbes = 64;            // half a table of pinned MACs fits
+  static constexpr uint32_t kMostWorkload = 0x7ffe;  // workloads fit in 15 bits
   static constexpr uint32_t kLearnedPerWorkload = 64;
   static constexpr uint32_t kAgeSeconds = 300;
 

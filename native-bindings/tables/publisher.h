@@ -1,8 +1,8 @@
 // Holds the policy as control has sent it and builds generations from it. Runs off the packet threads, on one thread.
 //
-// A delta is first checked as a whole against what would be there after it; only then is anything changed, and from there
-// on nothing can fail: refused whole or applied whole. Places (slots) of rules, workloads, segments and ports are the
-// publisher's own; control knows names and digests only.
+// A delta is first checked as a whole against what would be there after it; only then is anything changed, and from
+// there on nothing can fail: refused whole or applied whole. Places (slots) of rules, workloads, segments and ports are
+// the publisher's own; control knows names and digests only.
 #pragma once
 
 #include <functional>
@@ -94,7 +94,7 @@ class Publisher {
   std::vector<std::shared_ptr<AttachedPort>> ports_;
   std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
   std::vector<std::string> trackers_;
-  std::vector<uint32_t> leaving_;   // places of workloads that left and are not yet settled
+  std::vector<uint32_t> leaving_;  // places of workloads that left and are not yet settled
   std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;
   std::unordered_set<std::string> changed_sets_;  // by the delta that is being applied
   std::unordered_set<std::string> changed_rules_;

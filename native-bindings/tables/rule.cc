@@ -13,8 +13,12 @@ bool in_any(const std::vector<PortRange>& ranges, uint16_t port) {
   return std::any_of(ranges.begin(), ranges.end(), [&](PortRange r) { return r.first <= port && port <= r.last; });
 }
 
-bool has_ports(uint8_t protocol) { return protocol == kTcp || protocol == kUdp || protocol == kSctp; }
-bool has_icmp_type(uint8_t protocol) { return protocol == kIcmp || protocol == kIcmp6; }
+bool has_ports(uint8_t protocol) {
+  return protocol == kTcp || protocol == kUdp || protocol == kSctp;
+}
+bool has_icmp_type(uint8_t protocol) {
+  return protocol == kIcmp || protocol == kIcmp6;
+}
 
 bool matches(const ServiceMatch& service, const FlowHeaders& flow) {
   if (service.protocol >= 0 && service.protocol != flow.protocol) return false;

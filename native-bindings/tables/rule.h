@@ -20,7 +20,9 @@ inline const char* name_of(Action a) {
   return kNames[static_cast<int>(a)];
 }
 
-inline const char* name_of(Direction d) { return d == Direction::kIn ? "in" : "out"; }
+inline const char* name_of(Direction d) {
+  return d == Direction::kIn ? "in" : "out";
+}
 
 // What the lookup asks about: the first packet of a flow. Ports are zero where the protocol has none.
 struct FlowHeaders {

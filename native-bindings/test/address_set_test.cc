@@ -35,16 +35,33 @@ TEST_CASE("addresses, prefixes and ranges are read") {
 }
 
 TEST_CASE("anything else is refused") {
-  for (const char* text : {"", "x", "10.0.0", "10.0.0.256", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8x",
-                           "10.0.0.9-10.0.0.1", "10.0.0.1-fd00::1", "10.0.0.1-", "-10.0.0.1", "fd00::1/64", "fd00::/129",
-                           "::ffff:10.0.0.1", "fd00::g", "10.0.0.1-10.0.0.2-10.0.0.3", " 10.0.0.1",
+  for (const char* text : {"",
+                           "x",
+                           "10.0.0",
+                           "10.0.0.256",
+                           "10.0.0.1/8",
+                           "10.0.0.0/33",
+                           "10.0.0.0/",
+                           "10.0.0.0/-1",
+                           "10.0.0.0/8x",
+                           "10.0.0.9-10.0.0.1",
+                           "10.0.0.1-fd00::1",
+                           "10.0.0.1-",
+                           "-10.0.0.1",
+                           "fd00::1/64",
+                           "fd00::/129",
+                           "::ffff:10.0.0.1",
+                           "fd00::g",
+                           "10.0.0.1-10.0.0.2-10.0.0.3",
+                           " 10.0.0.1",
                            "1111111111111111111111111111111111111111111111111111111111111111111"})
     CHECK_MESSAGE(!parse_address_range(text), text);
 }
 
 TEST_CASE("a set contains the ends of its ranges and nothing beside them") {
   const AddressSet set = set_of({"10.0.0.4-10.0.0.8", "10.0.0.10", "fd00::10-fd00::1f"});
-  for (const char* in : {"10.0.0.4", "10.0.0.8", "10.0.0.10", "fd00::10", "fd00::1f"}) CHECK(set.contains(address_of(in)));
+  for (const char* in : {"10.0.0.4", "10.0.0.8", "10.0.0.10", "fd00::10", "fd00::1f"})
+    CHECK(set.contains(address_of(in)));
   for (const char* out : {"10.0.0.3", "10.0.0.9", "10.0.0.11", "fd00::f", "fd00::20", "0.0.0.0", "::"})
     CHECK_FALSE(set.contains(address_of(out)));
   CHECK_FALSE(AddressSet().contains(address_of("10.0.0.1")));

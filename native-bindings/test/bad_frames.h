@@ -1,5 +1,5 @@
-// Frames that the parse stage must refuse, each with the reason: used by the tests of parse and of the list of reasons, and
-// as seeds for the fuzz targets.
+// Frames that the parse stage must refuse, each with the reason: used by the tests of parse and of the list of reasons,
+// and as seeds for the fuzz targets.
 #pragma once
 
 #include <functional>
@@ -56,7 +56,9 @@ inline std::vector<BadFrame> bad_frames() {
     return bytes;
   };
   const auto flags = [&](uint8_t value) { return with(tcp4, [&](Packet& p) { p.tcp_flags = value; }); };
-  const auto extended = [&](std::vector<Extension> chain) { return with(udp6, [&](Packet& p) { p.extensions = chain; }); };
+  const auto extended = [&](std::vector<Extension> chain) {
+    return with(udp6, [&](Packet& p) { p.extensions = chain; });
+  };
   const auto nd = [](uint8_t type, auto change) {
     Packet p = neighbour_discovery(type, "fe80::1", "fe80::2", "fe80::2", 1);
     change(p);
@@ -79,10 +81,15 @@ inline std::vector<BadFrame> bad_frames() {
       {R::kEthernetBadSource, "a group source", with(udp4, [](Packet& p) { p.source_mac[0] = 3; })},
       {R::kEthernetBadSource, "a zero source", with(udp4, [](Packet& p) { p.source_mac = {}; })},
       {R::kVlanTruncated, "a tag of 3 bytes", cut(tagged, 17)},
-      {R::kVlanTooManyTags, "three tags", with(udp4, [](Packet& p) { p.vlans = {1, 2, 3}; })},
+      {R::kVlanTooManyTags, "three tags",
+       with(udp4,
+            [](Packet& p) {
+              p.vlans = {1, 2, 3};
+            })},
       {R::kEthertypeUnsupported, "an experimental type", plain_frame(60)},
       {R::kEthertypeUnsupported, "a length (IEEE 802.3)", broken(udp4, [](Bytes& b) { put16(b, 12, 46); })},
-      {R::kArpMalformed, "27 bytes of ARP", [] {
+      {R::kArpMalformed, "27 bytes of ARP",
+       [] {
          Bytes b = arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2");
          b.pop_back();
          return b;
@@ -91,49 +98,69 @@ inline std::vector<BadFrame> bad_frames() {
       {R::kIpv4BadVersion, "version 5", broken(udp4, set(14, 0x55))},
       {R::kIpv4BadHeaderLength, "a header of 16 bytes", broken(udp4, set(14, 0x44))},
       {R::kIpv4BadHeaderLength, "a header beyond the frame", shortened(options, 20)},
-      {R::kIpv4BadLength, "a total length beyond the frame", broken(udp4, [](Bytes& b) { put16(b, 16, b.size() - 14 + 1); })},
+      {R::kIpv4BadLength, "a total length beyond the frame",
+       broken(udp4, [](Bytes& b) { put16(b, 16, b.size() - 14 + 1); })},
       {R::kIpv4BadLength, "a total length below the header", broken(udp4, [](Bytes& b) { put16(b, 16, 19); })},
-      {R::kIpv4BadChecksum, "another checksum", [&] {
+      {R::kIpv4BadChecksum, "another checksum",
+       [&] {
          Bytes b = udp4.bytes();
          b[24] ^= 1;
          return b;
        }()},
       {R::kIpv4BadOptions, "an option beyond the header", broken(options, set(35, 5))},
       {R::kIpv4BadOptions, "an option of length 0", broken(options, set(35, 0))},
-      {R::kIpv4BadOptions, "an option without a length", with(options, [](Packet& p) { p.ip_options = {1, 1, 1, 7}; })},
+      {R::kIpv4BadOptions, "an option without a length",
+       with(options,
+            [](Packet& p) {
+              p.ip_options = {1, 1, 1, 7};
+            })},
       {R::kIpv4SourceRoute, "loose source route", broken(options, set(34, 131))},
       {R::kIpv4SourceRoute, "strict source route", broken(options, set(34, 137))},
       {R::kIpv4BadAddress, "source equal to destination", with(udp4, [](Packet& p) { p.source = p.destination; })},
       {R::kIpv6Truncated, "39 bytes of IPv6", cut(udp6, 14 + 39)},
       {R::kIpv6BadVersion, "version 4", broken(udp6, set(14, 0x40))},
-      {R::kIpv6BadLength, "a payload beyond the frame", broken(udp6, [](Bytes& b) { put16(b, 18, b.size() - 54 + 1); })},
+      {R::kIpv6BadLength, "a payload beyond the frame",
+       broken(udp6, [](Bytes& b) { put16(b, 18, b.size() - 54 + 1); })},
       {R::kIpv6BadAddress, "source equal to destination", with(udp6, [](Packet& p) { p.source = p.destination; })},
-      {R::kIpv6BadAddress, "an IPv4-mapped destination", with(udp6, [](Packet& p) { p.destination = "::ffff:10.0.0.1"; })},
+      {R::kIpv6BadAddress, "an IPv4-mapped destination",
+       with(udp6, [](Packet& p) { p.destination = "::ffff:10.0.0.1"; })},
       {R::kIpv6BadExtension, "hop-by-hop behind another header", extended({{60}, {0}})},
       {R::kIpv6BadExtension, "an extension beyond the packet", broken(extension6, set(14 + 40 + 1, 9))},
       {R::kIpv6BadExtension, "an extension of 7 bytes", shortened(extension6, 47)},
-      {R::kIpv6BadExtension, "two fragment headers", with(udp6, [](Packet& p) {
-         p.extensions = {{44, {0, 1, 0, 0, 0, 1}}, {44, {0, 1, 0, 0, 0, 1}}}, p.payload.resize(8);
-       })},
+      {R::kIpv6BadExtension, "two fragment headers",
+       with(udp6,
+            [](Packet& p) {
+              p.extensions = {{44, {0, 1, 0, 0, 0, 1}}, {44, {0, 1, 0, 0, 0, 1}}}, p.payload.resize(8);
+            })},
       {R::kIpv6TooManyExtensions, "nine extension headers", extended(std::vector<Extension>(9, {60}))},
       {R::kIpv6RoutingHeader, "routing header type 0", extended({{43}})},
       {R::kFragmentMalformed, "a fragment beyond 64 KiB", with(udp4, [](Packet& p) { p.fragment_offset = 65528; })},
       {R::kFragmentMalformed, "a fragment of odd length with more to come",
        with(udp4, [](Packet& p) { p.fragment_offset = 80, p.more = true; })},
-      {R::kFragmentMalformed, "an empty fragment", with(udp4, [](Packet& p) { p.fragment_offset = 80, p.payload.clear(); })},
-      {R::kFragmentMalformed, "an IPv6 fragment of odd length with more to come", with(fragment6, [](Packet& p) { p.more = true; })},
-      {R::kFragmentMalformed, "an IPv6 fragment beyond 64 KiB", with(fragment6, [](Packet& p) { p.fragment_offset = 65528; })},
-      {R::kFragmentTiny, "a first fragment of 16 bytes of TCP", shortened([&] {
-         Packet p = tcp4;
-         p.more = true;
-         return p;
-       }(), 36)},
-      {R::kFragmentTiny, "a first fragment that ends in the TCP options", shortened([&] {
-         Packet p = tcp4;
-         p.more = true, p.tcp_options = Bytes(20, 1);
-         return p;
-       }(), 20 + 24)},
-      {R::kFragmentTiny, "an IPv6 first fragment that ends in its extension headers", [&] {
+      {R::kFragmentMalformed, "an empty fragment",
+       with(udp4, [](Packet& p) { p.fragment_offset = 80, p.payload.clear(); })},
+      {R::kFragmentMalformed, "an IPv6 fragment of odd length with more to come",
+       with(fragment6, [](Packet& p) { p.more = true; })},
+      {R::kFragmentMalformed, "an IPv6 fragment beyond 64 KiB",
+       with(fragment6, [](Packet& p) { p.fragment_offset = 65528; })},
+      {R::kFragmentTiny, "a first fragment of 16 bytes of TCP",
+       shortened(
+           [&] {
+             Packet p = tcp4;
+             p.more = true;
+             return p;
+           }(),
+           36)},
+      {R::kFragmentTiny, "a first fragment that ends in the TCP options",
+       shortened(
+           [&] {
+             Packet p = tcp4;
+             p.more = true, p.tcp_options = Bytes(20, 1);
+             return p;
+           }(),
+           20 + 24)},
+      {R::kFragmentTiny, "an IPv6 first fragment that ends in its extension headers",
+       [&] {
          Packet p = udp6;
          p.extensions = {{44, {0, 1, 0, 0, 0, 1}}, {60, Bytes(14)}};
          return shortened(p, 40 + 8 + 8);
@@ -170,14 +197,17 @@ inline std::vector<BadFrame> bad_frames() {
       {R::kOffloadMalformed, "IPv6 segments of IPv4", tcp4.bytes(), offload(tcp6, [](Offload&) {})},
       {R::kOffloadMalformed, "IPv4 fragments made by hardware", udp4.bytes(),
        offload(udp4, [](Offload& o) { o.kind = Offload::kUdpFragments; })},
-      {R::kOffloadMalformed, "an unknown kind", udp4.bytes(), offload(udp4, [](Offload& o) { o.kind = static_cast<Offload::Kind>(77); })},
+      {R::kOffloadMalformed, "an unknown kind", udp4.bytes(),
+       offload(udp4, [](Offload& o) { o.kind = static_cast<Offload::Kind>(77); })},
       {R::kOffloadMalformed, "segments of size 0", tcp4.bytes(), offload(tcp4, [](Offload& o) { o.segment_size = 0; })},
       {R::kOffloadMalformed, "a super-frame with a whole checksum", tcp4.bytes(),
        offload(tcp4, [](Offload& o) { o.partial_checksum = false; })},
-      {R::kOffloadMalformed, "another checksum start", tcp4.bytes(), offload(tcp4, [](Offload& o) { ++o.checksum_start; })},
-      {R::kOffloadMalformed, "another checksum offset", tcp4.bytes(), offload(tcp4, [](Offload& o) { o.checksum_offset = 6; })},
-      {R::kOffloadMalformed, "a super-frame that is a fragment", with(udp4, [](Packet& p) { p.more = true, p.payload.resize(16); }),
-       offload(udp4, [](Offload&) {})},
+      {R::kOffloadMalformed, "another checksum start", tcp4.bytes(),
+       offload(tcp4, [](Offload& o) { ++o.checksum_start; })},
+      {R::kOffloadMalformed, "another checksum offset", tcp4.bytes(),
+       offload(tcp4, [](Offload& o) { o.checksum_offset = 6; })},
+      {R::kOffloadMalformed, "a super-frame that is a fragment",
+       with(udp4, [](Packet& p) { p.more = true, p.payload.resize(16); }), offload(udp4, [](Offload&) {})},
       {R::kOffloadMalformed, "a super-frame of ARP", arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2"),
        offload(udp4, [](Offload&) {})},
       {R::kOffloadMalformed, "a checksum behind the packet", udp4.bytes(), partial(34, 17)},
@@ -186,7 +216,8 @@ inline std::vector<BadFrame> bad_frames() {
       {R::kOffloadMalformed, "a checksum over the ports", udp4.bytes(), partial(34, 0)},
       {R::kOffloadMalformed, "a checksum over the IPv6 destination", udp6.bytes(), partial(14, 24)},
       {R::kOffloadMalformed, "a checksum over TCP flags", tcp4.bytes(), partial(34, 12)},
-      {R::kOffloadMalformed, "a checksum in an ARP packet", arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2"), partial(0, 6)},
+      {R::kOffloadMalformed, "a checksum in an ARP packet", arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2"),
+       partial(0, 6)},
   };
   for (uint8_t at : {0, 1, 2, 3, 4, 5, 7}) {  // every field of ARP that is fixed, and the operation
     Bytes b = arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2");

@@ -24,10 +24,12 @@ inline RuleChange rule(const std::string& key, Action action) {
 }
 
 inline WorkloadChange workload(const std::string& name, const std::optional<Mac>& mac = {},
-                               std::optional<std::vector<std::string>> addresses = {}, const std::string& segment = "lan") {
+                               std::optional<std::vector<std::string>> addresses = {},
+                               const std::string& segment = "lan") {
   char text[18] = "";
   if (mac)
-    snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", (*mac)[0], (*mac)[1], (*mac)[2], (*mac)[3], (*mac)[4], (*mac)[5]);
+    snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", (*mac)[0], (*mac)[1], (*mac)[2], (*mac)[3], (*mac)[4],
+             (*mac)[5]);
   WorkloadChange change{name, "1", segment, false, {}, std::move(addresses)};
   if (mac) change.mac = text;
   return change;
@@ -49,7 +51,8 @@ class Bed {
   explicit Bed(uint32_t connections)
       : memory_(ConnectionTable::bytes_for(connections)), worker_(options(memory_.data(), connections)) {}
 
-  MemoryPort& add(const WorkloadChange& change, const PortCapabilities& can = {true, true, true, 1}, size_t capacity = 65536) {
+  MemoryPort& add(const WorkloadChange& change, const PortCapabilities& can = {true, true, true, 1},
+                  size_t capacity = 65536) {
     Delta delta;
     delta.set_workloads.push_back(change);
     publish(delta);
@@ -91,7 +94,8 @@ class Bed {
       for (size_t i = 0; i < categories.size(); ++i)
         for (const RuleChange& change : categories[i]) {
           keys[categories.size() == 1 ? kCategories - 1 : i].push_back(change.key);
-          if (std::none_of(delta.set_rules.begin(), delta.set_rules.end(), [&](const auto& r) { return r.key == change.key; }))
+          if (std::none_of(delta.set_rules.begin(), delta.set_rules.end(),
+                           [&](const auto& r) { return r.key == change.key; }))
             delta.set_rules.push_back(change);
         }
       return keys;
@@ -147,7 +151,9 @@ class Bed {
     const Hit* found = nullptr;
     uint32_t serial = worker_.generation()->workloads[place(name)]->serial;
     context().hits.each([&](const Hit& hit) {
-      if (hit.workload == serial && hit.direction == direction && (hit.rule ? publisher_.rule_key(hit.rule) : "") == rule) found = &hit;
+      if (hit.workload == serial && hit.direction == direction &&
+          (hit.rule ? publisher_.rule_key(hit.rule) : "") == rule)
+        found = &hit;
     });
     return found;
   }

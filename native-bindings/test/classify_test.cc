@@ -68,7 +68,8 @@ TEST_CASE("the first match decides, category by category") {
 }
 
 TEST_CASE("pass leaves the category, observe goes on in it") {
-  const RuleChange allow = rule("allow", Action::kAllow), drop = rule("drop", Action::kDrop), pass = rule("pass", Action::kPass);
+  const RuleChange allow = rule("allow", Action::kAllow), drop = rule("drop", Action::kDrop),
+                   pass = rule("pass", Action::kPass);
   RuleChange watch = rule("watch", Action::kDrop), watch_pass = rule("watch-pass", Action::kPass);
   watch.observe = watch_pass.observe = true;
   Bed bed(Action::kDrop);
@@ -413,9 +414,9 @@ TEST_CASE("TCP picked up in the middle counts as established when both sides wer
 }
 
 TEST_CASE("UDP, ICMP and other protocols are one-way until they are answered") {
-  for (auto [protocol, one, two] :
-       {std::tuple{uint8_t{kUdp}, TimeoutClass::kUdpOneWay, TimeoutClass::kUdpTwoWay},
-        {uint8_t{kIcmp}, TimeoutClass::kIcmpOneWay, TimeoutClass::kIcmpTwoWay}, {uint8_t{47}, TimeoutClass::kOtherOneWay, TimeoutClass::kOtherTwoWay}}) {
+  for (auto [protocol, one, two] : {std::tuple{uint8_t{kUdp}, TimeoutClass::kUdpOneWay, TimeoutClass::kUdpTwoWay},
+                                    {uint8_t{kIcmp}, TimeoutClass::kIcmpOneWay, TimeoutClass::kIcmpTwoWay},
+                                    {uint8_t{47}, TimeoutClass::kOtherOneWay, TimeoutClass::kOtherTwoWay}}) {
     Bed bed;
     Packet p;
     p.protocol = protocol;

@@ -88,10 +88,8 @@ TEST_CASE("segmenting what was joined gives back the datagrams") {
   for (int round = 0; round < 300; round++) {
     const size_t count = 1 + random() % 100;
     std::vector<Datagram> datagrams;
-    Datagram datagram{.ipv6 = chance(50),
-                      .tags = random() % 3,
-                      .id = static_cast<uint16_t>(random()),
-                      .dont_fragment = chance(50)};
+    Datagram datagram{
+        .ipv6 = chance(50), .tags = random() % 3, .id = static_cast<uint16_t>(random()), .dont_fragment = chance(50)};
     const unsigned variety = random() % 6;  // percent of frames that differ in some way
     size_t size = 1 + (chance(50) ? random() % 40 : random() % 1472);
     for (size_t i = 0; i < count; i++) {
@@ -142,8 +140,7 @@ TEST_CASE("the largest run fits 64 segments and 64 KiB") {
   }
 }
 
-size_t joined_of(const Datagram& first, const Datagram& second,
-                 const std::function<void(Frame&)>& change = {}) {
+size_t joined_of(const Datagram& first, const Datagram& second, const std::function<void(Frame&)>& change = {}) {
   Batch batch(2);
   batch.set(0, first);
   batch.set(1, second);
@@ -223,8 +220,7 @@ TEST_CASE("without DF the identification must count up by one") {
 TEST_CASE("a datagram without a checksum is not joined") {
   const Datagram plain{.payload = Bytes(20, 1), .partial = false};
   REQUIRE(joined_of(plain, plain) == 2);
-  CHECK(joined_of(plain, plain, [&](Frame& frame) { std::memset(frame.data + plain.layer4() + 6, 0, 2); }) ==
-        1);
+  CHECK(joined_of(plain, plain, [&](Frame& frame) { std::memset(frame.data + plain.layer4() + 6, 0, 2); }) == 1);
 }
 
 }  // namespace

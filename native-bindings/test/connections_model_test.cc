@@ -1,5 +1,5 @@
-// Property test: the connection table against a model of std::map and std::list, under random finding, inserting, touching,
-// removing, ageing and recycling.
+// Property test: the connection table against a model of std::map and std::list, under random finding, inserting,
+// touching, removing, ageing and recycling.
 #include <doctest/doctest.h>
 
 #include <list>
@@ -43,7 +43,8 @@ class Model {
     ok = true;
     if (records.size() == limit_) {
       ok = false;
-      for (Class c : {Class::kDenied, Class::kTcpClosing, Class::kTcpOpening, Class::kUdpOneWay, Class::kIcmpOneWay, Class::kOtherOneWay}) {
+      for (Class c : {Class::kDenied, Class::kTcpClosing, Class::kTcpOpening, Class::kUdpOneWay, Class::kIcmpOneWay,
+                      Class::kOtherOneWay}) {
         if (order_[c].empty() || records.at(order_[c].front()).last == now) continue;
         remove(order_[c].front());
         ok = true;
@@ -92,7 +93,8 @@ class Model {
 Headers headers(uint32_t flow, bool back) {
   Headers h;
   h.protocol = flow % 3 ? kUdp : kTcp;
-  h.source = address_of(flow % 2 ? "10.0.0.9" : "fd00::9"), h.destination = address_of(flow % 2 ? "10.0.0.8" : "fd00::8");
+  h.source = address_of(flow % 2 ? "10.0.0.9" : "fd00::9"),
+  h.destination = address_of(flow % 2 ? "10.0.0.8" : "fd00::8");
   h.source_port = static_cast<uint16_t>(flow), h.destination_port = static_cast<uint16_t>(flow * 7);
   if (back) {
     std::swap(h.source, h.destination);
@@ -137,8 +139,9 @@ TEST_CASE("property: the connection table does what a map and lists do") {
         refused += !ok;
       }
       if (c) {
-        const Class classes[] = {Class::kDenied,        Class::kTcpClosing, Class::kTcpOpening, Class::kUdpOneWay,      Class::kIcmpOneWay,
-                                 Class::kOtherOneWay, Class::kUdpTwoWay,  Class::kIcmpTwoWay, Class::kTcpEstablished, Class::kOtherTwoWay};
+        const Class classes[] = {Class::kDenied,         Class::kTcpClosing,  Class::kTcpOpening, Class::kUdpOneWay,
+                                 Class::kIcmpOneWay,     Class::kOtherOneWay, Class::kUdpTwoWay,  Class::kIcmpTwoWay,
+                                 Class::kTcpEstablished, Class::kOtherTwoWay};
         const Class wanted = classes[random() % 10];
         if (random() % 8 == 0) {
           table.remove(*c);

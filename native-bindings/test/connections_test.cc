@@ -34,7 +34,9 @@ struct Table {
   explicit Table(uint32_t limit) : memory(ConnectionTable::bytes_for(limit)), table(memory.data(), limit) {
     table.set_secret(kSecret);
   }
-  Connection* find(const Headers& h, uint32_t now, uint16_t tracker = 1) { return table.find(h, tracker, now, timeouts, reply); }
+  Connection* find(const Headers& h, uint32_t now, uint16_t tracker = 1) {
+    return table.find(h, tracker, now, timeouts, reply);
+  }
   Connection* add(const Headers& h, uint32_t now, TimeoutClass timeout_class, uint16_t tracker = 1) {
     Connection* c = table.insert(h, tracker, now);
     if (c) table.touch(*c, timeout_class, now);
@@ -89,11 +91,11 @@ TEST_CASE("a look-up finds nothing that is past its time, and frees it") {
 TEST_CASE("each class has its time") {
   const Timeouts t;
   const std::pair<TimeoutClass, uint32_t> wanted[] = {
-      {TimeoutClass::kDenied, t.denied},           {TimeoutClass::kTcpClosing, t.tcp_closing},
-      {TimeoutClass::kTcpOpening, t.tcp_opening},  {TimeoutClass::kTcpEstablished, t.tcp_established},
-      {TimeoutClass::kUdpOneWay, t.udp_one_way},   {TimeoutClass::kUdpTwoWay, t.udp_two_way},
-      {TimeoutClass::kIcmpOneWay, t.icmp},         {TimeoutClass::kIcmpTwoWay, t.icmp},
-      {TimeoutClass::kOtherOneWay, t.other},       {TimeoutClass::kOtherTwoWay, t.other}};
+      {TimeoutClass::kDenied, t.denied},          {TimeoutClass::kTcpClosing, t.tcp_closing},
+      {TimeoutClass::kTcpOpening, t.tcp_opening}, {TimeoutClass::kTcpEstablished, t.tcp_established},
+      {TimeoutClass::kUdpOneWay, t.udp_one_way},  {TimeoutClass::kUdpTwoWay, t.udp_two_way},
+      {TimeoutClass::kIcmpOneWay, t.icmp},        {TimeoutClass::kIcmpTwoWay, t.icmp},
+      {TimeoutClass::kOtherOneWay, t.other},      {TimeoutClass::kOtherTwoWay, t.other}};
   for (auto [timeout_class, milliseconds] : wanted) CHECK(timeout_of(timeout_class, t) == milliseconds);
 }
 
@@ -117,7 +119,8 @@ TEST_CASE("a full table takes denied, closing and opening records first, the old
   Table t(12);
   uint32_t client = 0;
   std::vector<uint32_t> order;
-  const std::vector<C> classes = {C::kOtherOneWay, C::kIcmpOneWay, C::kUdpOneWay, C::kTcpOpening, C::kTcpClosing, C::kDenied};
+  const std::vector<C> classes = {C::kOtherOneWay, C::kIcmpOneWay, C::kUdpOneWay,
+                                  C::kTcpOpening,  C::kTcpClosing, C::kDenied};
   for (C c : classes)
     for (int i = 0; i < 2; ++i, ++client) t.add(headers(client), 100 + client, c);
   for (size_t c = classes.size(); c-- > 0;)

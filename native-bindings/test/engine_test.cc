@@ -1,5 +1,5 @@
-// The engine whole: worker threads over memory ports with a queue for each, steering, hand-over, reports, and a life cycle
-// under traffic.
+// The engine whole: worker threads over memory ports with a queue for each, steering, hand-over, reports, and a life
+// cycle under traffic.
 #include "pipeline/engine.h"
 
 #include <doctest/doctest.h>
@@ -262,7 +262,8 @@ TEST_CASE("the connection table stays within its limit under a flood of new flow
   r.engine->run(1'200'000'000);
   uint64_t total = 0;
   int two_way = 0;
-  for (const FlowReport& f : r.engine->flows(1000, true, total)) two_way += f.connection.state == ConnectionState::kTwoWay;
+  for (const FlowReport& f : r.engine->flows(1000, true, total))
+    two_way += f.connection.state == ConnectionState::kTwoWay;
   CHECK(two_way == 50);
 }
 

@@ -177,8 +177,8 @@ struct Datagram {
   }
 };
 
-// Any Ethernet frame, field by field: what tests of the pipeline send, whole or with a byte of it broken afterwards. The
-// family is that of the addresses. A later fragment (`fragment_offset`) has the payload alone behind its IP header.
+// Any Ethernet frame, field by field: what tests of the pipeline send, whole or with a byte of it broken afterwards.
+// The family is that of the addresses. A later fragment (`fragment_offset`) has the payload alone behind its IP header.
 struct Extension {
   uint8_t type;
   Bytes body = Bytes(6);  // behind its next header and length: 8n + 6 bytes
@@ -195,7 +195,7 @@ struct Packet {
   uint8_t icmp_type = 8, icmp_code = 0;
   uint16_t icmp_id = 7;
   Bytes payload = Bytes(10, 0x55);
-  Bytes ip_options{}, tcp_options{};     // multiples of 4 bytes
+  Bytes ip_options{}, tcp_options{};    // multiples of 4 bytes
   std::vector<Extension> extensions{};  // IPv6, before a fragment header
   uint8_t ttl = 64;
   uint32_t id = 0;  // IPv4 id or of the fragment header
@@ -323,7 +323,8 @@ struct Packet {
       std::copy(tcp_options.begin(), tcp_options.end(), frame.begin() + at + 20);
     }
     const uint64_t pseudo = protocol == kIcmp ? 0 : pseudo_sum(frame, layer3(), protocol, length);
-    const uint16_t sum = partial ? fold(pseudo) : static_cast<uint16_t>(~fold(pseudo + sum_words(frame, at, frame.size())));
+    const uint16_t sum =
+        partial ? fold(pseudo) : static_cast<uint16_t>(~fold(pseudo + sum_words(frame, at, frame.size())));
     put16(frame, checksum, protocol == kUdp && !partial && sum == 0 ? 0xffff : sum);
   }
 };
@@ -339,7 +340,8 @@ inline Address address_of(const std::string& text) {
   return address;
 }
 
-inline Bytes arp_frame(uint16_t operation, const Mac& sender, const std::string& sender_address, const std::string& target_address,
+inline Bytes arp_frame(uint16_t operation, const Mac& sender, const std::string& sender_address,
+                       const std::string& target_address,
                        const Mac& destination = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) {
   Bytes frame(destination.begin(), destination.end());
   frame.insert(frame.end(), sender.begin(), sender.end());
@@ -353,8 +355,8 @@ inline Bytes arp_frame(uint16_t operation, const Mac& sender, const std::string&
 }
 
 // A neighbour discovery message about `target`, with a link-layer address option of that type (0: none).
-inline Packet neighbour_discovery(uint8_t type, const std::string& source, const std::string& destination, const std::string& target,
-                                  uint8_t option = 0, const Mac& mac = kTestSource) {
+inline Packet neighbour_discovery(uint8_t type, const std::string& source, const std::string& destination,
+                                  const std::string& target, uint8_t option = 0, const Mac& mac = kTestSource) {
   Packet p;
   p.source = source;
   p.destination = destination;
@@ -377,8 +379,8 @@ inline Packet neighbour_discovery(uint8_t type, const std::string& source, const
   return p;
 }
 
-// What is wrong with the checksums of a frame that Packet or Datagram might have made: "" when all are right. Later and first
-// fragments have no transport checksum of their own.
+// What is wrong with the checksums of a frame that Packet or Datagram might have made: "" when all are right. Later and
+// first fragments have no transport checksum of their own.
 inline std::string checksum_fault(const Bytes& frame) {
   size_t ip = 14;
   while (frame.size() > ip + 2 && (get16(frame, ip - 2) == 0x8100 || get16(frame, ip - 2) == 0x88a8)) ip += 4;

@@ -58,8 +58,10 @@ TEST_CASE("a workload sends from its MAC alone") {
 
 TEST_CASE("a workload sends from its addresses alone") {
   Guarded bed;
-  for (const char* good : {"10.9.0.1", "10.9.0.16", "10.9.0.31", "fd00::1"}) CHECK_MESSAGE(bed.outcome(from(good)) == "none", good);
-  for (const char* bad : {"10.9.0.3", "10.9.0.15", "10.9.0.32", "0.0.0.0"}) CHECK_MESSAGE(bed.outcome(from(bad)) == "spoofed-ipv4", bad);
+  for (const char* good : {"10.9.0.1", "10.9.0.16", "10.9.0.31", "fd00::1"})
+    CHECK_MESSAGE(bed.outcome(from(good)) == "none", good);
+  for (const char* bad : {"10.9.0.3", "10.9.0.15", "10.9.0.32", "0.0.0.0"})
+    CHECK_MESSAGE(bed.outcome(from(bad)) == "spoofed-ipv4", bad);
   for (const char* bad : {"fd00::3", "::", "2001:db8::1"}) CHECK_MESSAGE(bed.outcome(from(bad)) == "spoofed-ipv6", bad);
 }
 
@@ -85,7 +87,8 @@ TEST_CASE("the unspecified address is for DHCP, duplicate address detection and 
   CHECK(bed.outcome(neighbour_discovery(133, "::", "ff02::2", "")) == "none");
   Packet mld = from("::", "ff02::16");
   mld.protocol = kIcmp6;
-  for (auto [type, wanted] : {std::pair{131, "none"}, {132, "none"}, {143, "none"}, {130, "spoofed-ipv6"}, {128, "spoofed-ipv6"}}) {
+  for (auto [type, wanted] :
+       {std::pair{131, "none"}, {132, "none"}, {143, "none"}, {130, "spoofed-ipv6"}, {128, "spoofed-ipv6"}}) {
     mld.icmp_type = static_cast<uint8_t>(type);
     CHECK(bed.outcome(mld) == wanted);
   }
@@ -178,7 +181,6 @@ TEST_CASE("a workload that sends counts what it sends, and what of it was droppe
   CHECK(bed.counters("b").received_packets == 1);
   CHECK(bed.counters("b").received_bytes == p.bytes().size());
 }
-
 
 }  // namespace
 }  // namespace headgate::test

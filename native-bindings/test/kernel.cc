@@ -79,8 +79,7 @@ void TestNamespace::shell(const std::string& command) const {
 }
 
 void TestNamespace::wait_ready(const std::string& device) const {
-  const std::string ready =
-      "ip link show " + device + " | grep -v 'qdisc noop ' | grep -q 'state \\(UP\\|UNKNOWN\\)'";
+  const std::string ready = "ip link show " + device + " | grep -v 'qdisc noop ' | grep -q 'state \\(UP\\|UNKNOWN\\)'";
   shell("for i in $(seq 200); do " + ready + " && exit 0; sleep 0.01; done; exit 1");
 }
 
@@ -109,8 +108,7 @@ FarEnd::FarEnd(const TestNamespace& space, const std::string& device) {
   if (!entered || socket_ < 0) give_up("packet socket " + error);
   const int on = 1, size = 256 << 20;
   if (setsockopt(socket_, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) != 0) give_up("PACKET_VNET_HDR");
-  if (setsockopt(socket_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) != 0)
-    give_up("IGNORE_OUTGOING");
+  if (setsockopt(socket_, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) != 0) give_up("IGNORE_OUTGOING");
   if (setsockopt(socket_, SOL_PACKET, PACKET_AUXDATA, &on, sizeof on) != 0) give_up("PACKET_AUXDATA");
   setsockopt(socket_, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
   setsockopt(socket_, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);

@@ -10,7 +10,9 @@ namespace {
 
 using Learned = MacTable::Learned;
 
-Mac mac(uint32_t n) { return {2, 0, 0, static_cast<uint8_t>(n >> 16), static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n)}; }
+Mac mac(uint32_t n) {
+  return {2, 0, 0, static_cast<uint8_t>(n >> 16), static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n)};
+}
 
 TEST_CASE("a MAC is found where it was learned, and moves with its last sender") {
   MacTable table;
@@ -45,7 +47,8 @@ TEST_CASE("a pinned MAC neither moves nor ages") {
 
 TEST_CASE("a workload learns its share of MACs and not one more, until they age") {
   MacTable table;
-  for (uint32_t i = 0; i < MacTable::kLearnedPerWorkload; ++i) REQUIRE(table.learn(mac(i).data(), 1, 10) == Learned::kYes);
+  for (uint32_t i = 0; i < MacTable::kLearnedPerWorkload; ++i)
+    REQUIRE(table.learn(mac(i).data(), 1, 10) == Learned::kYes);
   CHECK(table.learn(mac(999).data(), 1, 10) == Learned::kNoRoom);
   CHECK(table.learn(mac(5).data(), 1, 10) == Learned::kYes);
   CHECK(table.learn(mac(999).data(), 2, 10) == Learned::kYes);
@@ -84,8 +87,9 @@ TEST_CASE("half a table of pinned MACs finds room, in a row and at random") {
     MacTable table;
     std::vector<Mac> macs;
     for (uint32_t i = 0; i < MacTable::kSlots / 2; ++i)
-      macs.push_back(round == 0 ? mac(i) : Mac{2, 0, static_cast<uint8_t>(random()), static_cast<uint8_t>(random()),
-                                              static_cast<uint8_t>(random()), static_cast<uint8_t>(random())});
+      macs.push_back(round == 0 ? mac(i)
+                                : Mac{2, 0, static_cast<uint8_t>(random()), static_cast<uint8_t>(random()),
+                                      static_cast<uint8_t>(random()), static_cast<uint8_t>(random())});
     uint32_t failed = 0;
     for (uint32_t i = 0; i < macs.size(); ++i) failed += !table.pin(macs[i], i);
     CHECK(failed == 0);

@@ -28,7 +28,8 @@ inline bool oracle_in(const Sets& sets, const std::optional<std::vector<std::str
 }
 
 inline bool oracle_matches(const Sets& sets, const RuleChange& rule, const FlowHeaders& flow) {
-  if (!oracle_in(sets, rule.sources, flow.source) || !oracle_in(sets, rule.destinations, flow.destination)) return false;
+  if (!oracle_in(sets, rule.sources, flow.source) || !oracle_in(sets, rule.destinations, flow.destination))
+    return false;
   if (!rule.services) return true;
   const auto within = [](const std::vector<PortRange>& ranges, int port) {
     if (ranges.empty()) return true;
@@ -57,8 +58,8 @@ struct OracleDecision {
   bool operator==(const OracleDecision&) const = default;
 };
 
-inline OracleDecision oracle_decides(const Sets& sets, const Rules& rules, const IndexChangeTable& index, Action default_action,
-                                     const FlowHeaders& flow) {
+inline OracleDecision oracle_decides(const Sets& sets, const Rules& rules, const IndexChangeTable& index,
+                                     Action default_action, const FlowHeaders& flow) {
   for (const auto& category : index)
     for (const std::string& key : category) {
       const RuleChange& rule = rules.at(key);
@@ -110,7 +111,8 @@ class Firewall {
     }
     if (found == records_.end()) {
       found = records_.emplace(forward, Record{}).first;
-      found->second.flow = {h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
+      found->second.flow = {h.source,   h.destination, h.source_port, h.destination_port,
+                            h.protocol, h.icmp_type,   h.icmp_code};
     }
     Record& r = found->second;
     r.last = now;
@@ -171,7 +173,8 @@ class Firewall {
 
   static bool is_error(const Headers& h) {
     if (h.protocol == 58) return h.icmp_type < 128;
-    return h.protocol == 1 && (h.icmp_type == 3 || h.icmp_type == 4 || h.icmp_type == 5 || h.icmp_type == 11 || h.icmp_type == 12);
+    return h.protocol == 1 &&
+           (h.icmp_type == 3 || h.icmp_type == 4 || h.icmp_type == 5 || h.icmp_type == 11 || h.icmp_type == 12);
   }
 
   // RFC 9293 without windows.

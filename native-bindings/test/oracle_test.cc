@@ -70,7 +70,8 @@ class World {
       r.services.emplace();
       for (uint32_t n = below(3); n; --n) r.services->push_back(service());
     }
-    const Action actions[] = {Action::kAllow, Action::kAllow, Action::kAllow, Action::kDrop, Action::kReject, Action::kPass};
+    const Action actions[] = {Action::kAllow, Action::kAllow,  Action::kAllow,
+                              Action::kDrop,  Action::kReject, Action::kPass};
     r.action = actions[below(6)];
     r.observe = chance(15);
     r.log = chance(20);
@@ -81,7 +82,8 @@ class World {
   IndexChangeTable table(const Rules& rules) {
     IndexChangeTable index(kCategories);
     for (auto& category : index)
-      for (uint32_t n = below(4); n; --n) category.push_back(std::next(rules.begin(), below(static_cast<uint32_t>(rules.size())))->first);
+      for (uint32_t n = below(4); n; --n)
+        category.push_back(std::next(rules.begin(), below(static_cast<uint32_t>(rules.size())))->first);
     return index;
   }
 
@@ -149,8 +151,10 @@ TEST_CASE("property: the lookup decides as a walk through the texts") {
       for (Direction d : {Direction::kIn, Direction::kOut}) {
         const Decision got = decide(bed.context(), *bed.context().generation->workloads[0], d, flow);
         const Hit& hit = bed.context().hits[got.hit];
-        const OracleDecision wanted = oracle_decides(sets, rules, d == Direction::kIn ? in : out, *delta.default_action, flow);
-        REQUIRE(OracleDecision{got.action, got.on_change, hit.rule ? bed.publisher().rule_key(hit.rule) : ""} == wanted);
+        const OracleDecision wanted =
+            oracle_decides(sets, rules, d == Direction::kIn ? in : out, *delta.default_action, flow);
+        REQUIRE(OracleDecision{got.action, got.on_change, hit.rule ? bed.publisher().rule_key(hit.rule) : ""} ==
+                wanted);
       }
     }
   }
@@ -185,7 +189,9 @@ TEST_CASE("property: the pipeline lets through what the model of the firewall do
       } else if (what <= 2 || model.rules.size() < 4) {
         for (uint32_t n = 4; n; --n) {
           const RuleChange r = world.rule("r" + std::to_string(world.below(12)), model.sets);
-          if (std::any_of(delta.set_rules.begin(), delta.set_rules.end(), [&](const auto& other) { return other.key == r.key; })) continue;
+          if (std::any_of(delta.set_rules.begin(), delta.set_rules.end(),
+                          [&](const auto& other) { return other.key == r.key; }))
+            continue;
           model.rules[r.key] = r;
           delta.set_rules.push_back(r);
         }

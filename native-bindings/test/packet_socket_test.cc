@@ -145,8 +145,7 @@ TEST_CASE("frames that nobody receives in time are counted") {
   CHECK(receive_from(*port, kCount - missed).size() == kCount - missed);
 }
 
-TEST_CASE(
-    "consecutive UDP datagrams leave a packet socket as super-frames, other frames between them in order") {
+TEST_CASE("consecutive UDP datagrams leave a packet socket as super-frames, other frames between them in order") {
   const Pair pair;
   const auto port = pair.open();
   FarEnd far(pair.there, "hgfar");

@@ -24,7 +24,9 @@ struct Parsed {
   const Headers& h() const { return frame.headers; }
 };
 
-std::string name_of(Reason reason) { return kReasonTexts[static_cast<size_t>(reason)].name; }
+std::string name_of(Reason reason) {
+  return kReasonTexts[static_cast<size_t>(reason)].name;
+}
 
 Packet tcp(bool v6 = false) {
   Packet p;

@@ -1,8 +1,8 @@
 // What a frame of an established flow costs: no allocation and no system call.
 //
-// Allocations are counted by standing between the program and the C library (under the address sanitizer, by its hooks).
-// System calls are forbidden by a seccomp filter in a child process: the first one kills it. Both ports are the test's own
-// and make none; time is given. That the counter counts and the filter kills is tested too.
+// Allocations are counted by standing between the program and the C library (under the address sanitizer, by its
+// hooks). System calls are forbidden by a seccomp filter in a child process: the first one kills it. Both ports are the
+// test's own and make none; time is given. That the counter counts and the filter kills is tested too.
 #include <doctest/doctest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,9 +21,12 @@ thread_local uint64_t allocations = 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, size_t), void (*)(const volatile void*));
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, size_t),
+                                                         void (*)(const volatile void*));
 namespace {
-void count_allocation(const volatile void*, size_t) { ++allocations; }
+void count_allocation(const volatile void*, size_t) {
+  ++allocations;
+}
 void count_nothing(const volatile void*) {}
 const int installed = __sanitizer_install_malloc_and_free_hooks(count_allocation, count_nothing);
 }  // namespace
@@ -34,11 +37,21 @@ void* __libc_calloc(size_t, size_t);
 void* __libc_realloc(void*, size_t);
 void* __libc_memalign(size_t, size_t);
 #define HOOK __attribute__((visibility("default")))
-HOOK void* malloc(size_t size) { return ++allocations, __libc_malloc(size); }
-HOOK void* calloc(size_t count, size_t size) { return ++allocations, __libc_calloc(count, size); }
-HOOK void* realloc(void* old, size_t size) { return ++allocations, __libc_realloc(old, size); }
-HOOK void* memalign(size_t alignment, size_t size) { return ++allocations, __libc_memalign(alignment, size); }
-HOOK void* aligned_alloc(size_t alignment, size_t size) { return ++allocations, __libc_memalign(alignment, size); }
+HOOK void* malloc(size_t size) {
+  return ++allocations, __libc_malloc(size);
+}
+HOOK void* calloc(size_t count, size_t size) {
+  return ++allocations, __libc_calloc(count, size);
+}
+HOOK void* realloc(void* old, size_t size) {
+  return ++allocations, __libc_realloc(old, size);
+}
+HOOK void* memalign(size_t alignment, size_t size) {
+  return ++allocations, __libc_memalign(alignment, size);
+}
+HOOK void* aligned_alloc(size_t alignment, size_t size) {
+  return ++allocations, __libc_memalign(alignment, size);
+}
 HOOK int posix_memalign(void** out, size_t alignment, size_t size) {
   ++allocations;
   return (*out = __libc_memalign(alignment, size)) ? 0 : ENOMEM;
@@ -85,8 +98,8 @@ class LoopPort final : public Port {
   size_t next_ = 0;
 };
 
-// Established flows of every kind, both ways; from "a" also super-frames, which "b" can take or not, ARP for everybody, and
-// a flow that is rejected.
+// Established flows of every kind, both ways; from "a" also super-frames, which "b" can take or not, ARP for everybody,
+// and a flow that is rejected.
 struct Loop {
   Bed bed{4096u};
   LoopPort* a = nullptr;

@@ -118,8 +118,7 @@ TEST_CASE_TEMPLATE("frames are received unchanged and in order", Rig, ALL_RIGS) 
   }
 }
 
-TEST_CASE_TEMPLATE("transmitted frames arrive unchanged and in order, and are left unchanged", Rig,
-                   ALL_RIGS) {
+TEST_CASE_TEMPLATE("transmitted frames arrive unchanged and in order, and are left unchanged", Rig, ALL_RIGS) {
   Rig rig;
   Batch batch(std::size(kFrames));
   for (size_t i = 0; i < std::size(kFrames); i++) batch.set(i, kFrames[i]);
@@ -149,8 +148,7 @@ TEST_CASE_TEMPLATE("receive returns at once when nothing waits", Rig, ALL_RIGS) 
   Rig rig;
   Batch batch(4);
   size_t got = 1;
-  for (int i = 0; i < 1000 && got != 0; i++)
-    got = rig.port().receive(0, batch.frames());  // the kernel's own frames
+  for (int i = 0; i < 1000 && got != 0; i++) got = rig.port().receive(0, batch.frames());  // the kernel's own frames
   CHECK(got == 0);
   CHECK(rig.port().failure() == "");
 }
@@ -164,8 +162,7 @@ TEST_CASE_TEMPLATE("frames beyond the span wait for the next receive", Rig, ALL_
   for (uint32_t i = 0; i < kCount; i++) CHECK(received[i].bytes == plain_frame(100, i));
 }
 
-TEST_CASE_TEMPLATE("a batch beyond the queue: what is said to be sent arrives, and nothing else", Rig,
-                   ALL_RIGS) {
+TEST_CASE_TEMPLATE("a batch beyond the queue: what is said to be sent arrives, and nothing else", Rig, ALL_RIGS) {
   Rig rig;
   constexpr uint32_t kCount = 3000;
   Batch batch(kCount);
@@ -247,8 +244,7 @@ TEST_CASE_TEMPLATE("the descriptor is readable while frames wait, and only then"
   CHECK(quiet);
 }
 
-TEST_CASE_TEMPLATE("a vanished device is a failure in words, not a crash or a busy loop", Rig,
-                   RIGS_THAT_VANISH) {
+TEST_CASE_TEMPLATE("a vanished device is a failure in words, not a crash or a busy loop", Rig, RIGS_THAT_VANISH) {
   Rig rig;
   Batch batch(3);
   for (size_t i = 0; i < 3; i++) batch.set(i, plain_frame(60, static_cast<uint32_t>(i)));

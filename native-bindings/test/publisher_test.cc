@@ -1,5 +1,5 @@
-// The gate for what control sends: every refusal, nothing changed by it, and epochs of exactly those workloads that a change
-// touches.
+// The gate for what control sends: every refusal, nothing changed by it, and epochs of exactly those workloads that a
+// change touches.
 #include "tables/publisher.h"
 
 #include <doctest/doctest.h>
@@ -27,8 +27,8 @@ std::string contents(Publisher& publisher) {
   out << name_of(generation->default_action) << ' ' << generation->timeouts.tcp_opening << '\n';
   for (const auto& w : generation->workloads) {
     if (!w) continue;
-    out << w->name << ' ' << w->serial << ' ' << w->epoch << ' ' << w->segment << ' ' << w->port << w->trunk << w->pinned_mac
-        << w->any_address << ' ' << w->addresses.ranges().size();
+    out << w->name << ' ' << w->serial << ' ' << w->epoch << ' ' << w->segment << ' ' << w->port << w->trunk
+        << w->pinned_mac << w->any_address << ' ' << w->addresses.ranges().size();
     for (const IndexTable* table : {&w->in, &w->out}) {
       for (uint32_t end : table->category_end) out << ' ' << end;
       for (const auto& rule : table->rules) out << ' ' << rule->key << '=' << rule->serial << '@' << rule.get();
@@ -36,7 +36,8 @@ std::string contents(Publisher& publisher) {
     out << ' ' << generation->segments[w->segment]->macs->find(w->mac.data(), 0) << '\n';
   }
   for (const auto& s : generation->segments)
-    if (s) out << s->name << ' ' << s->vlan[0] << ' ' << s->vlan[1] << ' ' << s->tracker << ' ' << s->members.size() << '\n';
+    if (s)
+      out << s->name << ' ' << s->vlan[0] << ' ' << s->vlan[1] << ' ' << s->tracker << ' ' << s->members.size() << '\n';
   return out.str();
 }
 
@@ -46,9 +47,12 @@ RuleChange rule_from(const std::string& key, const std::vector<std::string>& sou
   return change;
 }
 
-IndexChange index_of(const std::string& workload, const std::vector<std::string>& in) { return {workload, "1", {{}, {}, {}, in}, {{}, {}, {}, {}}}; }
+IndexChange index_of(const std::string& workload, const std::vector<std::string>& in) {
+  return {workload, "1", {{}, {}, {}, in}, {{}, {}, {}, {}}};
+}
 
-// Two segments, workloads a and b (lan, a with a MAC), c (dmz), sets s1 and s2, rules r1 (s1) and r2 (s2), index of a: r1.
+// Two segments, workloads a and b (lan, a with a MAC), c (dmz), sets s1 and s2, rules r1 (s1) and r2 (s2), index of a:
+// r1.
 Delta base() {
   Delta d;
   d.default_action = Action::kDrop;
@@ -76,63 +80,133 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
   };
   const Mac other = {2, 0, 0, 0, 0, 9};
   const std::vector<Refused> all = {
-      {"Address set without a name", [](Delta& d) { d.set_address_sets = {{"", "1", {}}}; }},
-      {"'x' is named twice", [](Delta& d) { d.set_address_sets = {{"x", "1", {}}, {"x", "2", {}}}; }},
-      {"'10.0.0.1/8' is no address", [](Delta& d) { d.set_address_sets = {{"x", "1", {"10.0.0.0/8", "10.0.0.1/8"}}}; }},
-      {"'r1' is named twice", [](Delta& d) { d.set_rules = {rule("r1", Action::kDrop), rule("r1", Action::kDrop)}; }},
+      {"Address set without a name",
+       [](Delta& d) {
+         d.set_address_sets = {{"", "1", {}}};
+       }},
+      {"'x' is named twice",
+       [](Delta& d) {
+         d.set_address_sets = {{"x", "1", {}}, {"x", "2", {}}};
+       }},
+      {"'10.0.0.1/8' is no address",
+       [](Delta& d) {
+         d.set_address_sets = {{"x", "1", {"10.0.0.0/8", "10.0.0.1/8"}}};
+       }},
+      {"'r1' is named twice",
+       [](Delta& d) {
+         d.set_rules = {rule("r1", Action::kDrop), rule("r1", Action::kDrop)};
+       }},
       {"Rule without a name", [](Delta& d) { d.set_rules = {rule("", Action::kDrop)}; }},
-      {"address set 'nowhere', which does not exist", [](Delta& d) { d.set_rules = {rule_from("x", {"s1", "nowhere"})}; }},
-      {"address set 'nowhere', which does not exist", [](Delta& d) {
+      {"address set 'nowhere', which does not exist",
+       [](Delta& d) {
+         d.set_rules = {rule_from("x", {"s1", "nowhere"})};
+       }},
+      {"address set 'nowhere', which does not exist",
+       [](Delta& d) {
          d.set_rules = {rule("x", Action::kDrop)};
          d.set_rules[0].destinations = {{"nowhere"}};
        }},
-      {"reversed port range", service([](ServiceMatch& s) { s.ports = {{2, 1}}; })},
-      {"reversed port range", service([](ServiceMatch& s) { s.source_ports = {{1, 2}, {2, 1}}; })},
+      {"reversed port range", service([](ServiceMatch& s) {
+         s.ports = {{2, 1}};
+       })},
+      {"reversed port range", service([](ServiceMatch& s) {
+         s.source_ports = {{1, 2}, {2, 1}};
+       })},
       {"number out of range", service([](ServiceMatch& s) { s.protocol = 256; })},
       {"number out of range", service([](ServiceMatch& s) { s.icmp_type = 256; })},
       {"number out of range", service([](ServiceMatch& s) { s.icmp_code = 256; })},
-      {"VLAN out of range", [](Delta& d) { d.set_segments = {{"x", "1", 4095, 0, "t"}}; }},
-      {"VLAN out of range", [](Delta& d) { d.set_segments = {{"x", "1", -1, 0, "t"}}; }},
-      {"VLAN out of range", [](Delta& d) { d.set_segments = {{"x", "1", 5, 4095, "t"}}; }},
-      {"inner VLAN without an outer", [](Delta& d) { d.set_segments = {{"x", "1", 0, 5, "t"}}; }},
-      {"names no tracker", [](Delta& d) { d.set_segments = {{"x", "1", 0, 0, ""}}; }},
-      {"'x' is named twice", [](Delta& d) { d.set_segments = {{"x", "1", 0, 0, "t"}, {"x", "1", 0, 0, "t"}}; }},
-      {"segment 'nowhere', which does not exist", [](Delta& d) { d.set_workloads = {workload("x", {}, {}, "nowhere")}; }},
-      {"Workload 'x' is named twice", [](Delta& d) { d.set_workloads = {workload("x"), workload("x")}; }},
-      {"no unicast MAC", [](Delta& d) { d.set_workloads = {workload("x", Mac{3, 0, 0, 0, 0, 1})}; }},
+      {"VLAN out of range",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", 4095, 0, "t"}};
+       }},
+      {"VLAN out of range",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", -1, 0, "t"}};
+       }},
+      {"VLAN out of range",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", 5, 4095, "t"}};
+       }},
+      {"inner VLAN without an outer",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", 0, 5, "t"}};
+       }},
+      {"names no tracker",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", 0, 0, ""}};
+       }},
+      {"'x' is named twice",
+       [](Delta& d) {
+         d.set_segments = {{"x", "1", 0, 0, "t"}, {"x", "1", 0, 0, "t"}};
+       }},
+      {"segment 'nowhere', which does not exist",
+       [](Delta& d) { d.set_workloads = {workload("x", {}, {}, "nowhere")}; }},
+      {"Workload 'x' is named twice",
+       [](Delta& d) {
+         d.set_workloads = {workload("x"), workload("x")};
+       }},
+      {"no unicast MAC",
+       [](Delta& d) {
+         d.set_workloads = {workload("x", Mac{3, 0, 0, 0, 0, 1})};
+       }},
       {"no unicast MAC", [](Delta& d) { d.set_workloads = {workload("x", Mac{})}; }},
-      {"no unicast MAC", [](Delta& d) {
+      {"no unicast MAC",
+       [](Delta& d) {
          d.set_workloads = {workload("x")};
          d.set_workloads[0].mac = "02:00:00:00:00:0G";
        }},
       {"another workload of segment 'lan' has MAC", [](Delta& d) { d.set_workloads = {workload("x", kTestSource)}; }},
       {"another workload of segment 'lan' has MAC",
-       [=](Delta& d) { d.set_workloads = {workload("x", other), workload("y", other)}; }},
+       [=](Delta& d) {
+         d.set_workloads = {workload("x", other), workload("y", other)};
+       }},
       {"'fd00::1/16' is no address", [](Delta& d) { d.set_workloads = {workload("x", {}, {{"fd00::1/16"}})}; }},
       {"workload 'nobody', which does not exist", [](Delta& d) { d.set_indexes = {index_of("nobody", {})}; }},
-      {"rule 'nothing', which does not exist", [](Delta& d) { d.set_indexes = {index_of("b", {"r1", "nothing"})}; }},
-      {"not four categories", [](Delta& d) { d.set_indexes = {{"b", "1", {{}, {}, {}}, {{}, {}, {}, {}}}}; }},
-      {"'b' is named twice", [](Delta& d) { d.set_indexes = {index_of("b", {}), index_of("b", {})}; }},
-      {"removed twice", [](Delta& d) { d.remove_rules = {"r2", "r2"}; }},
+      {"rule 'nothing', which does not exist",
+       [](Delta& d) {
+         d.set_indexes = {index_of("b", {"r1", "nothing"})};
+       }},
+      {"not four categories",
+       [](Delta& d) {
+         d.set_indexes = {{"b", "1", {{}, {}, {}}, {{}, {}, {}, {}}}};
+       }},
+      {"'b' is named twice",
+       [](Delta& d) {
+         d.set_indexes = {index_of("b", {}), index_of("b", {})};
+       }},
+      {"removed twice",
+       [](Delta& d) {
+         d.remove_rules = {"r2", "r2"};
+       }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_rules = {"x"}; }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_address_sets = {"x"}; }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_segments = {"x"}; }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_workloads = {"x"}; }},
       {"the same change sets it", [](Delta& d) { d.set_rules = {rule("r2", Action::kDrop)}, d.remove_rules = {"r2"}; }},
-      {"the same change sets it", [](Delta& d) { d.set_address_sets = {{"s2", "2", {}}}, d.remove_address_sets = {"s2"}; }},
-      {"the same change sets it", [](Delta& d) { d.set_segments = {{"lan", "2", 0, 0, "t"}}, d.remove_segments = {"lan"}; }},
+      {"the same change sets it",
+       [](Delta& d) {
+         d.set_address_sets = {{"s2", "2", {}}}, d.remove_address_sets = {"s2"};
+       }},
+      {"the same change sets it",
+       [](Delta& d) {
+         d.set_segments = {{"lan", "2", 0, 0, "t"}}, d.remove_segments = {"lan"};
+       }},
       {"the same change sets it", [](Delta& d) { d.set_workloads = {workload("b")}, d.remove_workloads = {"b"}; }},
       {"the same change sets it", [](Delta& d) { d.set_indexes = {index_of("b", {})}, d.remove_workloads = {"b"}; }},
       {"Rule 'r1' refers to an address set that is to be removed", [](Delta& d) { d.remove_address_sets = {"s1"}; }},
-      {"refers to an address set that goes", [](Delta& d) {
+      {"refers to an address set that goes",
+       [](Delta& d) {
          d.set_rules = {rule_from("r3", {"s2"})};
          d.remove_address_sets = {"s2"}, d.remove_rules = {"r2"};
        }},
       {"index of workload 'a' refers to rule 'r1', which is to be removed", [](Delta& d) { d.remove_rules = {"r1"}; }},
-      {"refers to a rule that is to be removed", [](Delta& d) { d.set_indexes = {index_of("b", {"r2"})}, d.remove_rules = {"r2"}; }},
+      {"refers to a rule that is to be removed",
+       [](Delta& d) { d.set_indexes = {index_of("b", {"r2"})}, d.remove_rules = {"r2"}; }},
       {"Workload 'c' is in a segment that is to be removed", [](Delta& d) { d.remove_segments = {"dmz"}; }},
       {"in a segment that is to be removed",
-       [](Delta& d) { d.set_workloads = {workload("x", {}, {}, "dmz")}, d.remove_segments = {"dmz"}, d.remove_workloads = {"c"}; }},
+       [](Delta& d) {
+         d.set_workloads = {workload("x", {}, {}, "dmz")}, d.remove_segments = {"dmz"}, d.remove_workloads = {"c"};
+       }},
   };
   Publisher publisher;
   REQUIRE_FALSE(publisher.apply(base()));
@@ -157,7 +231,8 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
 TEST_CASE("more workloads than fit are refused with a number") {
   Publisher publisher;
   Delta delta = base();
-  for (uint32_t i = 0; i <= MacTable::kMostWorkload - 3; ++i) delta.set_workloads.push_back(workload("w" + std::to_string(i)));
+  for (uint32_t i = 0; i <= MacTable::kMostWorkload - 3; ++i)
+    delta.set_workloads.push_back(workload("w" + std::to_string(i)));
   const Refusal refusal = publisher.apply(delta);
   CHECK(refusal.code == "table-full");
   CHECK(refusal.message.find("remove 1 of them") != std::string::npos);
@@ -170,7 +245,8 @@ TEST_CASE("more pinned MACs than a segment holds are refused") {
   Publisher publisher;
   Delta delta = base();
   for (uint32_t i = 0; i < MacTable::kSlots / 2; ++i)
-    delta.set_workloads.push_back(workload("w" + std::to_string(i), Mac{2, 1, 0, 0, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)}));
+    delta.set_workloads.push_back(
+        workload("w" + std::to_string(i), Mac{2, 1, 0, 0, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)}));
   CHECK(publisher.apply(delta).code == "table-full");
   delta.set_workloads.pop_back();
   CHECK_FALSE(publisher.apply(delta));
@@ -201,7 +277,8 @@ std::string touched(Publisher& publisher, const Delta& delta) {
   for (size_t i = 0; i < after->workloads.size(); ++i) {
     if (!after->workloads[i]) continue;
     CHECK(epochs.insert(after->workloads[i]->epoch).second);
-    if (i >= before->workloads.size() || !before->workloads[i] || before->workloads[i]->epoch != after->workloads[i]->epoch)
+    if (i >= before->workloads.size() || !before->workloads[i] ||
+        before->workloads[i]->epoch != after->workloads[i]->epoch)
       names += after->workloads[i]->name;
   }
   return names;

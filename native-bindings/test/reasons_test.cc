@@ -110,7 +110,10 @@ uint64_t sender_gone() {
 std::map<Reason, Cause> causes() {
   using R = Reason;
   const auto send = [](Reason reason, const Bytes& bytes, Action default_action = Action::kAllow) {
-    return [=] { return dropped(reason, [&](Bed& bed) { bed.send("a", bytes); }, default_action); };
+    return [=] {
+      return dropped(
+          reason, [&](Bed& bed) { bed.send("a", bytes); }, default_action);
+    };
   };
   const auto guarded = [](Reason reason, const Bytes& bytes) {
     return [=] {
@@ -150,18 +153,21 @@ std::map<Reason, Cause> causes() {
        }},
       {R::kSpoofedMac, send(R::kSpoofedMac, with([](Packet& p) { p.source_mac[5] = 77; }).bytes())},
       {R::kSpoofedIpv4, guarded(R::kSpoofedIpv4, with([](Packet& p) { p.source = "10.9.0.7"; }).bytes())},
-      {R::kSpoofedIpv6, guarded(R::kSpoofedIpv6, with([](Packet& p) { p.source = "fd00::7", p.destination = "fd00::2"; }).bytes())},
+      {R::kSpoofedIpv6,
+       guarded(R::kSpoofedIpv6, with([](Packet& p) { p.source = "fd00::7", p.destination = "fd00::2"; }).bytes())},
       {R::kSpoofedArp, guarded(R::kSpoofedArp, arp_frame(2, kTestSource, "10.9.0.7", "10.9.0.2"))},
       {R::kSpoofedNd, guarded(R::kSpoofedNd, nd.bytes())},
       {R::kMacLimit,
        [] {
          return dropped(R::kMacLimit, [](Bed& bed) {
            bed.add(workload("free"));
-           for (uint8_t i = 0; i < 65; ++i) bed.send("free", with([&](Packet& p) { p.source_mac = {2, 7, 0, 0, 0, i}; }));
+           for (uint8_t i = 0; i < 65; ++i)
+             bed.send("free", with([&](Packet& p) { p.source_mac = {2, 7, 0, 0, 0, i}; }));
          });
        }},
       {R::kNoOtherPort, send(R::kNoOtherPort, with([](Packet& p) { p.destination_mac = kTestSource; }).bytes())},
-      {R::kMacReserved, send(R::kMacReserved, with([](Packet& p) { p.destination_mac = {1, 0x80, 0xc2, 0, 0, 0}; }).bytes())},
+      {R::kMacReserved,
+       send(R::kMacReserved, with([](Packet& p) { p.destination_mac = {1, 0x80, 0xc2, 0, 0, 0}; }).bytes())},
       {R::kNoMember,
        [] {
          return dropped(R::kNoMember, [](Bed& bed) {

@@ -32,7 +32,9 @@ Rule with(const ServiceMatch& service) {
   return rule;
 }
 
-TEST_CASE("a rule without conditions matches everything") { CHECK(matches(Rule{}, flow())); }
+TEST_CASE("a rule without conditions matches everything") {
+  CHECK(matches(Rule{}, flow()));
+}
 
 TEST_CASE("sources and destinations are those of one of the sets") {
   Rule rule;

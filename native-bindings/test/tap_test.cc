@@ -159,8 +159,7 @@ TEST_CASE("a TAP port notices that its namespace was deleted") {
   Batch batch(1);
   batch.set(0, plain_frame(60));
   Reason outcome = Reason::kCount;
-  port->transmit(0, batch.frames(),
-                 {&outcome, 1});  // our descriptor keeps the device alive until the port closes
+  port->transmit(0, batch.frames(), {&outcome, 1});  // our descriptor keeps the device alive until the port closes
   CHECK(outcome == Reason::kNone);
 }
 

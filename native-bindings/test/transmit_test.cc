@@ -1,7 +1,6 @@
 // The way out: VLAN tags of trunks, cutting and checksums where the port cannot, and what a port refuses.
 #include <doctest/doctest.h>
 
-
 #include "test/bed.h"
 
 namespace headgate::test {
@@ -112,7 +111,8 @@ TEST_CASE("a flooded super-frame is whole for one port and cut for another, whic
   }
 }
 
-// One trunk with the workloads "t10" (VLAN 10), "t20" (QinQ 20, 30) and "t0" (no tag), each with a friend in its segment.
+// One trunk with the workloads "t10" (VLAN 10), "t20" (QinQ 20, 30) and "t0" (no tag), each with a friend in its
+// segment.
 struct Trunk : Bed {
   MemoryPort* trunk = nullptr;
   explicit Trunk(const PortCapabilities& can = {true, true, true, 1}) : Bed(64u) {

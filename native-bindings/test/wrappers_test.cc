@@ -19,8 +19,7 @@ struct Inner {
   std::unique_ptr<MemoryPort> owned;
   MemoryPort* memory;
   explicit Inner(size_t capacity = 65536)
-      : owned(std::make_unique<MemoryPort>(PortCapabilities{true, true, true, 1}, capacity)),
-        memory(owned.get()) {}
+      : owned(std::make_unique<MemoryPort>(PortCapabilities{true, true, true, 1}, capacity)), memory(owned.get()) {}
 };
 
 TEST_CASE("a trace says what passes in one line each") {
@@ -96,8 +95,7 @@ Run run_faults(const Faults& faults) {
 }
 
 TEST_CASE("the same seed makes the same faults, another seed others") {
-  const Faults faults{
-      .seed = 7, .drop = 0.1, .duplicate = 0.1, .reorder = 0.1, .corrupt = 0.1, .truncate = 0.1};
+  const Faults faults{.seed = 7, .drop = 0.1, .duplicate = 0.1, .reorder = 0.1, .corrupt = 0.1, .truncate = 0.1};
   const Run first = run_faults(faults), second = run_faults(faults);
   CHECK(first.received == second.received);
   Faults other = faults;
