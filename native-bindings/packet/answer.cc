@@ -9,8 +9,8 @@ namespace {
 
 constexpr uint8_t kTtl = 64;
 
-// The Ethernet and IP header of a packet from `from` to `to`, with `length` bytes of `protocol` behind it. Returns where
-// those bytes begin. `turned`: the answer goes back to the frame's sender.
+// The Ethernet and IP header of a packet from `from` to `to`, with `length` bytes of `protocol` behind it. Returns
+// where those bytes begin. `turned`: the answer goes back to the frame's sender.
 uint8_t* build_headers(const Frame& frame, Frame& answer, bool turned, uint8_t protocol, uint32_t length) {
   const Headers& h = frame.headers;
   answer.offload = {};
@@ -49,7 +49,8 @@ uint8_t* build_headers(const Frame& frame, Frame& answer, bool turned, uint8_t p
   return ip + header;
 }
 
-void build_tcp_reset(const Frame& frame, Frame& answer, bool turned, uint32_t sequence, uint32_t acknowledgement, uint8_t flags) {
+void build_tcp_reset(const Frame& frame, Frame& answer, bool turned, uint32_t sequence, uint32_t acknowledgement,
+                     uint8_t flags) {
   const uint8_t* was = frame.data + frame.headers.layer4_offset;
   uint8_t* tcp = build_headers(frame, answer, turned, kTcp, kTcpHeader);
   memset(tcp, 0, kTcpHeader);
@@ -68,18 +69,22 @@ bool is_icmp_error(const Headers& h) {
                                  h.icmp_type == kIcmpTimeExceeded || h.icmp_type == kIcmpParameterProblem);
 }
 
-bool is_group_address(const Address& a) {
-  if (!is_group(a.bytes.data()) || a.bytes[0] != 0xff) return (a.bytes[12] >> 4) >= 14 && a.bytes[10] == 0xff && a.bytes[0] == 0;
-  return true;
+// Whether a host may have the address: no group, no loopback, and not "this host" or network (RFC 1122, 3.2.1.3; RFC
+// 4291).
+bool is_host(const Address& a) {
+  constexpr Address kLoopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  const uint8_t* b = a.bytes.data();
+  bool v4 = load32(b) == 0 && load32(b + 4) == 0 && load32(b + 8) == 0xffff;
+  if (v4) return b[12] != 0 && b[12] != 127 && b[12] < 224;
+  return b[0] != 0xff && a != Address{} && a != kLoopback;
 }
 
-// Resets answer neither resets nor what goes to a group (RFC 9293, 3.10.7.1; RFC 1122, 4.2.3.10).
+// Resets answer neither resets nor what goes to a group or to nobody (RFC 9293, 3.10.7.1; RFC 1122, 4.2.3.10).
 bool may_be_reset(const Frame& frame) {
   const Headers& h = frame.headers;
-  return h.protocol == kTcp && h.layer4_offset && !(h.tcp_flags & kRst) && !is_group(frame.data) && !is_group_address(h.destination);
+  return h.protocol == kTcp && h.layer4_offset && !(h.tcp_flags & kRst) && !is_group(frame.data) &&
+         is_host(h.destination);
 }
-
-bool is_nobody(const Address& a) { return a == Address{} || a == Address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0}}; }
 
 }  // namespace
 
@@ -108,11 +113,13 @@ bool build_reset_to_receiver(const Frame& frame, Frame& answer) {
 bool build_prohibited(const Frame& frame, Frame& answer) {
   const Headers& h = frame.headers;
   bool answerable = (h.layer3 == Layer3::kIpv4 || h.layer3 == Layer3::kIpv6) && !(h.fragment && !h.first_fragment) &&
-                    !is_icmp_error(h) && !is_group(frame.data) && !is_group_address(h.destination) && !is_nobody(h.source);
+                    !is_icmp_error(h) && !is_group(frame.data) && is_host(h.destination) && is_host(h.source);
   if (!answerable) return false;
   bool v4 = h.layer3 == Layer3::kIpv4;
-  // The head of the packet: 8 bytes behind the header for IPv4 (RFC 792), up to the minimum MTU for IPv6 (RFC 4443, 2.4).
-  uint32_t most = v4 ? (h.layer4_offset ? h.layer4_offset - h.layer3_offset : kIpv4Header) + 8u : 1280u - kIpv6Header - kIcmpHeader;
+  // The head of the packet: 8 bytes behind the header for IPv4 (RFC 792), up to the minimum MTU for IPv6 (RFC
+  // 4443, 2.4).
+  uint32_t most =
+      v4 ? (h.layer4_offset ? h.layer4_offset - h.layer3_offset : kIpv4Header) + 8u : 1280u - kIpv6Header - kIcmpHeader;
   uint32_t quoted = h.layer3_length < most ? h.layer3_length : most;
   uint8_t* icmp = build_headers(frame, answer, true, v4 ? kIcmp : kIcmp6, kIcmpHeader + quoted);
   memset(icmp, 0, kIcmpHeader);

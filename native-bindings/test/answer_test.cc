@@ -158,14 +158,16 @@ TEST_CASE("no ICMP error answers errors, later fragments, groups or hosts withou
   Packet later;
   later.fragment_offset = 80;
   CHECK(answer_to(later, build_prohibited).empty());
-  for (const char* group : {"224.0.0.1", "239.1.2.3", "255.255.255.255"}) {
+  for (const char* group : {"224.0.0.1", "239.1.2.3", "255.255.255.255", "0.0.0.0", "0.0.0.1", "127.0.0.1"}) {
     Packet to_group;
     to_group.destination = group;
     CHECK(answer_to(to_group, build_prohibited).empty());
   }
-  Packet to_group6;
-  to_group6.source = "fd00::1", to_group6.destination = "ff02::1";
-  CHECK(answer_to(to_group6, build_prohibited).empty());
+  for (const char* group : {"ff02::1", "::", "::1"}) {
+    Packet to_group;
+    to_group.source = "fd00::1", to_group.destination = group;
+    CHECK(answer_to(to_group, build_prohibited).empty());
+  }
   Packet broadcast;
   broadcast.destination_mac.fill(0xff);
   CHECK(answer_to(broadcast, build_prohibited).empty());
