@@ -1,5 +1,5 @@
-// The addon: the engine as a JavaScript object (src/engine/addon.ts has its types). JavaScript attaches, publishes and asks;
-// it never touches a packet, and nothing here calls back into JavaScript from another thread.
+// The addon: the engine as a JavaScript object (src/engine/addon.ts has its types). JavaScript attaches, publishes and
+// asks; it never touches a packet, and nothing here calls back into JavaScript from another thread.
 #include <napi.h>
 
 #include "addon/attach.h"
@@ -18,12 +18,14 @@ namespace {
 }
 
 std::string name_argument(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "The first argument must be a workload's name.");
+  if (info.Length() < 1 || !info[0].IsString())
+    throw Napi::TypeError::New(info.Env(), "The first argument must be a workload's name.");
   return info[0].As<Napi::String>().Utf8Value();
 }
 
 Napi::Object object_argument(const Napi::CallbackInfo& info, size_t at) {
-  if (info.Length() <= at || !info[at].IsObject()) throw Napi::TypeError::New(info.Env(), "An argument must be an object.");
+  if (info.Length() <= at || !info[at].IsObject())
+    throw Napi::TypeError::New(info.Env(), "An argument must be an object.");
   return info[at].As<Napi::Object>();
 }
 
@@ -152,9 +154,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   void inject(const Napi::CallbackInfo& info) {
     MemoryPort& port = memory_port(info);
-    if (info.Length() < 2 || !info[1].IsTypedArray()) throw Napi::TypeError::New(info.Env(), "The frame must be a Uint8Array.");
+    if (info.Length() < 2 || !info[1].IsTypedArray())
+      throw Napi::TypeError::New(info.Env(), "The frame must be a Uint8Array.");
     auto bytes = info[1].As<Napi::Uint8Array>();
-    if (!port.push({bytes.Data(), bytes.ByteLength()})) fail(info.Env(), "frame-too-long", "The frame is longer than a buffer.");
+    Offload offload = info.Length() > 2 && info[2].IsObject() ? read_offload(info[2].As<Napi::Object>()) : Offload{};
+    if (!port.push({bytes.Data(), bytes.ByteLength()}, offload))
+      fail(info.Env(), "frame-too-long", "The frame is longer than a buffer.");
   }
 
   Napi::Value collect(const Napi::CallbackInfo& info) {
@@ -166,7 +171,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value run(const Napi::CallbackInfo& info) {
     bool lossless = false;
-    if (info.Length() < 1 || !info[0].IsBigInt()) throw Napi::TypeError::New(info.Env(), "The time must be a bigint of nanoseconds.");
+    if (info.Length() < 1 || !info[0].IsBigInt())
+      throw Napi::TypeError::New(info.Env(), "The time must be a bigint of nanoseconds.");
     uint64_t now = info[0].As<Napi::BigInt>().Uint64Value(&lossless);
     return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).run(now)));
   }
@@ -195,10 +201,14 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace
 
-Napi::Object initialise(Napi::Env env, Napi::Object exports) { return init(env, exports); }
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  return init(env, exports);
+}
 
 }  // namespace headgate
 
-static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) { return headgate::initialise(env, exports); }
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+  return headgate::initialise(env, exports);
+}
 
 NODE_API_MODULE(headgate, initialise_addon)

@@ -46,10 +46,22 @@ OpenedPort open_pcap_port(const Napi::Object& spec) {
 }
 #endif
 
+OpenedPort open_memory_port(const Napi::Object& spec, unsigned queues) {
+  bool offloads = spec.Get("offloads").IsUndefined() || read_bool(spec, "offloads");
+  OpenedPort opened;
+  opened.device = read_optional_string(spec, "trunk").value_or("");
+  opened.trunk = !opened.device.empty();
+  opened.port =
+      std::make_unique<MemoryPort>(PortCapabilities{offloads, offloads, offloads, static_cast<uint16_t>(queues)});
+  return opened;
+}
+
 }  // namespace
 
 std::string trunk_device(const Napi::Object& spec) {
-  return read_string(spec, "kind") == "nic" ? read_string(spec, "device") : "";
+  std::string kind = read_string(spec, "kind");
+  if (kind == "memory") return read_optional_string(spec, "trunk").value_or("");
+  return kind == "nic" ? read_string(spec, "device") : "";
 }
 
 OpenedPort open_port(const Napi::Object& spec, unsigned queues) {
@@ -59,11 +71,9 @@ OpenedPort open_port(const Napi::Object& spec, unsigned queues) {
 #if __has_include("ports/pcap.h")
   if (kind == "pcap") return open_pcap_port(spec);
 #endif
+  if (kind == "memory") return open_memory_port(spec, queues);
   OpenedPort opened;
-  if (kind == "memory")
-    opened.port = std::make_unique<MemoryPort>(PortCapabilities{true, true, true, static_cast<uint16_t>(queues)});
-  else
-    opened.error = "There is no kind of port '" + kind + "'.";
+  opened.error = "There is no kind of port '" + kind + "'.";
   return opened;
 }
 

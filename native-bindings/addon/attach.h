@@ -17,7 +17,7 @@ struct OpenedPort {
   std::string error;
 };
 
-// The device that a nic specification names, else empty: a trunk may be open already.
+// The trunk that a nic or memory specification names, else empty: it may be open already.
 std::string trunk_device(const Napi::Object& spec);
 
 OpenedPort open_port(const Napi::Object& spec, unsigned queues);

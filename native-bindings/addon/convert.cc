@@ -5,9 +5,13 @@
 namespace headgate {
 namespace {
 
-[[noreturn]] void refuse(const Napi::Env& env, const std::string& what) { throw Napi::TypeError::New(env, what); }
+[[noreturn]] void refuse(const Napi::Env& env, const std::string& what) {
+  throw Napi::TypeError::New(env, what);
+}
 
-bool absent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+bool absent(const Napi::Value& value) {
+  return value.IsUndefined() || value.IsNull();
+}
 
 std::string to_string(const Napi::Value& value, const char* field) {
   if (!value.IsString()) refuse(value.Env(), std::string(field) + " must be a string.");
@@ -66,7 +70,8 @@ AddressSetChange read_address_set(const Napi::Object& o) {
 std::vector<PortRange> read_ports(const Napi::Object& o, const char* field) {
   std::vector<PortRange> out;
   each(o.Get(field), field, [&](const Napi::Value& item) {
-    if (!item.IsArray() || item.As<Napi::Array>().Length() != 2) refuse(o.Env(), std::string(field) + " must hold pairs.");
+    if (!item.IsArray() || item.As<Napi::Array>().Length() != 2)
+      refuse(o.Env(), std::string(field) + " must hold pairs.");
     auto pair = item.As<Napi::Array>();
     out.push_back({static_cast<uint16_t>(to_number(pair.Get(0u), field, 65535)),
                    static_cast<uint16_t>(to_number(pair.Get(1u), field, 65535))});
@@ -79,7 +84,8 @@ ServiceMatch read_service(const Napi::Object& o) {
     auto number = read_optional_number(o, field, 255);
     return number ? static_cast<int>(*number) : -1;
   };
-  ServiceMatch service{small("protocol"), small("icmpType"), small("icmpCode"), read_ports(o, "ports"), read_ports(o, "sourcePorts")};
+  ServiceMatch service{small("protocol"), small("icmpType"), small("icmpCode"), read_ports(o, "ports"),
+                       read_ports(o, "sourcePorts")};
   return service;
 }
 
@@ -100,7 +106,8 @@ RuleChange read_rule(const Napi::Object& o) {
 }
 
 SegmentChange read_segment(const Napi::Object& o) {
-  return {read_string(o, "name"), read_string(o, "digest"), static_cast<int>(read_optional_number(o, "vlan", 4094).value_or(0)),
+  return {read_string(o, "name"), read_string(o, "digest"),
+          static_cast<int>(read_optional_number(o, "vlan", 4094).value_or(0)),
           static_cast<int>(read_optional_number(o, "innerVlan", 4094).value_or(0)), read_string(o, "tracker")};
 }
 
@@ -146,7 +153,9 @@ Timeouts read_timeouts(const Napi::Object& o) {
 
 }  // namespace
 
-std::string read_string(const Napi::Object& object, const char* field) { return to_string(object.Get(field), field); }
+std::string read_string(const Napi::Object& object, const char* field) {
+  return to_string(object.Get(field), field);
+}
 
 std::optional<std::string> read_optional_string(const Napi::Object& object, const char* field) {
   Napi::Value value = object.Get(field);
@@ -195,6 +204,21 @@ Delta read_delta(const Napi::Object& o) {
   delta.remove_segments = to_strings(o.Get("removeSegments"), "removeSegments");
   delta.remove_workloads = to_strings(o.Get("removeWorkloads"), "removeWorkloads");
   return delta;
+}
+
+Offload read_offload(const Napi::Object& o) {
+  constexpr const char* kKinds[] = {"tcp4", "tcp6", "udp"};
+  constexpr Offload::Kind kValues[] = {Offload::kTcp4, Offload::kTcp6, Offload::kUdp};
+  auto number = [&](const char* field) {
+    return static_cast<uint16_t>(read_optional_number(o, field, 65535).value_or(0));
+  };
+  Offload offload;
+  offload.kind = kValues[to_enum<int>(o, "kind", kKinds)];
+  offload.partial_checksum = true;
+  offload.segment_size = number("segmentSize");
+  offload.checksum_start = number("checksumStart");
+  offload.checksum_offset = number("checksumOffset");
+  return offload;
 }
 
 FlowHeaders read_flow(const Napi::Object& o) {

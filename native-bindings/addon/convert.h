@@ -1,5 +1,5 @@
-// From JavaScript values to the engine's types. Every function checks the type of what it reads and throws Napi::TypeError
-// that names the field; meaning is checked behind (tables/publisher_check.cc).
+// From JavaScript values to the engine's types. Every function checks the type of what it reads and throws
+// Napi::TypeError that names the field; meaning is checked behind (tables/publisher_check.cc).
 #pragma once
 
 #include <napi.h>
@@ -22,5 +22,6 @@ Direction read_direction(const Napi::Value& value);
 
 Delta read_delta(const Napi::Object& object);
 FlowHeaders read_flow(const Napi::Object& object);
+Offload read_offload(const Napi::Object& object);
 
 }  // namespace headgate

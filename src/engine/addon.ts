@@ -15,7 +15,25 @@ export interface EngineOptions {
 }
 
 /** A port of the engine: the forms of `Attach`, and the twins that tests and replays use. */
-export type PortSpec = Attach | { kind: 'memory' } | { kind: 'pcap'; read: string; write: string };
+export type PortSpec = Attach | MemoryPort | { kind: 'pcap'; read: string; write: string };
+
+export interface MemoryPort {
+  kind: 'memory';
+  /** Whether it takes super-frames and partial checksums; absent: yes. */
+  offloads?: boolean;
+  /** The name of a trunk: workloads of several segments share it, each with its VLAN. */
+  trunk?: string;
+}
+
+/** What makes a frame a super-frame, with a checksum that is still to be made (virtio-net header). */
+export interface Offload {
+  kind: 'tcp4' | 'tcp6' | 'udp';
+  /** Payload bytes of each segment. */
+  segmentSize: number;
+  /** Where the transport header begins, and the place of the checksum in it. */
+  checksumStart: number;
+  checksumOffset: number;
+}
 
 /** One packet for `classify`: addresses as text, ports and ICMP fields as numbers. */
 export interface PacketHeaders {
@@ -49,7 +67,7 @@ export interface NativeEngine {
     packet: PacketHeaders,
   ): { action: 'allow' | 'drop' | 'reject'; rule?: string };
   /** Memory ports: what the workload sends, and takes out what it was sent. */
-  inject(workload: string, frame: Uint8Array): void;
+  inject(workload: string, frame: Uint8Array, offload?: Offload): void;
   collect(workload: string): Buffer[];
   /** Runs one batch at the given time in nanoseconds (only with `workers: 0`); frames handled. */
   run(now: bigint): number;
