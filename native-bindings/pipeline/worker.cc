@@ -146,8 +146,8 @@ void Worker::loop() {
 size_t Worker::run(uint64_t now) {
   set_time(now);
   size_t frames = 0;
-  for (uint16_t port = 0; port < watched_ports_.size(); ++port)
-    if (watched_ports_[port]) frames += run_port(port);
+  for (size_t port = 0; port < watched_ports_.size(); ++port)
+    if (watched_ports_[port]) frames += run_port(static_cast<uint16_t>(port));
   frames += run_rings();
   end_round();
   return frames;
