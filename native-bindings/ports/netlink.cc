@@ -34,17 +34,6 @@ std::optional<Prefix> parse_prefix(const std::string& text) {
   return prefix;
 }
 
-std::optional<Mac> parse_mac(const std::string& text) {
-  if (text.size() != 17) return std::nullopt;
-  Mac mac;
-  for (size_t i = 0; i < 6; i++) {
-    const char* digits = text.data() + 3 * i;
-    const auto [stop, problem] = std::from_chars(digits, digits + 2, mac[i], 16);
-    if (problem != std::errc() || stop != digits + 2 || (i < 5 && digits[2] != ':')) return std::nullopt;
-  }
-  return mac;
-}
-
 namespace {
 
 // A request under construction: header, the family's fixed part, attributes, each padded to four bytes.

@@ -22,8 +22,6 @@ struct Prefix {
 
 // `10.0.0.1/24`, `fd00::1/64`; without a length the whole address. Nothing when the text is not one.
 std::optional<Prefix> parse_prefix(const std::string& text);
-// `02:00:00:00:00:01`. Nothing when the text is not one.
-std::optional<Mac> parse_mac(const std::string& text);
 
 class Netlink {
  public:

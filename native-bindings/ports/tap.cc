@@ -18,6 +18,7 @@
 #include "ports/namespaces.h"
 #include "ports/netlink.h"
 #include "ports/outcomes.h"
+#include "tables/text.h"
 
 namespace headgate {
 namespace {

@@ -221,7 +221,8 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
     if (delta.set_address_sets.empty()) delta.set_address_sets = {{"new", "1", {"10.0.0.1"}}};
     if (delta.set_workloads.empty()) delta.set_workloads = {workload("new", other)};
     const Refusal refusal = publisher.apply(delta);
-    CAPTURE(refused.says);
+    CAPTURE(std::string(refused.says));
+    if (!delta.set_workloads.empty() && delta.set_workloads[0].mac) CAPTURE(*delta.set_workloads[0].mac);
     CHECK(refusal.code == "invalid-delta");
     CHECK_MESSAGE(refusal.message.find(refused.says) != std::string::npos, refusal.message);
     REQUIRE(contents(publisher) == before);
