@@ -138,7 +138,7 @@ bool TapPort::configure(std::string& error) {
   std::optional<Mac> mac;
   if (!spec_.mac.empty()) {
     mac = parse_mac(spec_.mac);
-    if (!mac) return fail("'" + spec_.mac + "' is no MAC", "Write it as 02:00:00:00:00:01.");
+    if (!mac) return fail("'" + spec_.mac + "' is no MAC of a host", "Write it as 02:00:00:00:00:01, in lower case.");
   }
   std::optional<uint32_t> mtu;
   if (spec_.mtu != 0) mtu = spec_.mtu;

@@ -88,7 +88,7 @@ TEST_CASE("a TAP device that cannot be set up is an error with its remedy, and l
   }
   SUBCASE("a group MAC") {
     spec.mac = "03:00:00:00:00:01";
-    wanted = "EADDRNOTAVAIL";
+    wanted = "is no MAC of a host";
   }
   SUBCASE("a huge MTU") {
     spec.mtu = 100000;
