@@ -1,10 +1,13 @@
 // Control's core: the documents in force, and everything that changes them.
 //
-// A change goes: read -> check -> compile -> diff against the engine's inventory -> publish -> commit to the store.
+// A change goes: read -> check -> compile -> difference to what the engine holds -> publish -> commit to the store.
 // The engine comes first because only it can refuse for want of room or permission, and a refusal must leave
 // everything as it was. What a crash between publish and commit leaves is a policy that nobody was promised:
 // after each connect control brings the engine to what the store holds, so both agree again. When the commit
 // itself fails the old policy is published again before the error is given back.
+//
+// What the engine holds is asked for after a connect and then remembered, with its generation: each delta names the one
+// that it was made against. An engine that holds another refuses it as `stale`, and is asked again.
 //
 // Changes run one at a time, in the order in which they came.
 import { join } from 'node:path';
@@ -18,9 +21,18 @@ import {
   type Kind,
   type Source,
 } from '../documents/index.js';
-import { compile, diff, isEmpty, plan, type Lowered, type Plan, type Timeouts } from '../policy/index.js';
-import { packDelta } from '../engine/packing.js';
-import type { Delta, Params, RequestType, Result } from '../engine/messages.js';
+import {
+  change,
+  compile,
+  diff,
+  isEmpty,
+  plan,
+  withOrdersOf,
+  type Desired,
+  type Lowered,
+  type Plan,
+} from '../policy/index.js';
+import type { Inventory, Params, RequestType, Result } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
@@ -47,12 +59,18 @@ interface Policy {
   warnings: string[];
 }
 
+/** What the engine holds. */
+interface Held {
+  desired: Desired;
+  generation: number;
+}
+
 export class Control {
   readonly #options: ControlOptions;
   readonly #engine: EngineClient;
   #policy: Policy;
   #revision = 0;
-  #timeouts: Timeouts | undefined;
+  #held: Held | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #confPending: boolean;
   /** The engine holds the policy in force. */
@@ -69,10 +87,10 @@ export class Control {
       ...(options.firstPause === undefined ? {} : { firstPause: options.firstPause }),
       onConnect: (hello) => {
         options.log.info({ engine: hello.pid, generation: hello.generation }, 'engine connected');
-        this.#timeouts = undefined;
         void this.#inTurn(() => this.#reconcile());
       },
       onDisconnect: (why) => {
+        this.#held = undefined;
         this.#enforced = false;
         this.#refused = false;
         this.#fault = `the engine is not connected: ${why}`;
@@ -100,7 +118,7 @@ export class Control {
     return [this.#options.host, ...this.#policy.documents];
   }
 
-  /** What the engine should hold, and from its rule keys back to rules. */
+  /** What the engine should hold, and from its entries back to rules. */
   get lowered(): Lowered {
     return this.#policy.lowered;
   }
@@ -230,12 +248,30 @@ export class Control {
 
   /** Brings the engine to the policy with the smallest delta. */
   async #publish(policy: Policy): Promise<{ generation: number; milliseconds: number }> {
+    try {
+      return await this.#publishFrom(this.#held ?? (await this.#inventory(policy)), policy);
+    } catch (error) {
+      if (errorCode(error) !== 'stale') throw error;
+      this.#held = undefined;
+      return this.#publishFrom(await this.#inventory(policy), policy);
+    }
+  }
+
+  /** Asks the engine what it holds; the policy takes over the orders that rules have there. */
+  async #inventory(policy: Policy): Promise<Inventory> {
     const inventory = await this.#engine.request('inventory', {});
-    const delta: Delta = diff(inventory, policy.lowered.desired, this.#timeouts);
-    if (isEmpty(delta) && inventory.defaultAction !== undefined)
-      return { generation: inventory.generation, milliseconds: 0 };
-    const published = await this.#engine.request('publish', { delta: packDelta(delta) });
-    this.#timeouts = policy.lowered.desired.timeouts;
+    policy.lowered = withOrdersOf(policy.lowered, inventory);
+    return inventory;
+  }
+
+  async #publishFrom(from: Held | Inventory, policy: Policy) {
+    const { desired } = policy.lowered;
+    const { generation } = from;
+    const delta = 'desired' in from ? change(from.desired, desired) : diff(from, desired);
+    const published = isEmpty(delta)
+      ? { generation, milliseconds: 0 }
+      : await this.#engine.request('publish', { delta: { base: generation, ...delta } });
+    this.#held = { desired, generation: published.generation };
     return published;
   }
 

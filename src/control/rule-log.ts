@@ -7,7 +7,7 @@ import type { LogEvent } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
 import { errorMessage } from '../shared/errors.js';
 import type { Control } from './control.js';
-import { nameOf } from './views.js';
+import { DEFAULT_RULE } from './views.js';
 
 const BUSY_MILLISECONDS = 250;
 const IDLE_MILLISECONDS = 5_000;
@@ -44,17 +44,16 @@ export class RuleLog {
   }
 
   #pause(): number {
-    const rules = this.#control.lowered.desired.rules.values();
-    for (const rule of rules) if (rule.log) return BUSY_MILLISECONDS;
-    return IDLE_MILLISECONDS;
+    const policies = [...this.#control.lowered.desired.policies.values()];
+    const logs = policies.some(({ policy }) => policy.rules.some(({ content }) => content.log));
+    return logs ? BUSY_MILLISECONDS : IDLE_MILLISECONDS;
   }
 
   #write(event: LogEvent): void {
-    const rule = nameOf(this.#control.lowered.report, event);
     this.#log.info(
       {
         at: new Date(event.time).toISOString(),
-        rule,
+        rule: event.rule ?? DEFAULT_RULE,
         workload: event.workload,
         direction: event.direction,
         action: event.action,

@@ -1,5 +1,5 @@
-// Answers about what is in force: documents with their state, rules with their hits, flows and counters with the
-// names that people gave. The engine knows rules by digests; the report of `lower` leads back to `policy/rule`.
+// Answers about what is in force: documents with their state, rules with their hits, flows and counters. The engine
+// knows rules by the ids that people do, `policy/rule`.
 import {
   ofKind,
   plain,
@@ -8,10 +8,9 @@ import {
   type Kind,
   type SecurityPolicyDocument,
 } from '../documents/index.js';
-import type { Report } from '../policy/index.js';
-import { ruleIds } from '../policy/names.js';
+import type { Desired } from '../policy/index.js';
 import { errorCode } from '../shared/errors.js';
-import type { Attachment, IndexTables, Stats } from '../engine/messages.js';
+import type { Attachment, Stats } from '../engine/messages.js';
 import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
 import type { Control } from './control.js';
 import { unknownDocument } from './control.js';
@@ -58,11 +57,11 @@ async function attachmentsByName(control: Control): Promise<Map<string, Attachme
 
 export async function rules(control: Control, name?: string): Promise<RuleResult[]> {
   const stats = await ifThere(control.ask('stats', {}));
-  const hits = stats === undefined ? undefined : hitsByRule(stats, control.lowered.report);
-  const uses = workloadsByRule(control);
+  const hits = stats === undefined ? undefined : hitsByRule(stats);
+  const { desired } = control.lowered;
   const policies = ofKind(control.documents, 'SecurityPolicy');
   return policies
-    .flatMap((policy) => rulesOf(policy, uses, hits))
+    .flatMap((policy) => rulesOf(policy, desired, hits))
     .filter((rule) => name === undefined || rule.id === name || rule.policy === name);
 }
 
@@ -70,13 +69,13 @@ type Hits = NonNullable<RuleResult['hits']>;
 
 function rulesOf(
   policy: SecurityPolicyDocument,
-  uses: Map<string, number>,
+  { policies, scopes }: Desired,
   hits: Map<string, Hits> | undefined,
 ): RuleResult[] {
   const { spec, metadata, origin } = policy;
-  const ids = ruleIds(policy);
+  const lowered = policies.get(metadata.name)?.policy.rules;
   return spec.rules.map((rule, i) => {
-    const id = ids[i] ?? '';
+    const { id = '', scope = '' } = lowered?.[i]?.entry ?? {};
     return {
       id,
       policy: metadata.name,
@@ -87,7 +86,7 @@ function rulesOf(
       action: rule.action,
       mode: rule.mode ?? spec.mode ?? 'enforce',
       log: rule.log ?? false,
-      workloads: uses.get(id) ?? 0,
+      workloads: scopes.get(scope)?.workloads.size ?? 0,
       ...(hits === undefined ? {} : { hits: hits.get(id) ?? { flows: 0, packets: 0, bytes: 0 } }),
       file: origin.file,
       line: origin.rules?.[i] ?? origin.line,
@@ -95,46 +94,17 @@ function rulesOf(
   });
 }
 
-function hitsByRule(stats: Stats, report: Report): Map<string, Hits> {
+function hitsByRule(stats: Stats): Map<string, Hits> {
   const sums = new Map<string, Hits>();
   for (const hit of stats.hits) {
     if (hit.rule === undefined) continue;
-    const id = report.rule(hit.workload, hit.direction, hit.rule)?.id;
-    if (id === undefined) continue;
-    const sum = sums.get(id) ?? { flows: 0, packets: 0, bytes: 0 };
+    const sum = sums.get(hit.rule) ?? { flows: 0, packets: 0, bytes: 0 };
     sum.flows += hit.flows;
     sum.packets += hit.packets;
     sum.bytes += hit.bytes;
-    sums.set(id, sum);
+    sums.set(hit.rule, sum);
   }
   return sums;
-}
-
-/** How many workloads have each rule in a table. Workloads with the same digest have the same tables. */
-function workloadsByRule(control: Control): Map<string, number> {
-  const { desired, report } = control.lowered;
-  const sharers = new Map<string, { index: IndexTables; count: number }>();
-  for (const index of desired.indexes.values()) {
-    const known = sharers.get(index.digest);
-    if (known === undefined) sharers.set(index.digest, { index, count: 1 });
-    else known.count += 1;
-  }
-  const uses = new Map<string, number>();
-  for (const { index, count } of sharers.values()) {
-    for (const id of rulesIn(index, report)) uses.set(id, (uses.get(id) ?? 0) + count);
-  }
-  return uses;
-}
-
-function rulesIn(index: IndexTables, report: Report): Set<string> {
-  const ids = new Set<string>();
-  for (const direction of ['in', 'out'] as const) {
-    for (const key of index[direction].flat()) {
-      const id = report.rule(index.workload, direction, key)?.id;
-      if (id !== undefined) ids.add(id);
-    }
-  }
-  return ids;
 }
 
 export interface FlowFilter {
@@ -149,7 +119,6 @@ const MOST_FLOWS = 100_000;
 export async function flows(control: Control, { limit, workload, denied }: FlowFilter): Promise<FlowsResult> {
   const wanted = workload === undefined && !denied ? limit : MOST_FLOWS;
   const { flows: found, total } = await control.ask('flows', { limit: wanted, denied: true });
-  const { report } = control.lowered;
   const shown = found
     .filter(
       (flow) => workload === undefined || flow.verdicts.some((verdict) => verdict.workload === workload),
@@ -160,42 +129,23 @@ export async function flows(control: Control, { limit, workload, denied }: FlowF
     flows: shown.map((flow): FlowResult => ({
       ...flow,
       protocol: protocolName(flow.protocol),
-      verdicts: flow.verdicts.map((verdict) => named(verdict, report)),
+      verdicts: flow.verdicts.map((verdict) => ({ ...verdict, rule: verdict.rule ?? DEFAULT_RULE })),
     })),
     total,
   };
 }
 
-function named<T extends { workload: string; direction: 'in' | 'out'; rule?: string | undefined }>(
-  verdict: T,
-  report: Report,
-): T & { rule: string } {
-  return { ...verdict, rule: nameOf(report, verdict) };
-}
-
-/** The id of a rule by its key; the key itself when the policy no longer knows it. */
-export function nameOf(
-  report: Report,
-  { workload, direction, rule }: { workload: string; direction: 'in' | 'out'; rule?: string | undefined },
-): string {
-  if (rule === undefined) return DEFAULT_RULE;
-  return (
-    report.rule(workload, direction, rule)?.id ?? report.anyRule(rule)?.id ?? `(removed ${rule.slice(0, 8)})`
-  );
-}
-
 export async function stats(control: Control): Promise<StatsResult> {
   const found = await control.ask('stats', {});
-  const { report } = control.lowered;
   return {
     ...found,
-    hits: found.hits.map((hit) => ({
-      rule: nameOf(report, hit),
-      workload: hit.workload,
-      direction: hit.direction,
-      flows: hit.flows,
-      packets: hit.packets,
-      bytes: hit.bytes,
+    hits: found.hits.map(({ rule = DEFAULT_RULE, workload, direction, flows, packets, bytes }) => ({
+      rule,
+      workload,
+      direction,
+      flows,
+      packets,
+      bytes,
     })),
   };
 }

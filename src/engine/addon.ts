@@ -10,6 +10,8 @@ export interface EngineOptions {
   workers: number;
   /** Most connections that are tracked at once. */
   connections: number;
+  /** Most places in the rules table; absent: 262,144. A rule takes one, or one for each list of source ports. */
+  rules?: number;
   /** Folder of the pools; a second engine on the same folder is refused. */
   poolDirectory: string;
 }
@@ -60,7 +62,7 @@ export interface NativeEngine {
   stats(): Stats;
   flows(limit: number, denied: boolean): Result<'flows'>;
   logs(): LogEvent[];
-  /** Asks the published tables alone what a new flow would get at a workload: the rule's key or none (default). */
+  /** Asks the published tables alone what a new flow would get at a workload: the index entry's id or none (default). */
   classify(
     workload: string,
     direction: 'in' | 'out',

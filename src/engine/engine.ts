@@ -13,7 +13,6 @@ import {
   type NamespaceIdentity,
 } from './attachments.js';
 import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
-import { unpackDelta } from './packing.js';
 import { checkPermits, type AttachPermits } from './permits.js';
 import { listen, type Handlers, type Listening } from './server.js';
 
@@ -69,7 +68,7 @@ export class EngineProcess {
     return {
       hello: (params) => this.#hello(params),
       inventory: () => native.inventory(),
-      publish: ({ delta }) => this.#inTurn(() => this.#publish(unpackDelta(delta))),
+      publish: ({ delta }) => this.#inTurn(() => this.#publish(delta)),
       attachments: () => this.#attachments.list(),
       stats: () => native.stats(),
       flows: ({ limit, denied }) => native.flows(limit, denied ?? true),

@@ -10,8 +10,9 @@
 // engine's inventory, and send only what differs.
 import { z } from 'zod';
 
-export const PROTOCOL_VERSION = 1;
-export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+export const PROTOCOL_VERSION = 2;
+/** A first load of 1,000,000 rules fits; a string of JSON may be twice as long. */
+export const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
 const name = z.string().min(1).max(256);
 /** An opaque content digest made by control and handed back in the inventory. */
@@ -21,12 +22,16 @@ const digest = z.string().min(1).max(64);
 const addressRange = z.string().min(2).max(96);
 const portRange = z.tuple([z.int().min(0).max(65535), z.int().min(0).max(65535)]);
 
+const ranges = z.array(addressRange).max(1_000_000);
+const names = z.array(name).max(1_000_000);
+/** A list of a delta. */
+const list = <T extends z.ZodType>(element: T) => z.array(element).max(1_000_000).optional();
+
 /** A named set of addresses: what a group, or an inline selection of a rule, resolves to. */
-export const addressSetSchema = z.strictObject({
-  name,
-  digest,
-  ranges: z.array(addressRange).max(1_000_000),
-});
+export const addressSetSchema = z.strictObject({ name, digest, ranges });
+
+/** A change of a set that is held: first what `remove` covers goes, then `add` comes. */
+export const addressSetEditSchema = z.strictObject({ name, digest, add: ranges, remove: ranges });
 
 /** One alternative of a rule's services. An absent field means any. */
 export const serviceMatchSchema = z.strictObject({
@@ -39,7 +44,7 @@ export const serviceMatchSchema = z.strictObject({
 
 /**
  * A shared rule. `key` is the digest of the whole content: two policies with the same content share one rule.
- * Priority, category and applied-to are not here: they belong to the index of each workload.
+ * Priority, category, direction and applied-to are not here: they belong to the index entries that refer to it.
  */
 export const ruleSchema = z.strictObject({
   key: digest,
@@ -84,10 +89,7 @@ export const attachSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('nic'), device: z.string().min(1).max(15) }),
 ]);
 
-/** One direction's index table: rule keys in order, in the four categories. */
-const indexTable = z.array(z.array(digest).max(1_000_000)).length(4);
-
-/** A workload: its port, what it may send as, and its index tables. */
+/** A workload: its port, and what it may send as. */
 export const workloadSchema = z.strictObject({
   name,
   digest,
@@ -99,7 +101,31 @@ export const workloadSchema = z.strictObject({
   addresses: z.array(addressRange).max(4096).optional(),
 });
 
-export const indexSchema = z.strictObject({ workload: name, digest, in: indexTable, out: indexTable });
+/** A named set of workloads that index entries apply to. */
+export const scopeSchema = z.strictObject({ name, digest, workloads: names });
+export const scopeEditSchema = z.strictObject({ name, digest, add: names, remove: names });
+
+/** Orders are below this: an engine makes one number of category and order. */
+export const ORDER_LIMIT = 2 ** 50;
+
+/**
+ * A rule at its place in the order, for the workloads of a scope: these entries are a workload's index table.
+ * `id` is that of the document's rule, `policy/rule`; hits are counted under it, however the entry is changed.
+ */
+export const indexEntrySchema = z.strictObject({
+  id: name,
+  /** Of everything but `order`. */
+  digest,
+  rule: digest,
+  category: z.int().min(0).max(3),
+  /** Lower is judged first; no two entries of a category have the same. */
+  order: z
+    .int()
+    .min(0)
+    .max(ORDER_LIMIT - 1),
+  direction: z.enum(['in', 'out', 'both']),
+  scope: name,
+});
 
 /** Seconds; each absent one keeps the engine's default (docs/architecture.md lists them). */
 export const timeoutsSchema = z.strictObject({
@@ -114,31 +140,29 @@ export const timeoutsSchema = z.strictObject({
 });
 
 /**
- * A change of policy, refused whole or applied whole. Entries in `set*` are added or replaced, entries in
- * `remove*` are taken away; what is not named stays. A removal is carried out after all that is set.
+ * A change of policy, refused whole or applied whole. Things in `set*` are added or replaced, those in `edit*` are
+ * held and change in part, those in `remove*` are taken away; what is not named stays. What stays may not refer to
+ * what goes: a workload that is removed leaves its scopes in the same delta.
  */
 export const deltaSchema = z.strictObject({
+  /** The generation that this was made against; the engine refuses with `stale` when it holds another. */
+  base: z.int().min(0).optional(),
   defaultAction: z.enum(['allow', 'drop']).optional(),
   timeouts: timeoutsSchema.optional(),
-  setAddressSets: z.array(addressSetSchema).optional(),
-  setRules: z.array(ruleSchema).optional(),
-  setSegments: z.array(segmentSchema).optional(),
-  setWorkloads: z.array(workloadSchema).optional(),
-  setIndexes: z.array(indexSchema).optional(),
-  removeAddressSets: z.array(name).optional(),
-  removeRules: z.array(digest).optional(),
-  removeSegments: z.array(name).optional(),
-  removeWorkloads: z.array(name).optional(),
-});
-
-/**
- * A delta as it crosses the socket (packing.ts): workloads with the same index tables share one entry. One rule of
- * 10,000 that changes at 1,000 workloads would otherwise be 20 million digests.
- */
-export const packedDeltaSchema = deltaSchema.extend({
-  setIndexes: z
-    .array(z.strictObject({ workloads: z.array(name).min(1), digest, in: indexTable, out: indexTable }))
-    .optional(),
+  setAddressSets: list(addressSetSchema),
+  editAddressSets: list(addressSetEditSchema),
+  setRules: list(ruleSchema),
+  setSegments: list(segmentSchema),
+  setWorkloads: list(workloadSchema),
+  setScopes: list(scopeSchema),
+  editScopes: list(scopeEditSchema),
+  setEntries: list(indexEntrySchema),
+  removeAddressSets: list(name),
+  removeRules: list(digest),
+  removeSegments: list(name),
+  removeWorkloads: list(name),
+  removeScopes: list(name),
+  removeEntries: list(name),
 });
 
 /** What the engine holds: names and the digests that control gave them. */
@@ -150,7 +174,9 @@ export const inventorySchema = z.strictObject({
   rules: z.array(z.string()),
   segments: z.record(z.string(), z.string()),
   workloads: z.record(z.string(), z.string()),
-  indexes: z.record(z.string(), z.string()),
+  scopes: z.record(z.string(), z.string()),
+  /** By id: digest, category, order. */
+  entries: z.record(z.string(), z.tuple([z.string(), z.int(), z.int()])),
 });
 
 export const helloSchema = z.strictObject({
@@ -170,7 +196,7 @@ export const attachmentSchema = z.strictObject({
   mac: z.string().optional(),
 });
 
-/** A verdict as a record holds it: the rule's key, or the default action when `rule` is absent. */
+/** A verdict as a record holds it; `rule` is the index entry's id, absent: the default action. */
 export const verdictSchema = z.strictObject({
   workload: z.string(),
   direction: z.enum(['in', 'out']),
@@ -219,7 +245,7 @@ export const statsSchema = z.strictObject({
       drops: z.record(z.string(), z.number()),
     }),
   ),
-  /** Hits by (rule, workload, direction); `rule` absent: the default action. */
+  /** Hits by (index entry, workload, direction); `rule` is the entry's id, absent: the default action. */
   hits: z.array(
     z.strictObject({
       rule: z.string().optional(),
@@ -238,6 +264,7 @@ export const statsSchema = z.strictObject({
 export const logEventSchema = z.strictObject({
   /** Milliseconds since the epoch. */
   time: z.number(),
+  /** The id of the index entry. */
   rule: z.string().optional(),
   workload: z.string(),
   direction: z.enum(['in', 'out']),
@@ -257,7 +284,7 @@ export const requests = {
   hello: { params: z.strictObject({ protocol: z.int() }), result: helloSchema },
   inventory: { params: z.strictObject({}), result: inventorySchema },
   publish: {
-    params: z.strictObject({ delta: packedDeltaSchema }),
+    params: z.strictObject({ delta: deltaSchema }),
     result: z.strictObject({ generation: z.int(), milliseconds: z.number() }),
   },
   attachments: { params: z.strictObject({}), result: z.array(attachmentSchema) },
@@ -290,14 +317,14 @@ export const replySchema = z.strictObject({
 });
 
 export type Delta = z.infer<typeof deltaSchema>;
-export type PackedDelta = z.infer<typeof packedDeltaSchema>;
 export type Inventory = z.infer<typeof inventorySchema>;
 export type AddressSet = z.infer<typeof addressSetSchema>;
 export type ServiceMatch = z.infer<typeof serviceMatchSchema>;
 export type SharedRule = z.infer<typeof ruleSchema>;
 export type EngineSegment = z.infer<typeof segmentSchema>;
 export type EngineWorkload = z.infer<typeof workloadSchema>;
-export type IndexTables = z.infer<typeof indexSchema>;
+export type Scope = z.infer<typeof scopeSchema>;
+export type IndexEntry = z.infer<typeof indexEntrySchema>;
 export type Attach = z.infer<typeof attachSchema>;
 export type Attachment = z.infer<typeof attachmentSchema>;
 export type Flow = z.infer<typeof flowSchema>;

@@ -5,8 +5,8 @@ import type { Document, DocumentError, Kind, Selection } from '../documents/inde
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
 import { checkAttachments } from './check-attachments.js';
-import { resolve } from './resolve.js';
-import type { Resolved } from './resolve.js';
+import { compile } from './compile.js';
+import { warnAboutNothing } from './nothing.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -30,7 +30,7 @@ export function check(documents: readonly Document[]): Checked {
   checkReferences(documents, into(errors));
   checkCycles(documents, into(errors));
   checkAttachments(documents, into(errors), into(warnings));
-  if (errors.length === 0) warnAboutNothing(documents, resolve(documents), into(warnings));
+  if (errors.length === 0) warnAboutNothing(compile(documents).desired, into(warnings));
   return { errors, warnings };
 }
 
@@ -131,28 +131,5 @@ function checkCycles(documents: readonly Document[], error: Find): void {
         onPath.add(child);
       }
     }
-  }
-}
-
-/** Selections that find nothing, which nobody writes on purpose. */
-function warnAboutNothing(documents: readonly Document[], resolved: Resolved, warn: Find): void {
-  const policies = new Map(
-    ofKind(documents, 'SecurityPolicy').map((policy) => [policy.metadata.name, policy]),
-  );
-  const used = resolved.scopes.map((scope) => scope.includes(1));
-  const places = new Map<string, number>();
-  for (const rule of resolved.rules) {
-    const policyName = rule.reference.id.slice(0, rule.reference.id.indexOf('/'));
-    const policy = policies.get(policyName);
-    const i = places.get(policyName) ?? 0;
-    places.set(policyName, i + 1);
-    if (!policy) continue;
-    const tell = (field: string, message: string) =>
-      warn(policy, `spec.rules[${i}]${field}`, `rule ${rule.reference.id} ${message}`, rule.reference.line);
-    if (!used[rule.scope]) tell('.appliedTo', 'applies to no workload');
-    const empty = (sets: string[] | undefined) =>
-      sets?.every((name) => resolved.addressSets.get(name)?.length === 0);
-    if (empty(rule.sources)) tell('.from', 'matches nothing: what `from` selects has no addresses');
-    if (empty(rule.destinations)) tell('.to', 'matches nothing: what `to` selects has no addresses');
   }
 }

@@ -1,9 +1,8 @@
 // What the rest of Headgate uses of the policy's path.
 export * from './types.js';
 export { check, type Checked } from './check.js';
-export { resolve, type Resolved } from './resolve.js';
-export { compile, lower } from './lower.js';
-export { diff, inventoryOf, isEmpty } from './publish.js';
+export { compile, withOrdersOf } from './compile.js';
+export { change, diff, entriesOf, inventoryOf, isEmpty, rulesOf } from './publish.js';
 export { describePacket, evaluate } from './evaluate.js';
 export type { Decision, MissField, NearestMiss, Packet } from './evaluate.js';
 export { evaluateFlow, type FlowAnswer, type FlowQuestion } from './evaluate-flow.js';

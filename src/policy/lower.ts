@@ -1,202 +1,137 @@
-// Resolved policy -> the state that the engine should have: shared rules, address sets, and for each workload
-// one index table per direction.
+// One policy document -> shared rules and index entries, in the engine's terms.
 //
-// A rule is stored once, under the digest of its content; index tables list keys in the order of judging.
-// Workloads in the same scopes have the same tables, so each distinct table is built and digested once, however
-// many workloads share it. A second rule with the same content in one category can never decide anything and
-// is left out of the table; both keep their ids in the documents, and reports name the first.
-import type { Document } from '../documents/index.js';
-import { deviceOf, attachKind } from '../documents/index.js';
-import { formatRange } from '../documents/ip.js';
-import { gatewaysOf } from '../documents/workload.js';
+// A rule's content is stored once, under its digest, however many rules of the documents say the same. Selections become
+// names: a group is `group:NAME`, what a rule lists itself is `inline:DIGEST` of the selection's text, and where rules
+// apply is `scope:DIGEST`. So what a policy comes to does not depend on what the names stand for, and stays when
+// workloads come and go. A selection that finds no address is an empty set: it matches nothing, and is never "any".
 import type {
-  AddressSet,
-  Attach,
-  EngineSegment,
-  EngineWorkload,
-  IndexTables,
-  SharedRule,
-} from '../engine/messages.js';
-import { digest } from './names.js';
-import type { Resolved, ResolvedRule, ResolvedWorkload } from './resolve.js';
-import { resolve } from './resolve.js';
-import type { Desired, Direction, Lowered, Report, RuleReference } from './types.js';
+  Rule,
+  SecurityPolicyDocument,
+  Selection,
+  ServiceDocument,
+  ServiceEntry,
+} from '../documents/index.js';
+import { protocolNumber } from '../documents/index.js';
+import { parsePorts } from '../documents/fields.js';
+import type { ServiceMatch, SharedRule } from '../engine/messages.js';
+import { canonical, canonicalOf, digest, ruleIds } from './names.js';
+import { categoryOf } from './order.js';
+import type { AddressSource, LoweredPolicy, LoweredRule, ScopeSource } from './types.js';
 
-const CATEGORY_COUNT = 4;
+export type Services = ReadonlyMap<string, ServiceDocument>;
 
-/** Documents without errors -> the engine's state: resolve and lower. */
-export function compile(documents: readonly Document[]): Lowered {
-  return lower(resolve(documents));
+const loweredBefore = new WeakMap<SecurityPolicyDocument, LoweredPolicy>();
+
+/** Gives back the same object for the same documents. Throws on services that `check` would refuse. */
+export function lowerPolicy(document: SecurityPolicyDocument, services: Services): LoweredPolicy {
+  const before = loweredBefore.get(document);
+  if (before?.services.every((service) => services.get(service.metadata.name) === service)) return before;
+  const lowered = new PolicyLowering(document, services).lower();
+  loweredBefore.set(document, lowered);
+  return lowered;
 }
 
-/** Resolved policy -> the engine's state. */
-export function lower(resolved: Resolved): Lowered {
-  const shared = resolved.rules.map(sharedRule);
-  const tables = new Tables(
-    resolved,
-    shared.map((rule) => rule.key),
-  );
-  const indexes = new Map<string, IndexTables>();
-  for (const [i, { name }] of resolved.workloads.entries()) {
-    const { digest, in: towards, out } = tables.of(i);
-    indexes.set(name, { workload: name, digest, in: towards, out });
-  }
-  const desired: Desired = {
-    defaultAction: resolved.defaultAction,
-    timeouts: resolved.timeouts,
-    addressSets: new Map(
-      [...resolved.addressSets].map(([name, ranges]) => [name, addressSet(name, ranges.map(formatRange))]),
-    ),
-    // Rules that apply to no workload stay here: they cost little and are there when one comes.
-    rules: new Map(shared.map((rule) => [rule.key, rule])),
-    segments: new Map(resolved.segments.map((document) => [document.metadata.name, engineSegment(document)])),
-    workloads: new Map(resolved.workloads.map((workload) => [workload.name, engineWorkload(workload)])),
-    indexes,
-  };
-  return { desired, report: makeReport(resolved, shared, tables) };
-}
-
-function sharedRule(rule: ResolvedRule): SharedRule {
-  const content = {
-    ...(rule.sources && { sources: rule.sources }),
-    ...(rule.destinations && { destinations: rule.destinations }),
-    ...(rule.services && { services: rule.services }),
-    action: rule.action,
-    mode: rule.mode,
-    log: rule.log,
-    onChange: rule.onChange,
-  };
-  return { key: digest(JSON.stringify(content)), ...content };
-}
-
-function addressSet(name: string, ranges: string[]): AddressSet {
-  return { name, digest: digest(ranges.join()), ranges };
-}
-
-function engineSegment({ metadata: { name }, spec }: Resolved['segments'][number]): EngineSegment {
-  const content = {
-    ...(spec.vlan !== undefined && { vlan: spec.vlan }),
-    ...(spec.innerVlan !== undefined && { innerVlan: spec.innerVlan }),
-    tracker: spec.tracker ?? name,
-  };
-  return { name, digest: digest(JSON.stringify(content)), ...content };
-}
-
-function engineWorkload({ name, document, mac, addresses }: ResolvedWorkload): EngineWorkload {
-  const content = {
-    segment: document.spec.segment,
-    attach: engineAttach(document, mac),
-    ...(mac !== undefined && { mac }),
-    ...(addresses && { addresses: addresses.map(formatRange) }),
-  };
-  return { name, digest: digest(JSON.stringify(content)), ...content };
-}
-
-function engineAttach({ spec }: ResolvedWorkload['document'], mac: string | undefined): Attach {
-  const { tap } = spec.attach;
-  const kind = attachKind(spec);
-  if (kind !== 'tap' || !tap || mac === undefined)
-    return { kind: kind === 'veth' ? 'veth' : 'nic', device: deviceOf(spec) };
-  return {
-    kind,
-    ...(tap.netns !== undefined && { netns: tap.netns }),
-    device: tap.name,
-    mac,
-    addresses: tap.addresses ?? [],
-    gateways: gatewaysOf(spec),
-    ...(tap.mtu !== undefined && { mtu: tap.mtu }),
-  };
-}
-
-interface Table {
-  digest: string;
-  in: string[][];
-  out: string[][];
-  /** Indexes of the rules behind `in` and `out`. */
-  rules: number[];
-  byKey: { in: Map<string, number>; out: Map<string, number> } | undefined;
-}
-
-/** The distinct index tables, by the scopes that a workload is in. */
-class Tables {
-  private readonly tables = new Map<string, Table>();
-  private readonly repeated: Set<string>;
+class PolicyLowering {
+  private readonly used = new Set<ServiceDocument>();
+  private readonly addressSets = new Map<string, AddressSource>();
+  private readonly scopes = new Map<string, ScopeSource>();
+  private readonly category: number;
 
   constructor(
-    private readonly resolved: Resolved,
-    private readonly keys: string[],
+    private readonly document: SecurityPolicyDocument,
+    private readonly services: Services,
   ) {
-    const seen = new Set<string>();
-    this.repeated = new Set(keys.filter((key) => seen.has(key) || !seen.add(key)));
+    this.category = categoryOf(document);
   }
 
-  of(workload: number): Table {
-    const membership = this.resolved.scopes.map((scope) => scope[workload]).join('');
-    let table = this.tables.get(membership);
-    if (!table) this.tables.set(membership, (table = this.build(workload)));
-    return table;
+  lower(): LoweredPolicy {
+    const { document, category, addressSets, scopes } = this;
+    const ids = ruleIds(document);
+    const rules = document.spec.rules.map((rule, i) => this.rule(rule, i, ids[i] ?? ''));
+    const places = new Map(ids.map((id, i) => [id, i]));
+    return { document, services: [...this.used], category, rules, places, addressSets, scopes };
   }
 
-  ruleBehind(workload: number, direction: Direction, key: string): number | undefined {
-    const table = this.of(workload);
-    table.byKey ??= this.byKey(table);
-    return table.byKey[direction].get(key);
+  private rule(rule: Rule, i: number, id: string): LoweredRule {
+    const { category } = this;
+    const { origin } = this.document;
+    const content = this.content(rule);
+    const scope = this.scope(rule.appliedTo);
+    const direction = rule.direction ?? 'both';
+    const { action, mode } = content;
+    return {
+      reference: { id, file: origin.file, line: origin.rules?.[i] ?? origin.line, action, mode },
+      content,
+      entry: {
+        id,
+        digest: `${category}${direction}/${content.key}/${scope.slice(scope.indexOf(':') + 1)}`,
+        rule: content.key,
+        category,
+        direction,
+        scope,
+      },
+    };
   }
 
-  private build(workload: number): Table {
-    const { scopes, rules } = this.resolved;
-    const emptyTable = () => Array.from({ length: CATEGORY_COUNT }, () => [] as string[]);
-    const table: Table = { digest: '', in: emptyTable(), out: emptyTable(), rules: [], byKey: undefined };
-    const seen = new Set<string>();
-    for (const [i, rule] of rules.entries()) {
-      if (!scopes[rule.scope]?.[workload]) continue;
-      table.rules.push(i);
-      const key = this.keys[i] ?? '';
-      for (const direction of ['in', 'out'] as const) {
-        if (!rule[direction]) continue;
-        if (this.repeated.has(key)) {
-          const place = `${direction} ${rule.category} ${key}`;
-          if (seen.has(place)) continue;
-          seen.add(place);
-        }
-        table[direction][rule.category]?.push(key);
-      }
+  private content(rule: Rule): SharedRule {
+    const content = {
+      ...(rule.from && { sources: this.addressSetsOf(rule.from) }),
+      ...(rule.to && { destinations: this.addressSetsOf(rule.to) }),
+      ...(rule.services && { services: this.servicesOf(rule.services) }),
+      action: rule.action,
+      mode: rule.mode ?? this.document.spec.mode ?? 'enforce',
+      log: rule.log ?? false,
+      onChange: rule.onChange ?? 'reevaluate',
+    };
+    return { key: digest(JSON.stringify(content)), ...content };
+  }
+
+  /** Names of the address sets whose union the selection is; never none. */
+  private addressSetsOf(selection: Selection): string[] {
+    const { groups = [], ...own } = selection;
+    const names = new Set<string>();
+    for (const group of groups) {
+      names.add(`group:${group}`);
+      this.addressSets.set(`group:${group}`, group);
     }
-    table.digest = digest(JSON.stringify([table.in, table.out]));
-    return table;
+    if (Object.keys(own).length > 0 || names.size === 0) {
+      const name = `inline:${digest(canonical(own))}`;
+      names.add(name);
+      this.addressSets.set(name, own);
+    }
+    return [...names].sort();
   }
 
-  private byKey(table: Table): NonNullable<Table['byKey']> {
-    const found = { in: new Map<string, number>(), out: new Map<string, number>() };
-    for (const i of table.rules) {
-      const rule = this.resolved.rules[i];
-      const key = this.keys[i] ?? '';
-      for (const direction of ['in', 'out'] as const) {
-        if (rule?.[direction] && !found[direction].has(key)) found[direction].set(key, i);
-      }
-    }
-    return found;
+  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
+  private scope(rule: Selection | undefined): string {
+    const policy = this.document.spec.appliedTo;
+    const text = (selection: Selection | undefined) => (selection ? canonicalOf(selection) : '');
+    const name = `scope:${digest(`${text(policy)} ${text(rule)}`)}`;
+    if (!this.scopes.has(name)) this.scopes.set(name, { policy, rule });
+    return name;
+  }
+
+  private servicesOf(listed: NonNullable<Rule['services']>): ServiceMatch[] {
+    return listed.flatMap((one) => {
+      if (typeof one !== 'string') return [matchOf(one)];
+      const service = this.services.get(one);
+      if (!service) throw new Error(`service "${one}" does not exist`);
+      this.used.add(service);
+      return service.spec.entries.map(matchOf);
+    });
   }
 }
 
-function makeReport(resolved: Resolved, shared: SharedRule[], tables: Tables): Report {
-  const workloads = new Map(resolved.workloads.map(({ name }, i) => [name, i]));
-  const first = new Map<string, RuleReference>();
-  const keys = new Map<string, string>();
-  for (const [i, { key }] of shared.entries()) {
-    const reference = resolved.rules[i]?.reference;
-    if (!reference) continue;
-    if (!first.has(key)) first.set(key, reference);
-    keys.set(reference.id, key);
-  }
+/** A service entry in the engine's terms. */
+export function matchOf(entry: ServiceEntry): ServiceMatch {
+  const bounds = (ports: (number | string)[]) =>
+    ports.flatMap((text) => [parsePorts(text) ?? []] as [number, number][]);
+  const protocol = protocolNumber(entry.protocol);
   return {
-    rule(workload, direction, key) {
-      const i = workloads.get(workload);
-      const rule = i === undefined ? undefined : tables.ruleBehind(i, direction, key);
-      return rule === undefined ? undefined : resolved.rules[rule]?.reference;
-    },
-    anyRule: (key) => first.get(key),
-    keyOf: (id) => keys.get(id),
-    host: resolved.host,
+    ...(protocol !== undefined && { protocol }),
+    ...(entry.ports && { ports: bounds(entry.ports) }),
+    ...(entry.sourcePorts && { sourcePorts: bounds(entry.sourcePorts) }),
+    ...(entry.icmpType !== undefined && { icmpType: entry.icmpType }),
+    ...(entry.icmpCode !== undefined && { icmpCode: entry.icmpCode }),
   };
 }

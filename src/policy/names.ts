@@ -11,6 +11,15 @@ export function canonical(value: unknown): string {
   );
 }
 
+const texts = new WeakMap<object, string>();
+
+/** `canonical` of a part of a document: that is never changed, so its text is made once. */
+export function canonicalOf(part: object): string {
+  let text = texts.get(part);
+  if (text === undefined) texts.set(part, (text = canonical(part)));
+  return text;
+}
+
 /** 96 bits of SHA-256 as 16 characters: names content. */
 export function digest(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 16);

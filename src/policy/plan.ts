@@ -4,9 +4,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Delta } from '../engine/messages.js';
 import type { Document, Kind, Origin } from '../documents/index.js';
 import { documentKey, KINDS } from '../documents/index.js';
-import { compile } from './lower.js';
+import { compile } from './compile.js';
 import { ruleIds } from './names.js';
-import { diff, inventoryOf } from './publish.js';
+import { change } from './publish.js';
+import type { Desired } from './types.js';
 
 export interface FieldChange {
   /** `spec.rules[web-in].action`: rules go by the name in their id, list entries by position. */
@@ -31,15 +32,42 @@ export interface Plan {
   changes: DocumentChange[];
   unchanged: number;
   /** What changes in the engine: a workload counts when its rules or its attachment change. */
-  counts: { rulesAdded: number; rulesRemoved: number; workloadsTouched: number; addressSetsTouched: number };
+  counts: {
+    rulesAdded: number;
+    rulesChanged: number;
+    rulesRemoved: number;
+    workloadsTouched: number;
+    addressSetsTouched: number;
+  };
   /** What publishing would send to an engine that holds the old documents. */
   delta: Delta;
 }
 
+/** What two whole sets of documents come to, where that is known already. */
+interface Compiled {
+  before: Desired;
+  after: Desired;
+}
+
 /** Compares two whole sets of documents, both read and checked without errors. */
-export function plan(before: readonly Document[], after: readonly Document[]): Plan {
-  const old = new Map(before.map((document) => [documentKey(document), document]));
-  const now = new Map(after.map((document) => [documentKey(document), document]));
+export function plan(
+  before: readonly Document[],
+  after: readonly Document[],
+  compiled: Compiled = { before: compile(before).desired, after: compile(after).desired },
+): Plan {
+  const { changes, unchanged } = changedDocuments(before, after);
+  const delta = change(compiled.before, compiled.after);
+  return { changes, unchanged, counts: countsOf(delta, compiled), delta };
+}
+
+function changedDocuments(
+  before: readonly Document[],
+  after: readonly Document[],
+): Pick<Plan, 'changes' | 'unchanged'> {
+  // Most documents are the same objects: only the others are compared.
+  const stay = new Set(before);
+  const fresh = after.filter((document) => !stay.delete(document));
+  const old = new Map([...stay].map((document) => [documentKey(document), document]));
   const changes: DocumentChange[] = [];
   const note = (change: DocumentChange['change'], document: Document, fields: FieldChange[] = []) =>
     changes.push({
@@ -49,33 +77,51 @@ export function plan(before: readonly Document[], after: readonly Document[]): P
       origin: document.origin,
       fields,
     });
-  let unchanged = 0;
-  for (const [key, document] of now) {
-    const previous = old.get(key);
+  let unchanged = after.length - fresh.length;
+  for (const document of fresh) {
+    const previous = old.get(documentKey(document));
+    old.delete(documentKey(document));
     if (!previous) note('added', document);
     else if (sameDocument(previous, document)) unchanged++;
     else note('changed', document, changedFields(previous, document));
   }
-  for (const [key, document] of old) if (!now.has(key)) note('removed', document);
+  for (const document of old.values()) note('removed', document);
   changes.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || (a.name < b.name ? -1 : 1));
-  const held = compile(before).desired;
-  const delta = diff(inventoryOf(held), compile(after).desired, held.timeouts);
-  return { changes, unchanged, counts: countsOf(delta), delta };
+  return { changes, unchanged };
 }
 
-/** What a delta touches. */
-export function countsOf(delta: Delta): Plan['counts'] {
-  const workloads = new Set([
-    ...(delta.setWorkloads ?? []).map(({ name }) => name),
-    ...(delta.setIndexes ?? []).map(({ workload }) => workload),
-    ...(delta.removeWorkloads ?? []),
-  ]);
+/** What a delta from the one state to the other touches. */
+export function countsOf(delta: Delta, { before, after }: Compiled): Plan['counts'] {
+  const isNew = (id: string) => !before.policies.get(id.slice(0, id.indexOf('/')))?.policy.places.has(id);
+  const { setEntries = [], removeEntries = [], editScopes = [] } = delta;
+  const added = setEntries.filter(({ id }) => isNew(id)).length;
   return {
-    rulesAdded: delta.setRules?.length ?? 0,
-    rulesRemoved: delta.removeRules?.length ?? 0,
-    workloadsTouched: workloads.size,
-    addressSetsTouched: (delta.setAddressSets?.length ?? 0) + (delta.removeAddressSets?.length ?? 0),
+    rulesAdded: added,
+    rulesChanged: setEntries.length - added,
+    rulesRemoved: removeEntries.length,
+    workloadsTouched: new Set([
+      ...(delta.setWorkloads ?? []).map(({ name }) => name),
+      ...(delta.removeWorkloads ?? []),
+      ...editScopes.flatMap(({ add, remove }) => [...add, ...remove]),
+      ...workloadsOf(after, new Set(setEntries.map(({ id }) => id))),
+      ...workloadsOf(before, new Set([...removeEntries, ...setEntries.map(({ id }) => id)])),
+    ]).size,
+    addressSetsTouched: [delta.setAddressSets, delta.editAddressSets, delta.removeAddressSets].reduce(
+      (sum, list) => sum + (list?.length ?? 0),
+      0,
+    ),
   };
+}
+
+/** The workloads that have any of these entries. */
+function workloadsOf({ policies, scopes }: Desired, ids: Set<string>): Set<string> {
+  const names = new Set<string>();
+  for (const id of ids) {
+    const policy = policies.get(id.slice(0, id.indexOf('/')))?.policy;
+    const scope = policy?.rules[policy.places.get(id) ?? -1]?.entry.scope;
+    if (scope !== undefined) names.add(scope);
+  }
+  return new Set([...names].flatMap((name) => [...(scopes.get(name)?.workloads ?? [])]));
 }
 
 /** Whether two documents say the same; where they are written does not count. */

@@ -1,56 +1,219 @@
-// What the engine holds and what it should hold -> the smallest delta between them, by names and digests.
-import type { Delta, Inventory } from '../engine/messages.js';
+// What the engine holds and what it should hold -> the smallest delta between them.
+//
+// Known is either what control last published (then only what is another object is looked at) or, after a connect, the
+// engine's inventory of names and digests. Both ways end in the same state of the engine.
+import { formatRange } from '../documents/ip.js';
+import type { Delta, IndexEntry, Inventory, SharedRule } from '../engine/messages.js';
 import { canonical } from './names.js';
-import type { Desired, Timeouts } from './types.js';
+import { subtract } from './ranges.js';
+import type { Desired, DesiredAddressSet, DesiredScope, PlacedPolicy, Timeouts } from './types.js';
+
+type Lists = Omit<Delta, 'base' | 'defaultAction' | 'timeouts'>;
+
+/** The smallest delta that turns the one state into the other. */
+export function change(before: Desired, after: Desired): Delta {
+  return finish(before.defaultAction, before.timeouts, after, {
+    ...changedAddressSets(before.addressSets, after.addressSets),
+    ...changedRules(before, after),
+    setSegments: changed(after.segments, (name) => before.segments.get(name)?.digest),
+    setWorkloads:
+      before.workloads === after.workloads
+        ? []
+        : changed(after.workloads, (name) => before.workloads.get(name)?.digest),
+    ...changedScopes(before.scopes, after.scopes),
+    removeSegments: gone(after.segments, before.segments.keys()),
+    removeWorkloads:
+      before.workloads === after.workloads ? [] : gone(after.workloads, before.workloads.keys()),
+  });
+}
 
 /**
- * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell the
- * timeouts: `knownTimeouts` are those last published. When they are not known (control was restarted), timeouts
- * that the Host document sets are sent once more.
+ * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell the timeouts, so
+ * those that the Host document sets are sent once more unless they are known to be `knownTimeouts`.
  */
 export function diff(inventory: Inventory, desired: Desired, knownTimeouts: Timeouts = {}): Delta {
+  const { addressSets, scopes, entries } = inventory;
+  const rules = rulesOf(desired);
+  const wanted = entriesOf(desired);
   const rulesHeld = new Set(inventory.rules);
-  const lists = {
-    setAddressSets: changed(desired.addressSets, inventory.addressSets),
-    setRules: [...desired.rules.values()].filter((rule) => !rulesHeld.has(rule.key)),
-    setSegments: changed(desired.segments, inventory.segments),
-    setWorkloads: changed(desired.workloads, inventory.workloads),
-    setIndexes: changed(desired.indexes, inventory.indexes),
-    removeAddressSets: gone(desired.addressSets, Object.keys(inventory.addressSets)),
-    removeRules: gone(desired.rules, inventory.rules),
+  return finish(inventory.defaultAction, knownTimeouts, desired, {
+    setAddressSets: [...desired.addressSets]
+      .filter(([name, { addresses }]) => held(addressSets, name) !== addresses.digest)
+      .map(([name, set]) => wholeSet(name, set)),
+    setRules: [...rules.values()].filter(({ key }) => !rulesHeld.has(key)),
+    setSegments: changed(desired.segments, (name) => held(inventory.segments, name)),
+    setWorkloads: changed(desired.workloads, (name) => held(inventory.workloads, name)),
+    setScopes: [...desired.scopes]
+      .filter(([name, { digest }]) => held(scopes, name) !== digest)
+      .map(([name, scope]) => wholeScope(name, scope)),
+    setEntries: [...wanted.values()].filter(({ id, digest, category, order }) => {
+      const [heldDigest, heldCategory, heldOrder] = held(entries, id) ?? [];
+      return heldDigest !== digest || heldCategory !== category || heldOrder !== order;
+    }),
+    removeAddressSets: gone(desired.addressSets, Object.keys(addressSets)),
+    removeRules: gone(rules, inventory.rules),
     removeSegments: gone(desired.segments, Object.keys(inventory.segments)),
     removeWorkloads: gone(desired.workloads, Object.keys(inventory.workloads)),
-  };
-  const delta: Delta = Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0));
-  if (inventory.defaultAction !== desired.defaultAction) delta.defaultAction = desired.defaultAction;
-  if (canonical(knownTimeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
-  return delta;
-}
-
-function changed<T extends { digest: string }>(desired: Map<string, T>, held: Record<string, string>): T[] {
-  return [...desired].filter(([name, { digest }]) => held[name] !== digest).map(([, value]) => value);
-}
-
-function gone(desired: Map<string, unknown>, held: readonly string[]): string[] {
-  return held.filter((name) => !desired.has(name));
+    removeScopes: gone(desired.scopes, Object.keys(scopes)),
+    removeEntries: gone(wanted, Object.keys(entries)),
+  });
 }
 
 /** Nothing to publish. */
-export function isEmpty(delta: Delta): boolean {
-  return Object.keys(delta).length === 0;
+export function isEmpty({ base: _, ...rest }: Delta): boolean {
+  return Object.keys(rest).length === 0;
+}
+
+/** The index entries of all policies, by id, in the order in which they are judged. */
+export function entriesOf({ policies }: Desired): Map<string, IndexEntry> {
+  const entries = new Map<string, IndexEntry>();
+  for (const placed of policies.values()) {
+    for (const i of placed.orders.keys()) {
+      const entry = entryOf(placed, i);
+      entries.set(entry.id, entry);
+    }
+  }
+  return entries;
+}
+
+/** The shared rules of all policies, by key. */
+export function rulesOf({ policies }: Desired): Map<string, SharedRule> {
+  const rules = new Map<string, SharedRule>();
+  for (const { policy } of policies.values())
+    for (const { content } of policy.rules) if (!rules.has(content.key)) rules.set(content.key, content);
+  return rules;
 }
 
 /** The inventory of an engine that holds this. */
 export function inventoryOf(desired: Desired, generation = 1): Inventory {
-  const digests = (things: Map<string, { digest: string }>) =>
-    Object.fromEntries([...things].map(([name, { digest }]) => [name, digest]));
+  const digests = (things: Iterable<[string, string]>) => Object.fromEntries(things);
   return {
     generation,
     defaultAction: desired.defaultAction,
-    addressSets: digests(desired.addressSets),
-    rules: [...desired.rules.keys()],
-    segments: digests(desired.segments),
-    workloads: digests(desired.workloads),
-    indexes: digests(desired.indexes),
+    addressSets: digests([...desired.addressSets].map(([name, { addresses }]) => [name, addresses.digest])),
+    rules: [...rulesOf(desired).keys()],
+    segments: digests([...desired.segments].map(([name, { digest }]) => [name, digest])),
+    workloads: digests([...desired.workloads].map(([name, { digest }]) => [name, digest])),
+    scopes: digests([...desired.scopes].map(([name, { digest }]) => [name, digest])),
+    entries: Object.fromEntries(
+      [...entriesOf(desired).values()].map(({ id, digest, category, order }) => [
+        id,
+        [digest, category, order],
+      ]),
+    ),
   };
+}
+
+function finish(
+  defaultAction: Delta['defaultAction'],
+  timeouts: Timeouts,
+  desired: Desired,
+  lists: Lists,
+): Delta {
+  const delta: Delta = Object.fromEntries(
+    Object.entries(lists).filter(([, list]) => (list?.length ?? 0) > 0),
+  );
+  if (defaultAction !== desired.defaultAction) delta.defaultAction = desired.defaultAction;
+  if (canonical(timeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
+  return delta;
+}
+
+function held<T>(record: Record<string, T>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
+function changed<T extends { digest: string }>(
+  desired: ReadonlyMap<string, T>,
+  heldDigest: (name: string) => string | undefined,
+): T[] {
+  return [...desired].filter(([name, { digest }]) => heldDigest(name) !== digest).map(([, value]) => value);
+}
+
+function gone(desired: ReadonlyMap<string, unknown>, held: Iterable<string>): string[] {
+  return [...held].filter((name) => !desired.has(name));
+}
+
+function changedAddressSets(before: Desired['addressSets'], after: Desired['addressSets']): Lists {
+  if (before === after) return {};
+  const setAddressSets: NonNullable<Delta['setAddressSets']> = [];
+  const editAddressSets: NonNullable<Delta['editAddressSets']> = [];
+  for (const [name, set] of after) {
+    const old = before.get(name);
+    if (old?.addresses.digest === set.addresses.digest) continue;
+    const edit = old && editOfSet(name, old, set);
+    if (edit) editAddressSets.push(edit);
+    else setAddressSets.push(wholeSet(name, set));
+  }
+  return { setAddressSets, editAddressSets, removeAddressSets: gone(after, before.keys()) };
+}
+
+/** Undefined when sending the whole set says it shorter. */
+function editOfSet(
+  name: string,
+  { addresses: old }: DesiredAddressSet,
+  { addresses: now }: DesiredAddressSet,
+) {
+  const [add, remove] = [subtract(now.ranges, old.ranges), subtract(old.ranges, now.ranges)];
+  if (add.length + remove.length > now.ranges.length) return undefined;
+  return { name, digest: now.digest, add: add.map(formatRange), remove: remove.map(formatRange) };
+}
+
+function wholeSet(name: string, { addresses: { digest, ranges } }: DesiredAddressSet) {
+  return { name, digest, ranges: ranges.map(formatRange) };
+}
+
+function changedScopes(before: Desired['scopes'], after: Desired['scopes']): Lists {
+  if (before === after) return {};
+  const setScopes: NonNullable<Delta['setScopes']> = [];
+  const editScopes: NonNullable<Delta['editScopes']> = [];
+  for (const [name, scope] of after) {
+    const old = before.get(name);
+    if (old?.digest === scope.digest) continue;
+    if (old === undefined) setScopes.push(wholeScope(name, scope));
+    else editScopes.push(editOfScope(name, old, scope));
+  }
+  return { setScopes, editScopes, removeScopes: gone(after, before.keys()) };
+}
+
+function editOfScope(name: string, old: DesiredScope, { digest, workloads }: DesiredScope) {
+  const add = [...workloads].filter((workload) => !old.workloads.has(workload));
+  const remove = [...old.workloads].filter((workload) => !workloads.has(workload));
+  return { name, digest, add, remove };
+}
+
+function wholeScope(name: string, { digest, workloads }: DesiredScope) {
+  return { name, digest, workloads: [...workloads] };
+}
+
+/** Rules and entries of the policies that are not the same. */
+function changedRules(before: Desired, after: Desired): Lists {
+  const setRules = new Map<string, SharedRule>();
+  const removeRules = new Set<string>();
+  const setEntries: IndexEntry[] = [];
+  const removeEntries: string[] = [];
+  for (const [name, placed] of after.policies) {
+    const old = before.policies.get(name);
+    if (old?.policy === placed.policy && old.orders === placed.orders) continue;
+    for (const [i, { content, entry }] of placed.policy.rules.entries()) {
+      if (before.ruleUses.of(content.key) === 0) setRules.set(content.key, content);
+      const place = old?.policy.places.get(entry.id) ?? -1;
+      const same =
+        old?.policy.rules[place]?.entry.digest === entry.digest && old.orders[place] === placed.orders[i];
+      if (!same) setEntries.push(entryOf(placed, i));
+    }
+  }
+  for (const [name, old] of before.policies) {
+    const placed = after.policies.get(name);
+    if (placed?.policy === old.policy) continue;
+    for (const { content, entry } of old.policy.rules) {
+      if (after.ruleUses.of(content.key) === 0) removeRules.add(content.key);
+      if (!placed?.policy.places.has(entry.id)) removeEntries.push(entry.id);
+    }
+  }
+  return { setRules: [...setRules.values()], setEntries, removeRules: [...removeRules], removeEntries };
+}
+
+function entryOf({ policy, orders }: PlacedPolicy, i: number): IndexEntry {
+  const { id, digest, rule, category, direction, scope } = policy.rules[i]?.entry as IndexEntry;
+  return { id, digest, rule, category, order: orders[i] as number, direction, scope };
 }

@@ -1,242 +1,158 @@
 // Names and labels -> workloads and addresses.
 //
-// Every selection that rules use becomes one or more named address sets: a group is `group:NAME` wherever it is
-// used, what a rule lists itself is `inline:DIGEST` of the selection's text. So the name stays the same when
-// workloads come and go, and only the set's content changes. A selection that finds no address is an empty set:
-// it matches nothing, and never turns into "any".
-//
-// Where rules apply becomes scopes: bitmaps over the workloads, shared by all rules with the same appliedTo.
-import type {
-  Document,
-  GroupDocument,
-  Rule,
-  SecurityPolicyDocument,
-  SegmentDocument,
-  Selection,
-  ServiceEntry,
-  WorkloadDocument,
-  WorkloadSelector,
-} from '../documents/index.js';
-import { addressesOf, macOf, ofKind, protocolNumber } from '../documents/index.js';
-import { parsePorts } from '../documents/fields.js';
+// A world is made for each set of workloads and groups. What selections mean in it is worked out when it is asked
+// for, and taken over from the world before where nothing that it depends on has changed: then it is the same
+// object, and whoever made something of it knows that nothing is to be done.
+import type { GroupDocument, Selection, WorkloadDocument, WorkloadSelector } from '../documents/index.js';
+import { addressesOf, macOf } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
-import { mergeRanges, parseRange } from '../documents/ip.js';
+import { formatRange, mergeRanges, parseRange } from '../documents/ip.js';
 import { selects } from '../documents/selection.js';
-import type { ServiceMatch } from '../engine/messages.js';
-import { canonical, digest, ruleIds } from './names.js';
-import { categoryOf, orderedPolicies } from './order.js';
-import type { Action, Mode, RuleReference, Timeouts } from './types.js';
+import { canonicalOf, digest } from './names.js';
+
+/** Merged ranges. The digest is of what they were put together from: equal ones may differ in it. */
+export interface Addresses {
+  digest: string;
+  ranges: readonly Range[];
+}
 
 export interface ResolvedWorkload {
   document: WorkloadDocument;
   name: string;
   mac: string | undefined;
   /** All it may use; absent: any. */
-  addresses: Range[] | undefined;
+  addresses: Addresses | undefined;
 }
 
-export interface ResolvedRule {
-  reference: RuleReference;
-  /** Place of the category, 0 is judged first. */
-  category: number;
-  in: boolean;
-  out: boolean;
-  /** Names of address sets; absent: any. Never empty. */
-  sources: string[] | undefined;
-  destinations: string[] | undefined;
-  services: ServiceMatch[] | undefined;
-  action: Action;
-  mode: Mode;
-  log: boolean;
-  onChange: 'reevaluate' | 'keep' | 'reset';
-  /** Index into `scopes`. */
-  scope: number;
-}
+export type Names = ReadonlySet<string>;
 
-export interface Resolved {
-  defaultAction: 'allow' | 'drop';
-  host: { file: string; line: number } | undefined;
-  timeouts: Timeouts;
-  segments: SegmentDocument[];
-  workloads: ResolvedWorkload[];
-  /** The address sets that rules use. */
-  addressSets: Map<string, Range[]>;
-  /** For each scope: 1 at the index of every workload in it. */
-  scopes: Uint8Array[];
-  /** In the order in which they are judged. */
-  rules: ResolvedRule[];
-}
+/** A part of a selection that does not select anything. */
+type Part<T> = T | undefined;
 
-/** Groups, labels and names -> workloads and address ranges. Throws on references that `check` would refuse. */
-export function resolve(documents: readonly Document[]): Resolved {
-  const host = ofKind(documents, 'Host')[0];
-  const workloads = ofKind(documents, 'Workload')
-    .map((document) => ({
-      document,
-      name: document.metadata.name,
-      mac: macOf(document.metadata.name, document.spec),
-      addresses: addressesOf(document.metadata.name, document.spec),
-    }))
-    .sort(byName);
-  const selections = new Selections(workloads, ofKind(documents, 'Group'));
-  const services = new Map(
-    ofKind(documents, 'Service').map((service) => [service.metadata.name, service.spec.entries]),
-  );
-  const rules = orderedPolicies(documents).flatMap((policy) => resolvePolicy(policy, selections, services));
-  return {
-    defaultAction: host?.spec.default ?? 'allow',
-    host: host && { file: host.origin.file, line: host.origin.line },
-    timeouts: host?.spec.timeouts ?? {},
-    segments: ofKind(documents, 'Segment').sort((a, b) => byName(a.metadata, b.metadata)),
-    workloads,
-    addressSets: selections.addressSets,
-    scopes: selections.scopes,
-    rules,
-  };
-}
+export class World {
+  readonly workloads: ReadonlyMap<string, ResolvedWorkload>;
+  readonly groups: ReadonlyMap<string, GroupDocument>;
+  readonly everyone: Names;
+  /** By name: workloads that came, went, or say something else than in the world before. */
+  private readonly changed = new Set<string>();
+  private previous: World | undefined;
+  private readonly selectors = new Map<string, Names>();
+  private readonly members: Memo<Names>;
+  private readonly addresses: Memo<Addresses>;
 
-function byName(a: { name: string }, b: { name: string }): number {
-  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
-}
-
-function resolvePolicy(
-  policy: SecurityPolicyDocument,
-  selections: Selections,
-  services: Map<string, ServiceEntry[]>,
-): ResolvedRule[] {
-  const category = categoryOf(policy);
-  const ids = ruleIds(policy);
-  return policy.spec.rules.map((rule, i) => {
-    const mode = rule.mode ?? policy.spec.mode ?? 'enforce';
-    const line = policy.origin.rules?.[i] ?? policy.origin.line;
-    return {
-      reference: { id: ids[i] ?? '', file: policy.origin.file, line, action: rule.action, mode },
-      category,
-      in: rule.direction !== 'out',
-      out: rule.direction !== 'in',
-      sources: rule.from && selections.addressSetsOf(rule.from),
-      destinations: rule.to && selections.addressSetsOf(rule.to),
-      services: rule.services && servicesOf(rule.services, services),
-      action: rule.action,
-      mode,
-      log: rule.log ?? false,
-      onChange: rule.onChange ?? 'reevaluate',
-      scope: selections.scopeOf(policy.spec.appliedTo, rule.appliedTo),
-    };
-  });
-}
-
-function servicesOf(
-  listed: NonNullable<Rule['services']>,
-  named: Map<string, ServiceEntry[]>,
-): ServiceMatch[] {
-  return listed.flatMap((one) => {
-    const entries = typeof one === 'string' ? named.get(one) : [one];
-    if (!entries) throw new Error(`service "${String(one)}" does not exist`);
-    return entries.map(matchOf);
-  });
-}
-
-/** A service entry in the engine's terms. */
-export function matchOf(entry: ServiceEntry): ServiceMatch {
-  const bounds = (ports: (number | string)[]) =>
-    ports.flatMap((text) => [parsePorts(text) ?? []] as [number, number][]);
-  const protocol = protocolNumber(entry.protocol);
-  return {
-    ...(protocol !== undefined && { protocol }),
-    ...(entry.ports && { ports: bounds(entry.ports) }),
-    ...(entry.sourcePorts && { sourcePorts: bounds(entry.sourcePorts) }),
-    ...(entry.icmpType !== undefined && { icmpType: entry.icmpType }),
-    ...(entry.icmpCode !== undefined && { icmpCode: entry.icmpCode }),
-  };
-}
-
-/** What selections mean, each worked out once. */
-class Selections {
-  readonly addressSets = new Map<string, Range[]>();
-  readonly scopes: Uint8Array[] = [];
-  private readonly scopeIndexes = new Map<string, number>();
-  private readonly groups: Map<string, GroupDocument>;
-  private readonly members = new Map<string, Uint8Array>();
-  private readonly groupRanges = new Map<string, Range[]>();
-
-  constructor(
-    private readonly workloads: ResolvedWorkload[],
-    groups: GroupDocument[],
-  ) {
+  /** Documents without errors; workloads by name. */
+  constructor(workloads: readonly WorkloadDocument[], groups: readonly GroupDocument[], previous?: World) {
     this.groups = new Map(groups.map((group) => [group.metadata.name, group]));
+    this.workloads = new Map(
+      workloads.map((document) => [
+        document.metadata.name,
+        resolveWorkload(document, previous?.workloads.get(document.metadata.name)),
+      ]),
+    );
+    this.previous = previous;
+    this.members = new Memo(previous?.members);
+    this.addresses = new Memo(previous?.addresses);
+    this.everyone = previous?.everyone ?? new Set();
+    if (previous !== undefined) this.compare(previous);
+    const names = [...this.workloads.keys()];
+    if (names.length !== this.everyone.size || names.some((name) => !this.everyone.has(name)))
+      this.everyone = new Set(names);
   }
 
-  /** Names of the address sets whose union the selection is; never none. */
-  addressSetsOf(selection: Selection): string[] {
-    const { groups = [], ...own } = selection;
-    const names = new Set<string>();
-    for (const group of groups) {
-      names.add(`group:${group}`);
-      if (!this.addressSets.has(`group:${group}`))
-        this.addressSets.set(`group:${group}`, this.rangesOfGroup(group));
-    }
-    if (Object.keys(own).length > 0 || names.size === 0) {
-      const name = `inline:${digest(canonical(own))}`;
-      names.add(name);
-      if (!this.addressSets.has(name)) this.addressSets.set(name, mergeRanges(this.rangesOf(own)));
-    }
-    return [...names].sort();
+  /** Whether it holds these documents and no others. */
+  isOf(workloads: readonly WorkloadDocument[], groups: readonly GroupDocument[]): boolean {
+    return (
+      workloads.length === this.workloads.size &&
+      groups.length === this.groups.size &&
+      workloads.every((document) => this.workloads.get(document.metadata.name)?.document === document) &&
+      groups.every((document) => this.groups.get(document.metadata.name) === document)
+    );
   }
 
-  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
-  scopeOf(policy: Selection | undefined, rule: Selection | undefined): number {
-    const key = canonical([policy, rule]);
-    let index = this.scopeIndexes.get(key);
-    if (index === undefined) {
-      const all = new Uint8Array(this.workloads.length).fill(1);
-      const [a, b] = [policy, rule].map((selection) => (selection ? this.workloadsOf(selection) : all));
-      index = this.scopes.push(all.map((_, i) => (a?.[i] ?? 0) & (b?.[i] ?? 0))) - 1;
-      this.scopeIndexes.set(key, index);
-    }
-    return index;
+  /** All that was known before and is of use has been asked for: the world before may go. */
+  settle(): void {
+    this.previous = undefined;
+    this.members.settle();
+    this.addresses.settle();
   }
 
-  private workloadsOf(selection: Selection): Uint8Array {
-    const bitmap = new Uint8Array(this.workloads.length);
-    const add = (other: Uint8Array) => other.forEach((bit, i) => (bitmap[i] = (bitmap[i] ?? 0) | bit));
-    if (selection.workloads) add(this.selected(selection.workloads));
-    for (const group of selection.groups ?? []) add(this.workloadsOf(this.group(group).spec));
-    return bitmap;
+  /** Absent: all workloads. */
+  workloadsOf(selection: Selection | undefined): Names {
+    return selection === undefined
+      ? this.everyone
+      : this.members.get(canonicalOf(selection), this.workloadsIn(selection), unite);
   }
 
-  private selected(selector: WorkloadSelector): Uint8Array {
-    const key = canonical(selector);
-    let bitmap = this.members.get(key);
-    if (!bitmap) {
-      bitmap = Uint8Array.from(this.workloads, ({ name, document }) =>
-        selects(selector, name, document.metadata.labels) ? 1 : 0,
-      );
-      this.members.set(key, bitmap);
-    }
-    return bitmap;
+  workloadsOfBoth(a: Selection | undefined, b: Selection | undefined): Names {
+    if (a === undefined || b === undefined) return this.workloadsOf(a ?? b);
+    const parts = () => [this.workloadsOf(a), this.workloadsOf(b)];
+    return this.members.get(`both:${canonicalOf(a)} ${canonicalOf(b)}`, parts, intersect);
   }
 
-  private rangesOf(selection: Selection): Range[] {
-    const ranges = (selection.addresses ?? []).flatMap((text) => parseRange(text) ?? []);
-    if (selection.workloads) {
-      const bitmap = this.selected(selection.workloads);
-      for (const [i, workload] of this.workloads.entries()) {
-        if (bitmap[i]) ranges.push(...(workload.addresses ?? []));
-      }
-    }
-    for (const group of selection.groups ?? [])
-      for (const range of this.rangesOfGroup(group)) ranges.push(range);
-    return ranges;
+  addressesOf(selection: Selection): Addresses {
+    return this.addresses.get(canonicalOf(selection), this.addressesIn(selection), combine);
   }
 
-  private rangesOfGroup(name: string): Range[] {
-    let ranges = this.groupRanges.get(name);
-    if (!ranges) {
-      ranges = mergeRanges(this.rangesOf(this.group(name).spec));
-      this.groupRanges.set(name, ranges);
-    }
-    return ranges;
+  addressesOfGroup(name: string): Addresses {
+    return this.addresses.get(`group:${name}`, this.addressesIn(this.group(name).spec), combine);
+  }
+
+  private workloadsOfGroup(name: string): Names {
+    return this.members.get(`group:${name}`, this.workloadsIn(this.group(name).spec), unite);
+  }
+
+  /** The parts whose union a selection is. */
+  private workloadsIn(selection: Selection): () => Part<Names>[] {
+    return () => [
+      selection.workloads && this.selected(selection.workloads),
+      ...(selection.groups ?? []).map((name) => this.workloadsOfGroup(name)),
+    ];
+  }
+
+  private addressesIn(selection: Selection): () => Part<Addresses>[] {
+    return () => [
+      selection.addresses && stated(selection.addresses),
+      selection.workloads && this.addressesOfSelected(selection.workloads),
+      ...(selection.groups ?? []).map((name) => this.addressesOfGroup(name)),
+    ];
+  }
+
+  private addressesOfSelected(selector: WorkloadSelector): Addresses {
+    return this.addresses.get(
+      `selector:${canonicalOf(selector)}`,
+      () => [...this.selected(selector)].map((name) => this.workloads.get(name)?.addresses),
+      combine,
+    );
+  }
+
+  /** In the order of `workloads`. */
+  private selected(selector: WorkloadSelector): Names {
+    const key = canonicalOf(selector);
+    const known = this.selectors.get(key);
+    if (known !== undefined) return known;
+    const found = this.carriedOver(selector, this.previous?.selectors.get(key));
+    this.selectors.set(key, found);
+    return found;
+  }
+
+  private carriedOver(selector: WorkloadSelector, before: Names | undefined): Names {
+    const selected = ({ name, document }: ResolvedWorkload) =>
+      selects(selector, name, document.metadata.labels);
+    const all = [...this.workloads.values()];
+    if (before === undefined) return new Set(all.filter(selected).map(({ name }) => name));
+    const isIn = (name: string) => {
+      const workload = this.workloads.get(name);
+      return workload !== undefined && selected(workload);
+    };
+    if ([...this.changed].every((name) => before.has(name) === isIn(name))) return before;
+    const stays = ({ name }: ResolvedWorkload) => (this.changed.has(name) ? isIn(name) : before.has(name));
+    return new Set(all.filter(stays).map(({ name }) => name));
+  }
+
+  private compare(previous: World): void {
+    for (const [name, { document }] of this.workloads)
+      if (previous.workloads.get(name)?.document !== document) this.changed.add(name);
+    for (const name of previous.workloads.keys()) if (!this.workloads.has(name)) this.changed.add(name);
   }
 
   private group(name: string): GroupDocument {
@@ -244,4 +160,78 @@ class Selections {
     if (!group) throw new Error(`group "${name}" does not exist`);
     return group;
   }
+}
+
+/** Values with what each was made from; made again only when a part of that is another object. */
+class Memo<V> {
+  private readonly known = new Map<string, { parts: readonly Part<V>[]; value: V }>();
+  private previous: Memo<V> | undefined;
+
+  constructor(previous: Memo<V> | undefined) {
+    this.previous = previous;
+  }
+
+  get(key: string, partsOf: () => Part<V>[], make: (parts: V[]) => V): V {
+    let known = this.known.get(key);
+    if (known === undefined) {
+      const parts = partsOf();
+      const before = this.previous?.known.get(key);
+      known =
+        before?.parts.length === parts.length && before.parts.every((part, i) => part === parts[i])
+          ? before
+          : { parts, value: make(parts.filter((part) => part !== undefined)) };
+      this.known.set(key, known);
+    }
+    return known.value;
+  }
+
+  settle(): void {
+    this.previous = undefined;
+  }
+}
+
+function unite(parts: Names[]): Names {
+  const [first, ...rest] = parts;
+  return first !== undefined && rest.length === 0 ? first : new Set(parts.flatMap((part) => [...part]));
+}
+
+function intersect([a, b]: Names[]): Names {
+  return new Set([...(a ?? [])].filter((name) => b?.has(name)));
+}
+
+function combine(parts: Addresses[]): Addresses {
+  const [first, ...rest] = parts;
+  if (first !== undefined && rest.length === 0) return first;
+  return {
+    digest: digest(parts.map((part) => part.digest).join(' ')),
+    ranges: mergeRanges(parts.flatMap((part) => part.ranges)),
+  };
+}
+
+const statedBefore = new WeakMap<readonly string[], Addresses>();
+
+function stated(texts: readonly string[]): Addresses {
+  let addresses = statedBefore.get(texts);
+  if (addresses === undefined) {
+    addresses = {
+      digest: digest(texts.join(' ')),
+      ranges: mergeRanges(texts.flatMap((text) => parseRange(text) ?? [])),
+    };
+    statedBefore.set(texts, addresses);
+  }
+  return addresses;
+}
+
+function resolveWorkload(document: WorkloadDocument, before: ResolvedWorkload | undefined): ResolvedWorkload {
+  if (before?.document === document) return before;
+  const name = document.metadata.name;
+  const ranges = addressesOf(name, document.spec);
+  const addresses = ranges && { digest: digest(ranges.map(formatRange).join(' ')), ranges };
+  const same = addresses?.digest === before?.addresses?.digest;
+  return {
+    document,
+    name,
+    mac: macOf(name, document.spec),
+    addresses: same && before ? before.addresses : addresses,
+  };
 }

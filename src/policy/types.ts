@@ -1,12 +1,8 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type {
-  AddressSet,
-  EngineSegment,
-  EngineWorkload,
-  IndexTables,
-  SharedRule,
-} from '../engine/messages.js';
-import type { HostSpec } from '../documents/index.js';
+import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
+import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
+import type { Addresses, Names, World } from './resolve.js';
+import type { Uses } from './uses.js';
 
 export type Direction = 'in' | 'out';
 export type Action = 'allow' | 'drop' | 'reject' | 'pass';
@@ -23,29 +19,75 @@ export interface RuleReference {
   mode: Mode;
 }
 
-/** The whole state that the engine should have, each thing under its name or digest. */
+export interface LoweredRule {
+  reference: RuleReference;
+  content: SharedRule;
+  /** All of its index entry but the place in the order. */
+  entry: Omit<IndexEntry, 'order'>;
+}
+
+/** What a policy comes to, whatever the other documents hold: a function of it and of the services that it names. */
+export interface LoweredPolicy {
+  document: SecurityPolicyDocument;
+  services: readonly ServiceDocument[];
+  category: number;
+  /** As the document orders them. */
+  rules: readonly LoweredRule[];
+  /** Where each rule stands in `rules`, by its id. */
+  places: ReadonlyMap<string, number>;
+  /** What it uses, by name. */
+  addressSets: ReadonlyMap<string, AddressSource>;
+  scopes: ReadonlyMap<string, ScopeSource>;
+}
+
+/** What an address set is of: a group by its name, or what a rule selects itself. */
+export type AddressSource = string | Selection;
+
+/** What both select; absent: all workloads. */
+export interface ScopeSource {
+  policy: Selection | undefined;
+  rule: Selection | undefined;
+}
+
+export interface DesiredAddressSet {
+  source: AddressSource;
+  addresses: Addresses;
+}
+
+export interface DesiredScope {
+  source: ScopeSource;
+  digest: string;
+  workloads: Names;
+}
+
+export interface PlacedPolicy {
+  policy: LoweredPolicy;
+  /** The order of each of its rules' entries. */
+  orders: readonly number[];
+}
+
+/**
+ * The whole state that the engine should have, each thing under its name. What two of them have in common is the same
+ * object where one was compiled from the other.
+ */
 export interface Desired {
   defaultAction: 'allow' | 'drop';
   /** Those that the Host document sets; the engine's defaults for the rest. */
   timeouts: Timeouts;
-  addressSets: Map<string, AddressSet>;
-  rules: Map<string, SharedRule>;
-  segments: Map<string, EngineSegment>;
-  workloads: Map<string, EngineWorkload>;
-  indexes: Map<string, IndexTables>;
+  addressSets: ReadonlyMap<string, DesiredAddressSet>;
+  segments: ReadonlyMap<string, EngineSegment>;
+  workloads: ReadonlyMap<string, EngineWorkload>;
+  scopes: ReadonlyMap<string, DesiredScope>;
+  /** Rules and index entries, by policy, in the order in which they are judged. */
+  policies: ReadonlyMap<string, PlacedPolicy>;
+  /** How many entries refer to each rule, by key. */
+  ruleUses: Uses;
 }
 
-/** From the engine's rule keys back to the rules that people wrote. */
+/** From the engine's entries back to the rules that people wrote. */
 export interface Report {
-  /**
-   * The rule behind a key at one workload and direction. Where equal rules apply to a workload twice, the one that
-   * is judged first.
-   */
-  rule(workload: string, direction: Direction, key: string): RuleReference | undefined;
-  /** The rule behind a key when the place is not known: the first that has this content. */
-  anyRule(key: string): RuleReference | undefined;
-  /** The engine's key of the rule with this id. */
-  keyOf(id: string): string | undefined;
+  /** The rule of this id, `policy/rule`. */
+  rule(id: string): RuleReference | undefined;
   /** Where the default action is set: its Host document; undefined when there is none. */
   host: { file: string; line: number } | undefined;
 }
@@ -53,4 +95,8 @@ export interface Report {
 export interface Lowered {
   desired: Desired;
   report: Report;
+  /** What the next compile goes on from. */
+  world: World;
+  addressSetUses: Uses;
+  scopeUses: Uses;
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { loadAddon, type NativeEngine, type Offload } from '../../src/engine/addon.js';
 import { readDocuments } from '../../src/documents/index.js';
 import { formatError } from '../../src/documents/types.js';
-import { check, compile, diff, type Lowered } from '../../src/policy/index.js';
+import { check, compile, diff, withOrdersOf } from '../../src/policy/index.js';
 import { readPcap, type PcapFrame } from './pcap.js';
 
 export interface Replay {
@@ -41,7 +41,6 @@ export function replay(folder: string): Promise<Replay> {
 
 class Case {
   private readonly options: CaseOptions;
-  private lowered: Lowered | undefined;
   /** The port of each attached workload, and one of its workloads by port. */
   private readonly portOf = new Map<string, string>();
   private readonly memberOf = new Map<string, string>();
@@ -98,9 +97,10 @@ class Case {
     ]);
     const problems = [...errors, ...(errors.length === 0 ? check(documents).errors : [])];
     if (problems.length > 0) throw new Error(problems.map(formatError).join('\n'));
-    this.lowered = compile(documents);
-    await this.engine.publish(diff(this.engine.inventory(), this.lowered.desired));
-    for (const { name, attach } of this.lowered.desired.workloads.values()) {
+    const inventory = this.engine.inventory();
+    const { desired } = withOrdersOf(compile(documents), inventory);
+    await this.engine.publish(diff(inventory, desired));
+    for (const { name, attach } of desired.workloads.values()) {
       if (this.portOf.has(name)) continue;
       const port = attach.kind === 'nic' ? attach.device : name;
       const offloads = !this.options.withoutOffloads?.includes(port);
@@ -137,8 +137,6 @@ class Case {
 
   private counters(): object {
     const { drops, hits, workloads } = this.engine.stats();
-    const ruleOf = (workload: string, direction: 'in' | 'out', key: string | undefined) =>
-      key === undefined ? 'default' : (this.lowered?.report.rule(workload, direction, key)?.id ?? key);
     return {
       drops: Object.fromEntries(
         drops
@@ -157,7 +155,7 @@ class Case {
         .map(({ workload, direction, rule, flows, packets }) => ({
           workload,
           direction,
-          rule: ruleOf(workload, direction, rule),
+          rule: rule ?? 'default',
           flows,
           packets,
         }))
@@ -167,14 +165,14 @@ class Case {
         .flows.map(
           (f) =>
             `${f.protocol} ${f.source} ${f.sourcePort} > ${f.destination} ${f.destinationPort} ${f.state} ` +
-            `${f.packets.join('/')} ${f.verdicts.map((v) => `${v.action} by ${ruleOf(v.workload, v.direction, v.rule)}`).join(', ')}`,
+            `${f.packets.join('/')} ${f.verdicts.map((v) => `${v.action} by ${v.rule ?? 'default'}`).join(', ')}`,
         )
         .sort(),
       logs: this.engine
         .logs()
         .map(
           (l) =>
-            `${ruleOf(l.workload, l.direction, l.rule)} at ${l.workload} ${l.direction}: ${l.mode} ${l.action} ${l.source} > ${l.destination}`,
+            `${l.rule ?? 'default'} at ${l.workload} ${l.direction}: ${l.mode} ${l.action} ${l.source} > ${l.destination}`,
         ),
     };
   }

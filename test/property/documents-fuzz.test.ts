@@ -185,7 +185,15 @@ function handle(text: string): boolean {
   for (const { line, message } of [...checked.errors, ...checked.warnings])
     expect(line >= 1 && message.length > 3).toBe(true);
   if (checked.errors.length > 0) return false;
-  const nothing = { generation: 0, addressSets: {}, rules: [], segments: {}, workloads: {}, indexes: {} };
+  const nothing = {
+    generation: 0,
+    addressSets: {},
+    rules: [],
+    segments: {},
+    workloads: {},
+    scopes: {},
+    entries: {},
+  };
   deltaSchema.parse(diff(nothing, compile(all).desired));
   return true;
 }

@@ -13,7 +13,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadAddon, type NativeEngine } from '../../src/engine/addon.js';
 import { EngineProcess } from '../../src/engine/engine.js';
 import { encodeMessage, FrameReader } from '../../src/engine/framing.js';
-import { packedDeltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
+import { deltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
 import { answer, type Handlers } from '../../src/engine/server.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 import { Random } from '../support/random.js';
@@ -70,16 +70,37 @@ const DELTA = {
       },
     },
   ],
-  setIndexes: [{ workloads: ['w'], digest: 'd', in: [['rule'], [], [], []], out: [[], [], [], ['rule']] }],
+  setScopes: [{ name: 'all', digest: 'd', workloads: ['w'] }],
+  setEntries: [
+    {
+      id: 'p/r',
+      digest: 'e',
+      rule: 'rule',
+      category: 3,
+      order: 2 ** 49,
+      direction: 'in',
+      scope: 'all',
+    },
+  ],
   removeAddressSets: [],
   removeRules: [],
   removeSegments: [],
   removeWorkloads: [],
+  removeScopes: [],
+  removeEntries: [],
+};
+
+/** Of what DELTA set; with an empty engine it is refused. */
+const EDIT = {
+  editAddressSets: [{ name: 'set', digest: 'f', add: ['192.0.2.0/24'], remove: ['10.0.0.7'] }],
+  editScopes: [{ name: 'all', digest: 'g', add: [], remove: ['w'] }],
+  removeWorkloads: ['w'],
 };
 
 const GOOD = [
-  { id: 1, type: 'hello', params: { protocol: 1 } },
+  { id: 1, type: 'hello', params: { protocol: 2 } },
   { id: 2, type: 'publish', params: { delta: DELTA } },
+  { id: 8, type: 'publish', params: { delta: EDIT } },
   { id: 3, type: 'flows', params: { limit: 10 } },
   ...['inventory', 'attachments', 'stats', 'logs'].map((type, i) => ({ id: 4 + i, type, params: {} })),
 ];
@@ -171,7 +192,8 @@ function isPublish(body: Buffer): boolean {
 
 describe('mutated messages', () => {
   it('have what they are made from right', () => {
-    expect(packedDeltaSchema.safeParse(DELTA).success).toBe(true);
+    expect(deltaSchema.safeParse(DELTA).success).toBe(true);
+    expect(deltaSchema.safeParse(EDIT).success).toBe(true);
   });
 
   it(
@@ -254,7 +276,7 @@ describe('mutated messages', () => {
         }
         socket.destroy();
       }
-      const hello = await ask({ id: 9, type: 'hello', params: { protocol: 1 } });
+      const hello = await ask({ id: 9, type: 'hello', params: { protocol: 2 } });
       expect(hello, rerun).toMatchObject({ id: 9, result: { pid: process.pid } });
     } finally {
       await engine.stop();

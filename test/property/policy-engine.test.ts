@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Document } from '../../src/documents/index.js';
 import { loadAddon } from '../../src/engine/addon.js';
 import type { NativeEngine, PacketHeaders } from '../../src/engine/addon.js';
-import { compile, diff, evaluate } from '../../src/policy/index.js';
+import { compile, diff, evaluate, withOrdersOf } from '../../src/policy/index.js';
 import type { Direction, Timeouts } from '../../src/policy/index.js';
 import { documentSets, packets, places } from './arbitrary-documents.js';
 
@@ -31,8 +31,9 @@ async function publishAndAsk(
   documents: Document[],
   asked: typeof questions extends fc.Arbitrary<infer Q> ? Q : never,
 ) {
-  const { desired, report } = compile(documents);
-  const delta = diff(engine.inventory(), desired, timeouts);
+  const inventory = engine.inventory();
+  const { desired } = withOrdersOf(compile(documents), inventory);
+  const delta = diff(inventory, desired, timeouts);
   if (Object.keys(delta).length > 0) await engine.publish(delta);
   timeouts = desired.timeouts;
   expect(diff(engine.inventory(), desired, timeouts)).toEqual({});
@@ -44,7 +45,7 @@ async function publishAndAsk(
     expect({ what, action: told.action, rule: told.rule }).toEqual({
       what,
       action: said.action,
-      rule: said.rule && report.keyOf(said.rule.id),
+      rule: said.rule?.id,
     });
   }
 }

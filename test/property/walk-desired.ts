@@ -1,7 +1,10 @@
-// Judges a packet by the compiled state as the engine is told to: the index table of the workload, category by
-// category, key by key. Written for tests only and as plainly as can be; it knows nothing of documents.
+// Judges a packet by what was published, as the engine is told to: the entries of the scopes that hold the workload,
+// category by category, in their order. Written for tests only and as plainly as can be; it knows nothing of documents.
 import type { ServiceMatch, SharedRule } from '../../src/engine/messages.js';
-import type { Desired, Direction, Packet } from '../../src/policy/index.js';
+import type { Direction, Packet } from '../../src/policy/index.js';
+import type { EngineModel } from '../support/engine-model.js';
+
+type State = EngineModel['state'];
 
 function toNumber(text: string): bigint {
   if (!text.includes(':')) return text.split('.').reduce((value, part) => value * 256n + BigInt(part), 0n);
@@ -22,10 +25,10 @@ function inRange(range: string, address: string): boolean {
   return toNumber(network) >> shift === value >> shift;
 }
 
-function inSets(desired: Desired, sets: string[] | undefined, address: string): boolean {
+function inSets(state: State, sets: string[] | undefined, address: string): boolean {
   if (!sets) return true;
   return sets.some((name) => {
-    const set = desired.addressSets.get(name);
+    const set = state.addressSets.get(name);
     if (!set) throw new Error(`address set ${name} is used but not there`);
     return set.ranges.some((range) => inRange(range, address));
   });
@@ -41,39 +44,44 @@ function serves(match: ServiceMatch, packet: Packet): boolean {
   return match.icmpCode === undefined || match.icmpCode === (packet.icmpCode ?? 0);
 }
 
-function matches(desired: Desired, rule: SharedRule, packet: Packet): boolean {
-  if (!inSets(desired, rule.sources, packet.source)) return false;
-  if (!inSets(desired, rule.destinations, packet.destination)) return false;
+function matches(state: State, rule: SharedRule, packet: Packet): boolean {
+  if (!inSets(state, rule.sources, packet.source)) return false;
+  if (!inSets(state, rule.destinations, packet.destination)) return false;
   return !rule.services || rule.services.some((service) => serves(service, packet));
 }
 
 export interface Walked {
   action: 'allow' | 'drop' | 'reject';
-  /** The key that decided; absent: the default. */
-  key?: string;
+  /** The id of the entry that decided; absent: the default. */
+  rule?: string;
   passed: string[];
   observed: string[];
 }
 
-export function walk(desired: Desired, workload: string, direction: Direction, packet: Packet): Walked {
-  const index = desired.indexes.get(workload);
-  if (!index) throw new Error(`no index table for ${workload}`);
+export function walk(state: State, workload: string, direction: Direction, packet: Packet): Walked {
+  if (!state.workloads.has(workload)) throw new Error(`there is no workload ${workload}`);
   const passed: string[] = [];
   const observed: string[] = [];
-  category: for (const keys of index[direction]) {
-    for (const key of keys) {
-      const rule = desired.rules.get(key);
+  category: for (const category of [0, 1, 2, 3]) {
+    const entries = [...state.entries.values()]
+      .filter((entry) => entry.category === category)
+      .filter((entry) => entry.direction === direction || entry.direction === 'both')
+      .filter(({ scope }) => state.scopes.get(scope)?.workloads.has(workload))
+      .sort((a, b) => a.order - b.order);
+    for (const { id, rule: key } of entries) {
+      const rule = state.rules.get(key);
       if (!rule) throw new Error(`rule ${key} is used but not there`);
-      if (!matches(desired, rule, packet)) continue;
+      if (!matches(state, rule, packet)) continue;
       if (rule.mode === 'observe') {
-        observed.push(key);
+        observed.push(id);
       } else if (rule.action === 'pass') {
-        passed.push(key);
+        passed.push(id);
         continue category;
       } else {
-        return { action: rule.action, key, passed, observed };
+        return { action: rule.action, rule: id, passed, observed };
       }
     }
   }
-  return { action: desired.defaultAction, passed, observed };
+  if (state.defaultAction === undefined) throw new Error('nothing was published');
+  return { action: state.defaultAction, passed, observed };
 }

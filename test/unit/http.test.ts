@@ -145,8 +145,8 @@ describe('answers', () => {
 
   it('rules come with the hits of all workloads, flows and counters with rule ids', async () => {
     await apply(BASE);
-    const [key] = stack.native.inventory().rules;
-    const hit = { rule: key as string, packets: 10, bytes: 1000, flows: 2, idle: 0 };
+    const rule = 'shop/web-to-db';
+    const hit = { rule, packets: 10, bytes: 1000, flows: 2, idle: 0 };
     stack.native.hits = [
       { ...hit, workload: 'web', direction: 'out' },
       { ...hit, workload: 'db', direction: 'in' },
@@ -162,7 +162,7 @@ describe('answers', () => {
         destinationPort: 5432,
         state: 'established',
         verdicts: [
-          { workload: 'web', direction: 'out', action: 'allow', rule: key as string },
+          { workload: 'web', direction: 'out', action: 'allow', rule },
           { workload: 'db', direction: 'in', action: 'drop' },
         ],
         packets: [1, 2],

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Document, SecurityPolicyDocument } from '../../src/documents/index.js';
-import { deltaSchema } from '../../src/engine/messages.js';
-import { compile, diff, inventoryOf, isEmpty } from '../../src/policy/index.js';
+import { formatRange } from '../../src/documents/ip.js';
+import { compile, entriesOf, rulesOf } from '../../src/policy/index.js';
 import type { Desired } from '../../src/policy/index.js';
 import { ruleIds } from '../../src/policy/names.js';
-import { documents, make, workload, yaml } from './document-helpers.js';
+import { make, workload } from './document-helpers.js';
 
 const lan = make('Segment', 'lan', {});
 const web = workload('web-1', ['10.0.0.11/24'], { tier: 'web' });
@@ -13,9 +13,12 @@ const policy = (rules: unknown[], more: object = {}, name = 'p') =>
   make('SecurityPolicy', name, { rules, ...more });
 const lowered = (...all: Document[]) => compile([lan, web, db, ...all]);
 const onlyRule = (desired: Desired) => {
-  expect(desired.rules.size).toBe(1);
-  return [...desired.rules.values()][0];
+  const [rule, ...others] = rulesOf(desired).values();
+  if (rule === undefined || others.length > 0) throw new Error('not one rule');
+  return rule;
 };
+const rangesOf = (desired: Desired, name = '') =>
+  desired.addressSets.get(name)?.addresses.ranges.map(formatRange);
 
 describe('address sets', () => {
   test('a group is a set under its name; what a rule lists itself is a set under a digest', () => {
@@ -26,11 +29,11 @@ describe('address sets', () => {
       ...groups,
       policy([{ action: 'allow', from: { groups: ['web'] }, to: { addresses: ['10.0.0.0/24'] } }]),
     );
-    expect(desired.addressSets.get('group:web')?.ranges).toEqual(['10.0.0.11-10.0.0.12']);
+    expect(rangesOf(desired, 'group:web')).toEqual(['10.0.0.11-10.0.0.12']);
     const rule = onlyRule(desired);
-    expect(rule?.sources).toEqual(['group:web']);
-    expect(rule?.destinations).toEqual([expect.stringMatching(/^inline:/)]);
-    expect(desired.addressSets.get(rule?.destinations?.[0] ?? '')?.ranges).toEqual(['10.0.0.0/24']);
+    expect(rule.sources).toEqual(['group:web']);
+    expect(rule.destinations).toEqual([expect.stringMatching(/^inline:/)]);
+    expect(rangesOf(desired, rule.destinations?.[0])).toEqual(['10.0.0.0/24']);
   });
   test('nothing selected is an empty set, never "any"', () => {
     const empty = [
@@ -46,78 +49,78 @@ describe('address sets', () => {
     ]) {
       const { desired } = lowered(...empty, policy([{ action: 'allow', from }]));
       const rule = onlyRule(desired);
-      expect(rule?.sources).toHaveLength(1);
-      expect(desired.addressSets.get(rule?.sources?.[0] ?? '')?.ranges).toEqual([]);
+      expect(rule.sources).toHaveLength(1);
+      expect(rangesOf(desired, rule.sources?.[0])).toEqual([]);
     }
   });
   test('no from means any', () => {
     expect(onlyRule(lowered(policy([{ action: 'allow' }])).desired)).not.toHaveProperty('sources');
-  });
-  test('a workload that joins changes the set and no rule', () => {
-    const rules = policy([{ action: 'allow', from: { workloads: { matchLabels: { tier: 'web' } } } }]);
-    const before = lowered(rules).desired;
-    const after = compile([
-      lan,
-      web,
-      db,
-      rules,
-      workload('web-2', ['10.0.0.12/24'], { tier: 'web' }),
-    ]).desired;
-    expect([...after.rules.keys()]).toEqual([...before.rules.keys()]);
-    const delta = diff(inventoryOf(before), after);
-    expect(delta.setAddressSets?.map(({ ranges }) => ranges)).toEqual([['10.0.0.11-10.0.0.12']]);
-    expect(delta.setWorkloads?.map(({ name }) => name)).toEqual(['web-2']);
-    expect(delta.setIndexes?.map((index) => index.workload)).toEqual(['web-2']);
-    expect(Object.keys(delta).sort()).toEqual(['setAddressSets', 'setIndexes', 'setWorkloads']);
   });
   test('groups that no rule uses are not sent', () => {
     expect(lowered(make('Group', 'unused', { addresses: ['10.0.0.1'] })).desired.addressSets.size).toBe(0);
   });
 });
 
-describe('index tables', () => {
-  const keys = (desired: Desired, name: string) => {
-    const index = desired.indexes.get(name);
-    return { in: index?.in.map((list) => list.length), out: index?.out.map((list) => list.length) };
-  };
+describe('index entries', () => {
+  /** The ids of a workload's index table, in the order of judging. */
+  const table = (desired: Desired, name: string, direction: 'in' | 'out') =>
+    [...entriesOf(desired).values()]
+      .filter((entry) => entry.direction === direction || entry.direction === 'both')
+      .filter(({ scope }) => desired.scopes.get(scope)?.workloads.has(name))
+      .sort((a, b) => a.category - b.category || a.order - b.order)
+      .map(({ id, category }) => `${category} ${id}`);
   test('direction, category, and appliedTo of policy and rule', () => {
     const { desired } = lowered(
       policy(
         [
-          { action: 'allow', direction: 'in', log: true },
-          { action: 'drop', direction: 'out', appliedTo: { workloads: { names: ['web-1'] } } },
-          { action: 'reject', appliedTo: { workloads: { names: ['db-1'] } } },
+          { name: 'a', action: 'allow', direction: 'in', log: true },
+          {
+            name: 'b',
+            action: 'drop',
+            direction: 'out',
+            appliedTo: { workloads: { names: ['web-1'] } },
+          },
+          { name: 'c', action: 'reject', appliedTo: { workloads: { names: ['db-1'] } } },
         ],
         { category: 'emergency', appliedTo: { workloads: { matchLabels: { tier: 'web' } } } },
       ),
-      policy([{ action: 'drop' }], {}, 'q'),
+      policy([{ name: 'd', action: 'drop' }], {}, 'q'),
     );
-    expect(keys(desired, 'web-1')).toEqual({ in: [1, 0, 0, 1], out: [1, 0, 0, 1] });
-    expect(keys(desired, 'db-1')).toEqual({ in: [0, 0, 0, 1], out: [0, 0, 0, 1] });
+    expect(table(desired, 'web-1', 'in')).toEqual(['0 p/a', '3 q/d']);
+    expect(table(desired, 'web-1', 'out')).toEqual(['0 p/b', '3 q/d']);
+    expect(table(desired, 'db-1', 'in')).toEqual(['3 q/d']);
+    expect(table(desired, 'db-1', 'out')).toEqual(['3 q/d']);
   });
   test('priority, then name, then the order of rules', () => {
-    const rule = (port: number) => ({ action: 'allow', services: [{ protocol: 'tcp', ports: [port] }] });
+    const rule = (port: number) => ({
+      name: `r${port}`,
+      action: 'allow',
+      services: [{ protocol: 'tcp', ports: [port] }],
+    });
     const { desired, report } = lowered(
       policy([rule(1)], { priority: 20 }, 'a'),
       policy([rule(2), rule(3)], { priority: 10 }, 'c'),
       policy([rule(4)], { priority: 10 }, 'b'),
       policy([rule(5)], {}, 'z'),
     );
-    const ports = desired.indexes
-      .get('web-1')
-      ?.in[3]?.map((key) => desired.rules.get(key)?.services?.[0]?.ports?.[0]?.[0]);
-    expect(ports).toEqual([4, 2, 3, 1, 5]);
-    const [first = ''] = desired.indexes.get('web-1')?.in[3] ?? [];
-    expect(report.rule('web-1', 'in', first)).toMatchObject({
+    const ids = ['3 b/r4', '3 c/r2', '3 c/r3', '3 a/r1', '3 z/r5'];
+    expect(table(desired, 'web-1', 'in')).toEqual(ids);
+    expect(report.rule('b/r4')).toEqual({
+      id: 'b/r4',
       file: 'b.yaml',
       line: 1,
       action: 'allow',
       mode: 'enforce',
     });
+    expect([report.rule('b/r5'), report.rule('x/r4'), report.rule('b')]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
-  test('rules with the same content share one; each workload reports its own', () => {
+  test('rules with the same content share one; each is an entry of its own', () => {
     const only = (name: string) => ({ appliedTo: { workloads: { names: [name] } } });
-    const { desired, report } = lowered(
+    const { desired } = lowered(
       policy(
         [
           { name: 'x', action: 'drop' },
@@ -128,12 +131,17 @@ describe('index tables', () => {
       ),
       policy([{ name: 'y', action: 'drop' }], only('db-1'), 'b'),
     );
-    const key = onlyRule(desired)?.key ?? '';
-    expect(desired.indexes.get('web-1')?.in[3]).toEqual([key]);
-    expect(report.rule('web-1', 'in', key)?.id).toBe('a/x');
-    expect(report.rule('db-1', 'out', key)?.id).toBe('b/y');
-    expect(report.rule('nobody', 'out', key)).toBeUndefined();
-    expect(report.anyRule(key)?.id).toBe('a/x');
+    const { key } = onlyRule(desired);
+    expect([...entriesOf(desired).values()].map(({ rule }) => rule)).toEqual([key, key, key]);
+    expect(table(desired, 'web-1', 'in')).toEqual(['3 a/x', '3 a/again']);
+    expect(table(desired, 'db-1', 'out')).toEqual(['3 b/y']);
+  });
+  test('a scope keeps its name when workloads come and go', () => {
+    const rules = policy([{ action: 'drop', appliedTo: { workloads: { matchLabels: { tier: 'web' } } } }]);
+    const [scope] = lowered(rules).desired.scopes;
+    const more = lowered(rules, workload('web-2', ['10.0.0.12/24'], { tier: 'web' })).desired.scopes;
+    expect([...(scope?.[1].workloads ?? [])]).toEqual(['web-1']);
+    expect([...(more.get(scope?.[0] ?? '')?.workloads ?? [])]).toEqual(['web-1', 'web-2']);
   });
   test('ids are unique: equal unnamed rules are told apart, and a name that looks like a digest wins', () => {
     const ids = (rules: unknown[]) => ruleIds(policy(rules) as SecurityPolicyDocument);
@@ -144,17 +152,14 @@ describe('index tables', () => {
     expect(ids([unnamed, taken])).toEqual([`${first}-2`, first]);
   });
   test('unnamed rules have ids of their content that survive reordering', () => {
-    const ids = (rules: unknown[]) => {
-      const { desired, report } = lowered(policy(rules));
-      return desired.indexes.get('web-1')?.in[3]?.map((key) => report.anyRule(key)?.id);
-    };
+    const ids = (rules: unknown[]) => table(lowered(policy(rules)).desired, 'web-1', 'in');
     const [one, two] = [
       { action: 'drop', log: true },
       { action: 'allow', log: true },
     ];
     const forward = ids([one, two]);
-    expect(forward?.every((id) => /^p\/[0-9a-f]{6}$/.test(id ?? ''))).toBe(true);
-    expect(ids([two, one])).toEqual(forward?.reverse());
+    expect(forward.every((id) => /^3 p\/[0-9a-f]{6}$/.test(id))).toBe(true);
+    expect(ids([two, one])).toEqual(forward.reverse());
   });
 });
 
@@ -169,7 +174,7 @@ describe("rules, segments and workloads in the engine's terms", () => {
     const rules = [{ action: 'allow', services: ['web', { protocol: 17, sourcePorts: ['53'] }] }];
     const rule = onlyRule(lowered(service, policy(rules, { mode: 'observe' })).desired);
     expect(rule).toMatchObject({ action: 'allow', mode: 'observe', log: false, onChange: 'reevaluate' });
-    expect(rule?.services).toEqual([
+    expect(rule.services).toEqual([
       {
         protocol: 6,
         ports: [
@@ -181,9 +186,11 @@ describe("rules, segments and workloads in the engine's terms", () => {
       { protocol: 17, sourcePorts: [[53, 53]] },
     ]);
     const [mixed] = [
-      ...lowered(
-        policy([{ action: 'allow', mode: 'enforce', onChange: 'reset', log: true }], { mode: 'observe' }),
-      ).desired.rules.values(),
+      ...rulesOf(
+        lowered(
+          policy([{ action: 'allow', mode: 'enforce', onChange: 'reset', log: true }], { mode: 'observe' }),
+        ).desired,
+      ).values(),
     ];
     expect(mixed).toMatchObject({ mode: 'enforce', onChange: 'reset', log: true });
   });
@@ -238,69 +245,4 @@ describe("rules, segments and workloads in the engine's terms", () => {
     expect(desired).toMatchObject({ defaultAction: 'drop', timeouts: { icmp: 5 } });
     expect(report.host).toEqual({ file: 'h.yaml', line: 1 });
   });
-});
-
-describe('publish', () => {
-  const nothing = { generation: 0, addressSets: {}, rules: [], segments: {}, workloads: {}, indexes: {} };
-  const all = documents(
-    yaml('Host', 'h', 'default: drop\ntimeouts: {icmp: 5}'),
-    yaml('Group', 'g', 'addresses: [10.0.0.0/8]'),
-    yaml('SecurityPolicy', 'p', 'rules: [{name: a, action: allow, from: {groups: [g]}}]'),
-  );
-  test('an empty engine gets all; the engine accepts the message', () => {
-    const delta = diff(nothing, lowered(...all).desired);
-    expect(deltaSchema.parse(delta)).toEqual(delta);
-    expect(delta).toMatchObject({ defaultAction: 'drop', timeouts: { icmp: 5 } });
-    expect(
-      [delta.setAddressSets, delta.setRules, delta.setSegments, delta.setWorkloads, delta.setIndexes].map(
-        (list) => list?.length,
-      ),
-    ).toEqual([1, 1, 1, 2, 2]);
-  });
-  test('an engine without a default gets it, even when there is nothing else', () => {
-    expect(diff(nothing, compile([]).desired)).toEqual({ defaultAction: 'allow' });
-  });
-  test('nothing to do is an empty delta', () => {
-    const { desired } = lowered(...all);
-    expect(isEmpty(diff(inventoryOf(desired), desired, desired.timeouts))).toBe(true);
-    expect(diff(inventoryOf(desired), desired)).toEqual({ timeouts: { icmp: 5 } });
-  });
-  test('what is gone is removed', () => {
-    const { desired } = lowered(...all);
-    const delta = diff(inventoryOf(desired), compile([]).desired, desired.timeouts);
-    expect(delta).toEqual({
-      defaultAction: 'allow',
-      timeouts: {},
-      removeAddressSets: ['group:g'],
-      removeRules: [...desired.rules.keys()],
-      removeSegments: ['lan'],
-      removeWorkloads: ['db-1', 'web-1'],
-    });
-  });
-});
-
-test('1,000 workloads and 10,000 rules are lowered in seconds', () => {
-  const workloads = Array.from({ length: 1000 }, (_, i) =>
-    workload(`w${i}`, [`10.${i >> 8}.${i & 255}.1/8`], { tier: `t${i % 50}` }),
-  );
-  const policies = Array.from({ length: 50 }, (_, t) =>
-    policy(
-      Array.from({ length: 200 }, (_, i) => ({
-        name: `r${i}`,
-        action: 'allow',
-        from: { workloads: { matchLabels: { tier: `t${(t + i) % 50}` } } },
-        services: [{ protocol: 'tcp', ports: [i + 1] }],
-        appliedTo: { workloads: { matchLabels: { tier: `t${i % 50}` } } },
-      })),
-      {},
-      `p${t}`,
-    ),
-  );
-  // Processor time: a busy machine makes it no longer.
-  const start = process.cpuUsage();
-  const { desired } = compile([lan, ...workloads, ...policies]);
-  const { user, system } = process.cpuUsage(start);
-  expect(desired.rules.size).toBe(10_000);
-  expect(desired.indexes.get('w7')?.in[3]).toHaveLength(200);
-  expect((user + system) / 1e6).toBeLessThan(3);
 });

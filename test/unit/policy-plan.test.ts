@@ -25,6 +25,7 @@ describe('plan', () => {
     ]);
     expect(result.counts).toEqual({
       rulesAdded: 1,
+      rulesChanged: 0,
       rulesRemoved: 1,
       workloadsTouched: 2,
       addressSetsTouched: 0,

@@ -38,11 +38,10 @@ const event = (more: Partial<LogEvent>): LogEvent => ({
 const written = () => stack.lines.filter(({ msg }) => msg === 'rule');
 
 it('writes what rules saw, by their ids, with what the rate limit swallowed', async () => {
-  const [key] = stack.native.inventory().rules;
   stack.native.events.push(
-    event({ rule: key as string, suppressed: 12 }),
+    event({ rule: 'shop/web-to-db', suppressed: 12 }),
     event({ action: 'drop' }),
-    event({ rule: 'gone-for-good' }),
+    event({ rule: 'shop/gone-for-good' }),
   );
   await until('the lines are written', () => written().length === 3);
   expect(written()).toMatchObject([
@@ -61,7 +60,7 @@ it('writes what rules saw, by their ids, with what the rate limit swallowed', as
       suppressed: 12,
     },
     { rule: 'default', action: 'drop' },
-    { rule: '(removed gone-for)' },
+    { rule: 'shop/gone-for-good' },
   ]);
 });
 

@@ -1,0 +1,190 @@
+// Documents -> the state that the engine should have.
+//
+// Compiling after a change costs what has changed: given what the documents before came to, everything that they have
+// in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
+// of those that stay.
+import type { Document } from '../documents/index.js';
+import { ofKind } from '../documents/index.js';
+import type { Inventory } from '../engine/messages.js';
+import { lowerPolicy } from './lower.js';
+import { engineSegment, engineWorkload } from './lower-workload.js';
+import { digest } from './names.js';
+import { assignOrders, orderedPolicies } from './order.js';
+import { World } from './resolve.js';
+import type {
+  Desired,
+  DesiredAddressSet,
+  DesiredScope,
+  Lowered,
+  LoweredPolicy,
+  PlacedPolicy,
+  Report,
+  ScopeSource,
+} from './types.js';
+import { Uses } from './uses.js';
+
+/** Documents without errors -> the engine's state; `previous` is what the documents before came to. */
+export function compile(documents: readonly Document[], previous?: Lowered): Lowered {
+  const host = ofKind(documents, 'Host')[0];
+  const services = new Map(ofKind(documents, 'Service').map((service) => [service.metadata.name, service]));
+  const policies = orderedPolicies(documents).map((document) => lowerPolicy(document, services));
+  const world = worldOf(documents, previous?.world);
+  const { gone, come } = changedPolicies(policies, previous?.desired.policies);
+  const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
+    (before ?? Uses.none).change(namesOf(gone, names), namesOf(come, names));
+  const addressSetUses = uses(previous?.addressSetUses, ({ addressSets }) => addressSets.keys());
+  const scopeUses = uses(previous?.scopeUses, ({ scopes }) => scopes.keys());
+  const sameWorld = world === previous?.world;
+  const desired: Desired = {
+    defaultAction: host?.spec.default ?? 'allow',
+    timeouts: host?.spec.timeouts ?? {},
+    addressSets: refreshed(
+      previous?.desired.addressSets,
+      addressSetUses,
+      come.map(({ addressSets }) => addressSets),
+      sameWorld && addressSetUses === previous.addressSetUses,
+      (source, before) => addressSetOf(world, source, before),
+    ),
+    segments: new Map(ofKind(documents, 'Segment').map((one) => [one.metadata.name, engineSegment(one)])),
+    workloads: sameWorld
+      ? previous.desired.workloads
+      : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
+    scopes: refreshed(
+      previous?.desired.scopes,
+      scopeUses,
+      come.map(({ scopes }) => scopes),
+      sameWorld && scopeUses === previous.scopeUses,
+      (source, before) => scopeOf(world, source, before),
+    ),
+    policies: placed(policies, heldBy(previous?.desired.policies)),
+    ruleUses: uses(previous?.desired.ruleUses, keysOf),
+  };
+  world.settle();
+  const report = makeReport(desired, host && { file: host.origin.file, line: host.origin.line });
+  return { desired, report, world, addressSetUses, scopeUses };
+}
+
+/** The same policy with the orders that an engine holds already, so that nothing has to move there. */
+export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered {
+  const held = (policy: LoweredPolicy) =>
+    policy.rules.map(({ entry: { id, category } }) => {
+      const found = Object.hasOwn(entries, id) ? entries[id] : undefined;
+      return found?.[1] === category ? found[2] : undefined;
+    });
+  const policies = [...lowered.desired.policies.values()].map(({ policy }) => policy);
+  const desired = { ...lowered.desired, policies: placed(policies, held) };
+  return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
+}
+
+function worldOf(documents: readonly Document[], before: World | undefined): World {
+  const workloads = ofKind(documents, 'Workload').sort((a, b) =>
+    a.metadata.name < b.metadata.name ? -1 : 1,
+  );
+  const groups = ofKind(documents, 'Group');
+  return before?.isOf(workloads, groups) ? before : new World(workloads, groups, before);
+}
+
+function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['policies'] | undefined) {
+  const kept = new Set<string>();
+  const come = policies.filter((policy) => {
+    const { name } = policy.document.metadata;
+    const same = before?.get(name)?.policy === policy;
+    if (same) kept.add(name);
+    return !same;
+  });
+  const gone = [...(before ?? [])].flatMap(([name, { policy }]) => (kept.has(name) ? [] : [policy]));
+  return { gone, come };
+}
+
+function* namesOf(policies: readonly LoweredPolicy[], names: (policy: LoweredPolicy) => Iterable<string>) {
+  for (const policy of policies) yield* names(policy);
+}
+
+function keysOf(policy: LoweredPolicy): string[] {
+  return policy.rules.map(({ content }) => content.key);
+}
+
+/** What is used, under its name: what was held before is made anew only where the world is another one. */
+function refreshed<S, T extends { source: S }>(
+  held: ReadonlyMap<string, T> | undefined,
+  uses: Uses,
+  come: readonly ReadonlyMap<string, S>[],
+  same: boolean,
+  make: (source: S, before: T | undefined) => T,
+): ReadonlyMap<string, T> {
+  if (held !== undefined && same) return held;
+  const next = new Map<string, T>();
+  for (const [name, one] of held ?? []) if (uses.of(name) > 0) next.set(name, make(one.source, one));
+  for (const sources of come) {
+    for (const [name, source] of sources) if (!next.has(name)) next.set(name, make(source, undefined));
+  }
+  return next;
+}
+
+function addressSetOf(
+  world: World,
+  source: DesiredAddressSet['source'],
+  before: DesiredAddressSet | undefined,
+): DesiredAddressSet {
+  const addresses = typeof source === 'string' ? world.addressesOfGroup(source) : world.addressesOf(source);
+  return before?.addresses === addresses ? before : { source, addresses };
+}
+
+function scopeOf(world: World, source: ScopeSource, before: DesiredScope | undefined): DesiredScope {
+  const workloads = world.workloadsOfBoth(source.policy, source.rule);
+  if (before?.workloads === workloads) return before;
+  return { source, workloads, digest: digest([...workloads].sort().join(' ')) };
+}
+
+type Held = (policy: LoweredPolicy) => readonly (number | undefined)[];
+
+/** The orders that the policies of before have, by rule. */
+function heldBy(before: Desired['policies'] | undefined): Held {
+  return (policy) => {
+    const old = before?.get(policy.document.metadata.name);
+    if (old?.policy === policy) return old.orders;
+    const same = old?.policy.category === policy.category;
+    return policy.rules.map(({ entry }) =>
+      same ? old.orders[old.policy.places.get(entry.id) ?? -1] : undefined,
+    );
+  };
+}
+
+/** Gives every entry its place; `policies` are in the order in which they are judged. */
+function placed(policies: readonly LoweredPolicy[], heldOf: Held): Desired['policies'] {
+  const next = new Map<string, PlacedPolicy>();
+  for (let first = 0; first < policies.length;) {
+    const { category } = policies[first] as LoweredPolicy;
+    let end = first;
+    while (policies[end]?.category === category) end++;
+    placeCategory(policies.slice(first, end), heldOf, next);
+    first = end;
+  }
+  return next;
+}
+
+function placeCategory(
+  policies: readonly LoweredPolicy[],
+  heldOf: Held,
+  into: Map<string, PlacedPolicy>,
+): void {
+  const held = policies.map(heldOf);
+  const orders = assignOrders(held.flat());
+  let at = 0;
+  for (const [i, policy] of policies.entries()) {
+    const before = held[i] ?? [];
+    const own = orders.slice(at, (at += before.length));
+    const same = own.every((order, j) => order === before[j]);
+    into.set(policy.document.metadata.name, { policy, orders: same ? (before as number[]) : own });
+  }
+}
+
+function makeReport(desired: Desired, host: Report['host']): Report {
+  return {
+    host,
+    rule(id) {
+      const placed = desired.policies.get(id.slice(0, id.indexOf('/')));
+      return placed?.policy.rules[placed.policy.places.get(id) ?? -1]?.reference;
+    },
+  };
+}
