@@ -21,23 +21,13 @@ import {
   type Kind,
   type Source,
 } from '../documents/index.js';
-import {
-  change,
-  compile,
-  diff,
-  isEmpty,
-  plan,
-  withOrdersOf,
-  type Desired,
-  type Lowered,
-  type Plan,
-} from '../policy/index.js';
+import { change, diff, isEmpty, plan, withOrdersOf, type Desired, type Lowered } from '../policy/index.js';
 import type { Inventory, Params, RequestType, Result } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
 import type { ApplyResult, PlanResult, StatusResult } from './api.js';
-import { checkSet, readSources, upsert, withoutHost } from './documents.js';
+import { policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
 import { EngineClient } from './engine-client.js';
 
 export interface ControlOptions {
@@ -50,13 +40,6 @@ export interface ControlOptions {
   log: Logger;
   /** Tests: the first pause between two tries to connect, in milliseconds. */
   firstPause?: number;
-}
-
-/** A checked set of documents with what the engine should make of it. */
-interface Policy {
-  documents: Document[];
-  lowered: Lowered;
-  warnings: string[];
 }
 
 /** What the engine holds. */
@@ -81,7 +64,7 @@ export class Control {
   private constructor(options: ControlOptions) {
     this.#options = options;
     this.#confPending = options.confDirectory !== undefined;
-    this.#policy = this.#compile([]);
+    this.#policy = policyOf([], options.host);
     this.#engine = new EngineClient({
       path: options.engineSocket,
       ...(options.firstPause === undefined ? {} : { firstPause: options.firstPause }),
@@ -145,8 +128,8 @@ export class Control {
   /** What an apply would change; changes nothing. */
   plan(sources: readonly Source[], prune: boolean): PlanResult {
     const given = readSources(sources, this.#options.host);
-    const next = this.#compile(upsert(this.#policy.documents, given, prune));
-    return toResult(plan(this.documents, [this.#options.host, ...next.documents]), next.warnings);
+    const next = this.#next(upsert(this.#policy.documents, given, prune));
+    return this.#compare(next);
   }
 
   apply(sources: readonly Source[], prune: boolean): Promise<ApplyResult> {
@@ -171,7 +154,10 @@ export class Control {
     return this.#inTurn(async () => {
       const wanted = number ?? (await this.#previous());
       const revision = await this.#options.store.read(wanted);
-      return this.#change(`rollback to ${wanted}`, this.#parse(revision));
+      return this.#change(
+        `rollback to ${wanted}`,
+        upsert(this.#policy.documents, this.#parse(revision), true),
+      );
     });
   }
 
@@ -197,9 +183,15 @@ export class Control {
     return turn;
   }
 
-  #compile(documents: Document[]): Policy {
-    const warnings = checkSet(documents, this.#options.host);
-    return { documents, warnings, lowered: compile([this.#options.host, ...documents]) };
+  /** These documents as the policy that follows the one in force. */
+  #next(documents: Document[]): Policy {
+    return policyOf(documents, this.#options.host, this.#policy);
+  }
+
+  #compare({ documents, lowered, warnings }: Policy): PlanResult {
+    const desired = { before: this.lowered.desired, after: lowered.desired };
+    const { changes, unchanged, counts } = plan(this.#policy.documents, documents, desired);
+    return { changes, unchanged: unchanged + 1, counts, warnings: warnings.map(formatError) };
   }
 
   #parse(revision: Revision): Document[] {
@@ -217,11 +209,10 @@ export class Control {
   /** Makes the documents the policy in force, or throws and leaves all as it was. */
   async #change(cause: string, documents: Document[]): Promise<ApplyResult> {
     const before = this.#policy;
-    const next = this.#compile(documents);
-    const result = toResult(plan(this.documents, [this.#options.host, ...next.documents]), next.warnings);
+    const next = this.#next(documents);
+    const result = this.#compare(next);
     const published = await this.#publish(next);
-    if (JSON.stringify(documents) !== JSON.stringify(before.documents))
-      await this.#commit(cause, next, before);
+    if (!isSame(documents, before.documents)) await this.#commit(cause, next, before);
     this.#enforce(next);
     this.#options.log.info(
       { cause, revision: this.#revision, changes: result.changes.length, ...published },
@@ -324,7 +315,7 @@ export class Control {
     for (const problem of problems)
       log.error({ detail: problem }, 'a revision is damaged; the one before it is used');
     if (revision === undefined) return;
-    this.#policy = this.#compile(this.#parse(revision));
+    this.#policy = this.#next(this.#parse(revision));
     this.#revision = revision.number;
     log.info({ revision: revision.number, documents: revision.documents.length }, 'store loaded');
   }
@@ -343,8 +334,8 @@ function confFiles(directory: string): string[] {
   }
 }
 
-function toResult({ changes, unchanged, counts }: Plan, warnings: string[]): PlanResult {
-  return { changes, unchanged, counts, warnings };
+function isSame(a: readonly Document[], b: readonly Document[]): boolean {
+  return a.length === b.length && a.every((document, i) => document === b[i]);
 }
 
 export function unknownDocument(kind: Kind, name: string): HeadgateError {

@@ -1,6 +1,7 @@
 // The set of documents in force, and what an apply or a delete makes of it: pure functions.
 //
 // The set never holds the Host document: that comes from the root-owned host file, which control may not change.
+import { isDeepStrictEqual } from 'node:util';
 import {
   documentKey,
   formatError,
@@ -10,7 +11,7 @@ import {
   type HostDocument,
   type Source,
 } from '../documents/index.js';
-import { check, sameDocument } from '../policy/index.js';
+import { examine, sameDocument, type Examined, type Lowered } from '../policy/index.js';
 import { HeadgateError } from '../shared/errors.js';
 
 /** Reads what a user sent. Throws `documents` with one detail for each fault. */
@@ -32,24 +33,40 @@ export function withoutHost(documents: readonly Document[], host: HostDocument):
   return documents.filter((document) => document.kind !== 'Host');
 }
 
-/** The set after the given documents were added or replaced; with `prune` nothing else stays. */
+/**
+ * The set after the given documents were added or replaced; with `prune` nothing else stays. Documents that say what they
+ * did, at the same place, stay the same objects: what was made of them is then still right. By key, as is `before`.
+ */
 export function upsert(before: readonly Document[], given: readonly Document[], prune: boolean): Document[] {
-  const merged = new Map<string, Document>();
-  if (!prune) for (const document of before) merged.set(documentKey(document), document);
-  for (const document of given) merged.set(documentKey(document), document);
-  return [...merged.values()].sort(byKey);
+  const held = new Map(before.map((document) => [documentKey(document), document]));
+  const coming = new Map<string, Document>();
+  for (const document of given) {
+    const key = documentKey(document);
+    const old = held.get(key);
+    coming.set(key, old !== undefined && isDeepStrictEqual(old, document) ? old : document);
+  }
+  const staying = prune ? [] : before.map((document) => coming.get(documentKey(document)) ?? document);
+  const added = [...coming.values()].filter((document) => prune || !held.has(documentKey(document)));
+  return added.length === 0 ? staying : [...staying, ...added].sort(byKey);
 }
 
 function byKey(a: Document, b: Document): number {
-  const [left, right] = [documentKey(a), documentKey(b)];
-  return left < right ? -1 : left > right ? 1 : 0;
+  if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1;
+  return a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0;
 }
 
-/** Checks a whole set together with its host. Throws `documents`; gives back the warnings. */
-export function checkSet(documents: readonly Document[], host: HostDocument): string[] {
-  const { errors, warnings } = check([host, ...documents]);
-  if (errors.length > 0) throw faulty(errors);
-  return warnings.map(formatError);
+/** A set of documents without errors, by key, and what it comes to. */
+export interface Policy extends Examined {
+  documents: Document[];
+  lowered: Lowered;
+}
+
+/** Checks a whole set together with its host, and compiles it. Throws `documents`. */
+export function policyOf(documents: Document[], host: HostDocument, previous?: Policy): Policy {
+  const examined = examine([host, ...documents], previous);
+  const { errors, lowered } = examined;
+  if (lowered === undefined) throw faulty(errors);
+  return { ...examined, documents, lowered };
 }
 
 function faulty(errors: readonly DocumentError[]): HeadgateError {

@@ -7,6 +7,7 @@ import { suggest } from '../documents/nearest.js';
 import { checkAttachments } from './check-attachments.js';
 import { compile } from './compile.js';
 import { warnAboutNothing } from './nothing.js';
+import type { Lowered } from './types.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -20,18 +21,67 @@ export type Find = (document: Document, path: string, message: string, line?: nu
 
 /** Checks what documents say about each other; they must have been read without errors. */
 export function check(documents: readonly Document[]): Checked {
-  const errors: DocumentError[] = [];
-  const warnings: DocumentError[] = [];
-  const into =
-    (list: DocumentError[]): Find =>
-    ({ origin }, path, message, line = origin.line) =>
-      list.push({ file: origin.file, line, column: 1, path, message });
-  checkUnique(documents, into(errors));
-  checkReferences(documents, into(errors));
-  checkCycles(documents, into(errors));
-  checkAttachments(documents, into(errors), into(warnings));
-  if (errors.length === 0) warnAboutNothing(compile(documents).desired, into(warnings));
+  const { errors, warnings } = examine(documents);
   return { errors, warnings };
+}
+
+/** A set of documents that was checked, with what it comes to. */
+export interface Examined extends Checked {
+  /** Absent with any error. */
+  lowered: Lowered | undefined;
+  /** Those that are no policies, and what was to be said of them. */
+  others: readonly Document[];
+  othersWarnings: DocumentError[];
+  /** What policies select in vain, by their name. */
+  nothing: ReadonlyMap<string, DocumentError[]>;
+}
+
+/**
+ * Checks documents and compiles them. `previous` is what was found of a set that has most of its documents, the same
+ * objects, in common with these: then only what has changed is looked at.
+ */
+export function examine(documents: readonly Document[], previous?: Examined): Examined {
+  const errors: DocumentError[] = [];
+  const others = documents.filter(({ kind }) => kind !== 'SecurityPolicy');
+  // Where others stay, whatever unchanged policies refer to is there as it was.
+  const base = previous?.lowered && isSame(others, previous.others) ? previous : undefined;
+  const held = base?.lowered?.desired.policies;
+  const isHeld = (document: Document) => held?.get(document.metadata.name)?.policy.document === document;
+  const fresh = held
+    ? ofKind(documents, 'SecurityPolicy').filter((document) => !isHeld(document))
+    : documents;
+  const othersWarnings = base?.othersWarnings ?? [];
+  checkUnique(documents, into(errors));
+  checkReferences(fresh, documents, into(errors));
+  if (base === undefined) {
+    checkCycles(documents, into(errors));
+    checkAttachments(documents, into(errors), into(othersWarnings));
+  }
+  const lowered = errors.length === 0 ? compile(documents, previous?.lowered) : undefined;
+  const nothing = lowered ? selectedInVain(lowered, base) : new Map<string, DocumentError[]>();
+  const warnings = [...othersWarnings, ...[...nothing.values()].flat()];
+  return { errors, warnings, lowered, others, othersWarnings, nothing };
+}
+
+/** By policy; `base` is of the same workloads and groups. */
+function selectedInVain(lowered: Lowered, base: Examined | undefined): Map<string, DocumentError[]> {
+  const found = new Map<string, DocumentError[]>();
+  for (const [name, { policy }] of lowered.desired.policies) {
+    const same = base?.lowered?.desired.policies.get(name)?.policy === policy;
+    const warnings = (same && base.nothing.get(name)) || [];
+    if (!same) warnAboutNothing(policy, lowered.desired, into(warnings));
+    found.set(name, warnings);
+  }
+  return found;
+}
+
+function into(list: DocumentError[]): Find {
+  return ({ origin }, path, message, line = origin.line) =>
+    list.push({ file: origin.file, line, column: 1, path, message });
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i]);
 }
 
 function checkUnique(documents: readonly Document[], error: Find): void {
@@ -53,8 +103,9 @@ function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
-function checkReferences(documents: readonly Document[], error: Find): void {
-  const known = (kind: Kind) => ofKind(documents, kind).map((document) => document.metadata.name);
+/** Checks what `documents` refer to, which must be among `all`. */
+function checkReferences(documents: readonly Document[], all: readonly Document[], error: Find): void {
+  const known = (kind: Kind) => ofKind(all, kind).map((document) => document.metadata.name);
   const names = {
     Segment: known('Segment'),
     Workload: known('Workload'),

@@ -1,6 +1,6 @@
 // What the rest of Headgate uses of the policy's path.
 export * from './types.js';
-export { check, type Checked } from './check.js';
+export { check, examine, type Checked, type Examined } from './check.js';
 export { compile, withOrdersOf } from './compile.js';
 export { change, diff, entriesOf, inventoryOf, isEmpty, rulesOf } from './publish.js';
 export { describePacket, evaluate } from './evaluate.js';

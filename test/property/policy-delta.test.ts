@@ -1,32 +1,17 @@
 // Deltas: what is applied to an engine that holds A makes it hold B, no more and no less, and then nothing is left to
 // send; by the difference of two compiled states as by the engine's inventory, and compiled anew as compiled onward.
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Document } from '../../src/documents/index.js';
-import { documentKey } from '../../src/documents/index.js';
 import { deltaSchema } from '../../src/engine/messages.js';
 import { change, compile, diff, inventoryOf, plan, withOrdersOf } from '../../src/policy/index.js';
 import { EngineModel } from '../support/engine-model.js';
-import { documentSets } from './arbitrary-documents.js';
+import { histories } from './histories.js';
 import { holds } from './random.js';
 
-/** Sets of documents, each with some of those before as the same objects, and some left out. */
-const histories: fc.Arbitrary<Document[][]> = fc
-  .tuple(fc.array(documentSets, { minLength: 2, maxLength: 4 }), fc.infiniteStream(fc.nat(9)))
-  .map(([sets, dice]) => {
-    const history: Document[][] = [];
-    for (const set of sets) {
-      const before = new Map(history.at(-1)?.map((document) => [documentKey(document), document]));
-      const left = set.filter(
-        ({ kind }) => !['SecurityPolicy', 'Workload'].includes(kind) || dice.next().value < 9,
-      );
-      history.push(left.map((one) => (dice.next().value < 6 ? (before.get(documentKey(one)) ?? one) : one)));
-    }
-    return history;
-  });
+/** Whatever is left out, nothing refers to it by a name that has to be there. */
+const compilable = histories(['SecurityPolicy', 'Workload']);
 
 test('a delta leads from one policy to the other and is accepted by the schema', () => {
-  holds('policy-delta.test.ts', histories, 200, (history) => {
+  holds('policy-delta.test.ts', compilable, 200, (history) => {
     const [onward, anew] = [new EngineModel(), new EngineModel()];
     let compiled = compile([]);
     for (const engine of [onward, anew]) engine.apply(diff(engine.inventory(), compiled.desired));
@@ -53,7 +38,7 @@ test('a delta leads from one policy to the other and is accepted by the schema',
 });
 
 test('plan names a change for every delta, and none for equal documents', () => {
-  holds('policy-delta.test.ts', histories, 100, ([before = [], after = []]) => {
+  holds('policy-delta.test.ts', compilable, 100, ([before = [], after = []]) => {
     const { changes, delta } = plan(before, after);
     if (changes.length === 0) expect(delta).toEqual({});
     for (const { change, fields } of changes) expect(fields.length > 0).toBe(change === 'changed');
