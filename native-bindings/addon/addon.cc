@@ -55,6 +55,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     EngineOptions options;
     options.workers = read_optional_number(given, "workers", 64).value_or(1);
     options.connections = read_optional_number(given, "connections", 1u << 26).value_or(options.connections);
+    options.rules = read_optional_number(given, "rules", 1u << 24).value_or(static_cast<uint32_t>(options.rules));
     options.pool_directory = read_string(given, "poolDirectory");
     std::string error;
     engine_ = Engine::create(options, error);
@@ -137,12 +138,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     std::string workload = name_argument(info);
     Direction direction = read_direction(info[1]);
     Action action;
-    std::string rule;
-    if (!engine(env).classify(workload, direction, read_flow(object_argument(info, 2)), action, rule))
+    std::string entry;
+    if (!engine(env).classify(workload, direction, read_flow(object_argument(info, 2)), action, entry))
       fail(env, "unknown-workload", "There is no workload '" + workload + "'.");
     Napi::Object out = Napi::Object::New(env);
     out.Set("action", name_of(action));
-    if (!rule.empty()) out.Set("rule", rule);
+    if (!entry.empty()) out.Set("rule", entry);
     return out;
   }
 

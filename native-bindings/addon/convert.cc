@@ -18,11 +18,15 @@ std::string to_string(const Napi::Value& value, const char* field) {
   return value.As<Napi::String>().Utf8Value();
 }
 
-uint32_t to_number(const Napi::Value& value, const char* field, uint32_t most) {
+uint64_t to_long(const Napi::Value& value, const char* field, uint64_t most) {
   double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-  if (!(number >= 0 && number <= most) || number != std::floor(number))
+  if (!(number >= 0 && number <= static_cast<double>(most)) || number != std::floor(number))
     refuse(value.Env(), std::string(field) + " must be a whole number from 0 to " + std::to_string(most) + ".");
-  return static_cast<uint32_t>(number);
+  return static_cast<uint64_t>(number);
+}
+
+uint32_t to_number(const Napi::Value& value, const char* field, uint32_t most) {
+  return static_cast<uint32_t>(to_long(value, field, most));
 }
 
 template <class Read>
@@ -62,9 +66,16 @@ constexpr const char* kActions[] = {"allow", "drop", "reject", "pass"};
 constexpr const char* kDefaults[] = {"allow", "drop"};
 constexpr const char* kOnChanges[] = {"reevaluate", "keep", "reset"};
 constexpr const char* kModes[] = {"enforce", "observe"};
+constexpr const char* kDirections[] = {"in", "out", "both"};
+constexpr uint64_t kMostExact = (uint64_t{1} << 53) - 1;  // whole number that a JavaScript number holds
 
 AddressSetChange read_address_set(const Napi::Object& o) {
   return {read_string(o, "name"), read_string(o, "digest"), to_strings(o.Get("ranges"), "ranges")};
+}
+
+AddressSetEdit edit_address_set(const Napi::Object& o) {
+  return {read_string(o, "name"), read_string(o, "digest"), to_strings(o.Get("add"), "add"),
+          to_strings(o.Get("remove"), "remove")};
 }
 
 std::vector<PortRange> read_ports(const Napi::Object& o, const char* field) {
@@ -124,14 +135,27 @@ WorkloadChange read_workload(const Napi::Object& o) {
   return workload;
 }
 
-IndexChangeTable read_index_table(const Napi::Object& o, const char* field) {
-  IndexChangeTable table;
-  each(o.Get(field), field, [&](const Napi::Value& category) { table.push_back(to_strings(category, field)); });
-  return table;
+ScopeChange read_scope(const Napi::Object& o) {
+  return {read_string(o, "name"), read_string(o, "digest"), to_strings(o.Get("workloads"), "workloads")};
 }
 
-IndexChange read_index(const Napi::Object& o) {
-  return {read_string(o, "workload"), read_string(o, "digest"), read_index_table(o, "in"), read_index_table(o, "out")};
+ScopeEdit edit_scope(const Napi::Object& o) {
+  return {read_string(o, "name"), read_string(o, "digest"), to_strings(o.Get("add"), "add"),
+          to_strings(o.Get("remove"), "remove")};
+}
+
+EntryChange read_entry(const Napi::Object& o) {
+  EntryChange entry;
+  entry.id = read_string(o, "id");
+  entry.digest = read_string(o, "digest");
+  entry.rule = read_string(o, "rule");
+  entry.category = to_number(o.Get("category"), "category", kCategories - 1);
+  entry.order = to_long(o.Get("order"), "order", (uint64_t{1} << kCategoryShift) - 1);
+  int direction = to_enum<int>(o, "direction", kDirections);
+  entry.in = direction != 1;
+  entry.out = direction != 0;
+  entry.scope = read_string(o, "scope");
+  return entry;
 }
 
 // Seconds in messages, milliseconds in the engine; an absent one keeps the default.
@@ -189,20 +213,26 @@ Direction read_direction(const Napi::Value& value) {
 
 Delta read_delta(const Napi::Object& o) {
   Delta delta;
+  if (Napi::Value base = o.Get("base"); !absent(base)) delta.base = to_long(base, "base", kMostExact);
   if (!absent(o.Get("defaultAction"))) delta.default_action = to_enum<Action>(o, "defaultAction", kDefaults);
   if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) {
     if (!timeouts.IsObject()) refuse(o.Env(), "timeouts must be an object.");
     delta.timeouts = read_timeouts(timeouts.As<Napi::Object>());
   }
   each_object(o, "setAddressSets", delta.set_address_sets, read_address_set);
+  each_object(o, "editAddressSets", delta.edit_address_sets, edit_address_set);
   each_object(o, "setRules", delta.set_rules, read_rule);
   each_object(o, "setSegments", delta.set_segments, read_segment);
   each_object(o, "setWorkloads", delta.set_workloads, read_workload);
-  each_object(o, "setIndexes", delta.set_indexes, read_index);
+  each_object(o, "setScopes", delta.set_scopes, read_scope);
+  each_object(o, "editScopes", delta.edit_scopes, edit_scope);
+  each_object(o, "setEntries", delta.set_entries, read_entry);
   delta.remove_address_sets = to_strings(o.Get("removeAddressSets"), "removeAddressSets");
   delta.remove_rules = to_strings(o.Get("removeRules"), "removeRules");
   delta.remove_segments = to_strings(o.Get("removeSegments"), "removeSegments");
   delta.remove_workloads = to_strings(o.Get("removeWorkloads"), "removeWorkloads");
+  delta.remove_scopes = to_strings(o.Get("removeScopes"), "removeScopes");
+  delta.remove_entries = to_strings(o.Get("removeEntries"), "removeEntries");
   return delta;
 }
 

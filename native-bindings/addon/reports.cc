@@ -49,7 +49,7 @@ Napi::Object write_workload(Napi::Env env, const WorkloadReport& w) {
 
 Napi::Object write_hit(Napi::Env env, const HitReport& hit) {
   Napi::Object out = Napi::Object::New(env);
-  if (!hit.rule.empty()) out.Set("rule", hit.rule);
+  if (!hit.entry.empty()) out.Set("rule", hit.entry);
   out.Set("workload", hit.workload);
   out.Set("direction", name_of(hit.direction));
   out.Set("flows", number(hit.flows));
@@ -78,7 +78,7 @@ Napi::Object write_verdict(Napi::Env env, const VerdictReport& verdict) {
   out.Set("workload", verdict.workload);
   out.Set("direction", name_of(verdict.direction));
   out.Set("action", name_of(verdict.action));
-  if (!verdict.rule.empty()) out.Set("rule", verdict.rule);
+  if (!verdict.entry.empty()) out.Set("rule", verdict.entry);
   return out;
 }
 
@@ -117,7 +117,17 @@ Napi::Object write_inventory(Napi::Env env, const Publisher::InventoryView& inve
           write_list(env, inventory.rules, [&](const std::string& key) { return Napi::String::New(env, key); }));
   out.Set("segments", write_names(env, inventory.segments));
   out.Set("workloads", write_names(env, inventory.workloads));
-  out.Set("indexes", write_names(env, inventory.indexes));
+  out.Set("scopes", write_names(env, inventory.scopes));
+  Napi::Object entries = Napi::Object::New(env);
+  for (const auto& [id, entry] : inventory.entries) {
+    Napi::HandleScope scope(env);
+    Napi::Array one = Napi::Array::New(env, 3);
+    one.Set(0u, entry.digest);
+    one.Set(1u, entry.category);
+    one.Set(2u, number(entry.order));
+    entries.Set(id, one);
+  }
+  out.Set("entries", entries);
   return out;
 }
 
@@ -153,7 +163,7 @@ Napi::Array write_logs(Napi::Env env, const std::vector<LogReport>& logs) {
     bool ports = has_ports(flow.protocol);
     Napi::Object out = Napi::Object::New(env);
     out.Set("time", now - log.age * 1000);
-    if (!log.rule.empty()) out.Set("rule", log.rule);
+    if (!log.entry.empty()) out.Set("rule", log.entry);
     out.Set("workload", log.workload);
     out.Set("direction", name_of(log.line.direction));
     out.Set("action", name_of(log.line.action));

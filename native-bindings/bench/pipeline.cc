@@ -107,7 +107,7 @@ Delta policy() {
   delta.set_address_sets.push_back({"clients", "1", {"10.0.0.0/8"}});
   RuleChange rule;
   rule.key = "dns";
-  rule.sources = {"clients"};
+  rule.sources = {{"clients"}};
   rule.services = std::vector<ServiceMatch>{{kUdp, -1, -1, {{53, 53}}, {}}};
   rule.action = Action::kAllow;
   delta.set_rules.push_back(rule);
@@ -116,8 +116,9 @@ Delta policy() {
   const char* names[2] = {"client", "server"};
   for (int i = 0; i < 2; ++i) {
     delta.set_workloads.push_back({names[i], "1", "lan", false, macs[i], std::vector<std::string>{ranges[i]}});
-    delta.set_indexes.push_back({names[i], "1", {{}, {}, {}, {"dns"}}, {{}, {}, {}, {"dns"}}});
   }
+  delta.set_scopes.push_back({"both", "1", {names[0], names[1]}});
+  delta.set_entries.push_back({"dns", "1", "dns", 3, 0, true, true, "both"});
   return delta;
 }
 

@@ -42,11 +42,10 @@ TapSpec spec_of(const std::string& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  auto generation = std::make_shared<Generation>();
-  generation->number = 1;
+  auto topology = std::make_shared<Topology>();
   auto everyone = std::make_shared<Workload>();
   everyone->serial = 1;
-  generation->workloads.push_back(everyone);
+  topology->workloads.push_back(everyone);
   for (int i = 1; i + 1 < argc; i += 2) {
     TapSpec spec = spec_of(argv[i + 1]);
     std::string error = "an argument is not --tap NETNS:DEVICE:ADDRESS/LENGTH";
@@ -60,9 +59,9 @@ int main(int argc, char** argv) {
     PortView view;
     view.attached = attached;
     view.workload = kEveryone;
-    generation->ports.push_back(view);
+    topology->ports.push_back(view);
   }
-  if (generation->ports.size() != 2) {
+  if (topology->ports.size() != 2) {
     fprintf(stderr, "usage: bench_wire --tap NETNS:DEVICE:ADDRESS/LENGTH --tap NETNS:DEVICE:ADDRESS/LENGTH\n");
     return 2;
   }
@@ -79,6 +78,7 @@ int main(int argc, char** argv) {
   options.connections = kConnections;
   options.pipeline = {run, run};
   Worker worker(options);
+  auto generation = std::make_shared<Generation>(topology, std::make_shared<std::vector<uint32_t>>(1));
   worker.start();
   worker.ask([&](Worker& w) { w.adopt(generation); });
   printf("ready\n");

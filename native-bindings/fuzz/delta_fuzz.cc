@@ -3,7 +3,7 @@
 //
 // Invariants: a refused delta changes nothing of the inventory and of what the packet path sees; after an accepted one
 // the inventory is what the deltas say, and the generation that is built is consistent: every place that is named
-// exists, every rule is the current one under its key, epochs and serials are each used once.
+// exists, index tables hold what the deltas say, epochs and serials are each used once.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -19,7 +19,10 @@ uint64_t accepted = 0, refused = 0;
 
 std::string name(Reader& in, const char* kind) {
   const uint32_t n = in.below(12);
-  return n == 11 ? "" : n == 10 ? "nowhere" : kind + std::to_string(n % 6);
+  return n == 11                   ? (in.below(2) ? "" : "nowhere")
+         : n == 10 && *kind == 'r' ? "any"
+         : n == 10                 ? "nowhere"
+                                   : kind + std::to_string(n % 6);
 }
 
 std::string range(Reader& in) {
@@ -65,15 +68,18 @@ std::string digest(Reader& in) {
   return std::to_string(in.below(4));
 }
 
-IndexChangeTable table(Reader& in) {
-  IndexChangeTable index(in.below(20) == 0 ? in.below(6) : kCategories);
-  for (auto& category : index) category = names(in, "r", 3);
-  return index;
+EntryChange entry(Reader& in) {
+  EntryChange e{name(in, "e"), digest(in), name(in, "r"), in.below(4), in.below(64), false, false, name(in, "c")};
+  const uint32_t direction = in.below(16);
+  e.in = direction<10, e.out = direction> 4 && direction < 15;
+  if (in.below(20) == 0) e.category = in.byte();
+  if (in.below(20) == 0) e.order = uint64_t{in.word()} << 40;
+  return e;
 }
 
 Delta read_delta(Reader& in) {
   Delta d;
-  const uint32_t what = in.word();  // most deltas touch few things
+  const uint32_t what = in.word() & in.word() & (in.below(4) ? in.word() : 0xffffu);  // most deltas touch few things
   const auto wants = [&](int bit) { return (what >> bit & 1) != 0; };
   if (wants(0)) d.default_action = in.below(2) ? Action::kAllow : Action::kDrop;
   if (wants(1)) d.timeouts.emplace().denied = in.word();
@@ -85,6 +91,7 @@ Delta read_delta(Reader& in) {
     d.set_rules = list(in, 3, [&] {
       RuleChange r;
       r.key = name(in, "r");
+      if (r.key == "any") r.key = "r0";  // that one stays without conditions
       if (in.below(2)) r.sources = names(in, "s", 2);
       if (in.below(2)) r.destinations = names(in, "s", 2);
       if (in.below(2)) r.services = list(in, 2, [&] { return service(in); });
@@ -109,8 +116,19 @@ Delta read_delta(Reader& in) {
       if (in.below(2)) w.addresses = list(in, 2, [&] { return range(in); });
       return w;
     });
-  if (wants(6))
-    d.set_indexes = list(in, 2, [&] { return IndexChange{name(in, "w"), digest(in), table(in), table(in)}; });
+  if (wants(6)) d.set_entries = list(in, 3, [&] { return entry(in); });
+  if (wants(11)) d.set_scopes = list(in, 2, [&] { return ScopeChange{name(in, "c"), digest(in), names(in, "w", 3)}; });
+  if (wants(12))
+    d.edit_scopes = list(in, 2, [&] {
+      return ScopeEdit{name(in, "c"), digest(in), names(in, "w", 2), names(in, "w", 2)};
+    });
+  if (wants(13))
+    d.edit_address_sets = list(in, 2, [&] {
+      return AddressSetEdit{name(in, "s"), digest(in), list(in, 2, [&] { return range(in); }),
+                            list(in, 2, [&] { return range(in); })};
+    });
+  if (wants(14)) d.remove_scopes = names(in, "c", 2);
+  if (wants(15)) d.remove_entries = names(in, "e", 2);
   if (wants(7)) d.remove_address_sets = names(in, "s", 2);
   if (wants(8)) d.remove_rules = names(in, "r", 2);
   if (wants(9)) d.remove_segments = names(in, "g", 2);
@@ -121,18 +139,32 @@ Delta read_delta(Reader& in) {
 // What the deltas said, kept by plain means.
 struct Model {
   std::optional<Action> default_action;
-  std::map<std::string, std::string> sets, segments, workloads, indexes;
+  std::map<std::string, std::string> sets, segments, workloads, scopes;
   std::set<std::string> rules;
+  std::map<std::string, std::set<std::string>> members;  // of scopes
+  std::map<std::string, EntryChange> entries;
 
   void apply(const Delta& d) {
     if (d.default_action) default_action = d.default_action;
     if (!default_action) default_action = Action::kDrop;
     for (const auto& s : d.set_address_sets) sets[s.name] = s.digest;
+    for (const auto& s : d.edit_address_sets) sets[s.name] = s.digest;
     for (const auto& r : d.set_rules) rules.insert(r.key);
     for (const auto& s : d.set_segments) segments[s.name] = s.digest;
     for (const auto& w : d.set_workloads) workloads[w.name] = w.digest;
-    for (const auto& i : d.set_indexes) indexes[i.workload] = i.digest;
-    for (const auto& n : d.remove_workloads) workloads.erase(n), indexes.erase(n);
+    for (const auto& s : d.set_scopes) {
+      scopes[s.name] = s.digest;
+      members[s.name] = {s.workloads.begin(), s.workloads.end()};
+    }
+    for (const auto& s : d.edit_scopes) {
+      scopes[s.name] = s.digest;
+      for (const auto& n : s.remove) members[s.name].erase(n);
+      members[s.name].insert(s.add.begin(), s.add.end());
+    }
+    for (const auto& e : d.set_entries) entries[e.id] = e;
+    for (const auto& n : d.remove_entries) entries.erase(n);
+    for (const auto& n : d.remove_scopes) scopes.erase(n), members.erase(n);
+    for (const auto& n : d.remove_workloads) workloads.erase(n);
     for (const auto& n : d.remove_rules) rules.erase(n);
     for (const auto& n : d.remove_address_sets) sets.erase(n);
     for (const auto& n : d.remove_segments) segments.erase(n);
@@ -143,15 +175,49 @@ struct Model {
     if (view.address_sets != sets) fail("other address sets");
     if (view.segments != segments) fail("other segments");
     if (view.workloads != workloads) fail("other workloads");
-    if (view.indexes != indexes) fail("other indexes");
+    if (view.scopes != scopes) fail("other scopes");
+    if (view.entries.size() != entries.size()) fail("other entries");
+    for (const auto& [id, e] : entries) {
+      auto held = view.entries.find(id);
+      if (held == view.entries.end() || held->second.digest != e.digest || held->second.category != e.category ||
+          held->second.order != e.order)
+        fail("another entry");
+    }
     if (std::set<std::string>(view.rules.begin(), view.rules.end()) != rules || view.rules.size() != rules.size())
       fail("other rules");
   }
 };
 
 bool same(const Generation& a, const Generation& b) {
-  return a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied && a.workloads == b.workloads &&
-         a.trackers == b.trackers && a.segments.size() == b.segments.size() && a.ports.size() == b.ports.size();
+  return a.number == b.number && a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied &&
+         a.topology == b.topology && a.epochs_held == b.epochs_held && a.lookup == b.lookup;
+}
+
+// What the lookup says against what the deltas said: the entries without conditions of a workload, in order.
+void check_tables(const Generation& g, const Model& model) {
+  for (uint32_t i = 0; i < g.workloads.size(); ++i) {
+    if (!g.workloads[i]) continue;
+    for (Direction d : {Direction::kIn, Direction::kOut}) {
+      std::map<uint64_t, const EntryChange*> wanted;
+      for (const auto& [id, e] : model.entries) {
+        auto scope = model.members.find(e.scope);
+        if (scope == model.members.end() || model.scopes.count(e.scope) == 0) fail("an entry for a scope that is gone");
+        if ((d == Direction::kIn ? e.in : e.out) && scope->second.count(g.workloads[i]->name))
+          wanted[uint64_t{e.category} << kCategoryShift | e.order] = &e;
+      }
+      std::set<std::string> seen;
+      uint64_t from = 0;
+      while (const IndexEntry* entry = g.lookup->first_match(i, d, FlowHeaders{}, from)) {
+        auto at = wanted.find(entry->order);
+        if (at == wanted.end() || at->second->id != entry->id || at->second->rule != entry->rule->key)
+          fail("an entry that should not be there");
+        seen.insert(entry->id);
+        from = entry->order + 1;
+      }
+      for (const auto& [order, e] : wanted)
+        if (e->rule == "any" && !seen.count(e->id)) fail("an entry without conditions that is missing");
+    }
+  }
 }
 
 void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epoch) {
@@ -160,24 +226,16 @@ void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epo
   for (uint32_t i = 0; i < g.workloads.size(); ++i) {
     if (!g.workloads[i]) continue;
     const Workload& w = *g.workloads[i];
-    if (!epochs.insert(w.epoch).second || !serials.insert(w.serial).second) fail("an epoch or serial is used twice");
-    newest_epoch = std::max(newest_epoch, w.epoch);
+    if (!epochs.insert(g.epochs[i]).second || !serials.insert(w.serial).second)
+      fail("an epoch or serial is used twice");
+    newest_epoch = std::max(newest_epoch, g.epochs[i]);
+    if (publisher.workload_name(w.serial) != w.name) fail("a workload without its serial");
     if (w.segment >= g.segments.size() || !g.segments[w.segment]) fail("a workload in no segment");
     const Segment& segment = *g.segments[w.segment];
     if (std::count(segment.members.begin(), segment.members.end(), i) != 1)
       fail("a workload that is no member of its segment");
     ++members[w.segment];
     if (w.pinned_mac && segment.macs->find(w.mac.data(), 0) != i) fail("a pinned MAC that is not found");
-    for (const IndexTable* index : {&w.in, &w.out}) {
-      uint32_t last = 0;
-      for (uint32_t end : index->category_end) {
-        if (end < last || end > index->rules.size()) fail("categories out of order");
-        last = end;
-      }
-      if (last != index->rules.size()) fail("rules behind the last category");
-      for (const auto& rule : index->rules)
-        if (!rule || publisher.rule_key(rule->serial) != rule->key) fail("an index with a rule that is gone");
-    }
     if (w.port != kNoPort && (w.port >= g.ports.size() || !g.ports[w.port].attached))
       fail("a workload on a port that is gone");
   }
@@ -212,7 +270,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace headgate;
   using namespace headgate::fuzz;
   Reader in(data, size);
-  Publisher publisher;
+  Publisher publisher(12);  // a limit that is met
   Model model;
   uint32_t newest_epoch = 0;
   // Something to begin with, so that references are mostly good.
@@ -229,12 +287,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (i % 2) continue;
     begin.set_segments.push_back({"g" + n, "0", 0, 0, "t" + n});
     begin.set_workloads.push_back({"w" + n, "0", "g" + n, false, {}, {}});
-    begin.set_indexes.push_back({"w" + n, "0", {{}, {"r0", "r1"}, {}, {"r" + n}}, {{"r2"}, {}, {}, {}}});
+    begin.set_scopes.push_back({"c" + n, "0", {"w" + n, "w0"}});
+    begin.set_entries.push_back({"e" + n, "0", "r" + n, static_cast<uint32_t>(i % 4), 100u + i, true, i > 2, "c" + n});
   }
+  RuleChange any;
+  any.key = "any";
+  begin.set_rules.push_back(any);
+  begin.set_entries.push_back({"first", "0", "any", 1, 1000, true, true, "c0"});
   if (Refusal refusal = publisher.apply(begin)) fail(refusal.message);
   model.apply(begin);
   auto before = publisher.build();
   check(*before, publisher, newest_epoch);
+  check_tables(*before, model);
   while (!in.empty()) {
     if (in.below(8) == 0) {  // ports come and go
       const std::string who = name(in, "w");
@@ -250,7 +314,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       before = publisher.build();
       check(*before, publisher, newest_epoch);
     }
-    const Delta delta = read_delta(in);
+    Delta delta = read_delta(in);
+    const uint32_t base = in.below(16);
+    if (base < 8) delta.base = publisher.number() - (base == 0);
     const Refusal refusal = publisher.apply(delta);
     if (refusal) {
       ++refused;
@@ -264,9 +330,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const uint32_t known = newest_epoch;
       auto after = publisher.build();
       check(*after, publisher, newest_epoch);
+      check_tables(*after, model);
+      if (delta.base && *delta.base + 1 != publisher.number()) fail("a stale delta was accepted");
       for (size_t i = 0; i < after->workloads.size(); ++i)
-        if (after->workloads[i] && after->workloads[i]->epoch <= known &&
-            (i >= before->workloads.size() || after->workloads[i] != before->workloads[i]))
+        if (after->workloads[i] && after->epochs[i] <= known &&
+            (i >= before->workloads.size() || !before->workloads[i] ||
+             after->workloads[i]->serial != before->workloads[i]->serial ||
+             after->workloads[i]->digest != before->workloads[i]->digest))
           fail("a workload that changed kept its epoch");
       before = after;
       if (in.below(2)) publisher.settled();

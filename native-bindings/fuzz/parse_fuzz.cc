@@ -118,8 +118,12 @@ struct Bed {
         {"c", "1", "lan", false, {}, {}},
         {"t", "1", "tagged", true, {}, {}},
         {"t0", "1", "lan", true, {}, {}}};
-    const IndexChangeTable index = {{}, {"reject-tcp", "reject-udp"}, {"drop"}, {"reject-all"}};
-    for (const auto& w : delta.set_workloads) delta.set_indexes.push_back({w.name, "1", index, index});
+    delta.set_scopes.push_back({"all", "1", {}});
+    for (const auto& w : delta.set_workloads) delta.set_scopes[0].workloads.push_back(w.name);
+    uint32_t order = 0;
+    for (const auto& [rule, category] :
+         {std::pair{"reject-tcp", 1u}, {"reject-udp", 1u}, {"drop", 2u}, {"reject-all", 3u}})
+      delta.set_entries.push_back({rule, "1", rule, category, ++order, true, true, "all"});
     if (Refusal refusal = publisher.apply(delta)) fail(refusal.message);
     const PortCapabilities all{true, true, true, 1}, none{};
     const char* names[] = {"a", "b", "c", "t"};

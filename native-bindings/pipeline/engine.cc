@@ -5,12 +5,14 @@
 #include <algorithm>
 
 #include "ports/tap.h"
+#include "tables/decide.h"
 
 namespace headgate {
 namespace {
 
 constexpr uint32_t kConnectionLayout = 1;
 constexpr uint32_t kFlowsPerTask = 1024;  // records copied between two batches
+constexpr uint32_t kHitsPerTask = 4096;   // likewise of hit counters
 
 uint64_t random_secret() {
   uint64_t secret = 0;
@@ -25,7 +27,7 @@ uint64_t round_up(uint64_t n) {
 }  // namespace
 
 std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string& error) {
-  std::unique_ptr<Engine> engine(new Engine());
+  std::unique_ptr<Engine> engine(new Engine(options.rules));
   std::string directory = pool_directory(options.pool_directory, error);
   if (directory.empty()) return nullptr;
   unsigned count = std::max(1u, options.workers);
@@ -89,19 +91,24 @@ void Engine::spread() {
 Refusal Engine::publish(const Delta& delta) {
   if (Refusal refusal = publisher_.apply(delta)) return refusal;
   spread();
-  if (!delta.remove_rules.empty() || !delta.remove_workloads.empty()) forget_hits();
+  if (!delta.remove_entries.empty() || !delta.remove_workloads.empty()) forget_hits();
   return {};
 }
 
-// Counters of rules and workloads that are gone, once they take up half the room.
+// Counters of entries and workloads that are gone, once they take up half the room.
 void Engine::forget_hits() {
-  for (auto& worker : workers_)
-    worker->ask([this](Worker& w) {
-      if (!w.context().hits.crowded()) return;
-      w.context().hits.forget([this](const Hit& hit) {
-        return publisher_.workload_name(hit.workload).empty() || (hit.rule && publisher_.rule_key(hit.rule).empty());
+  auto gone = [this](const Hit& hit) {
+    return publisher_.workload_name(hit.workload).empty() || (hit.entry && publisher_.entry_id(hit.entry).empty());
+  };
+  for (auto& worker : workers_) {
+    uint32_t from = 0;
+    do
+      worker->ask([&](Worker& w) {
+        HitTable& hits = w.context().hits;
+        from = from || hits.crowded() ? hits.forget(from, kHitsPerTask, gone) : 0;
       });
-    });
+    while (from);
+  }
 }
 
 Refusal Engine::attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk) {
@@ -157,10 +164,8 @@ StatsReport Engine::stats() {
     report.workloads.push_back({workload ? workload->name : "", WorkloadCounters()});
   for (auto& worker : workers_) {
     Counters counters;
-    std::vector<Hit> hits;
     worker->ask([&](Worker& w) {
       counters = w.counters();
-      w.context().hits.each([&](const Hit& hit) { hits.push_back(hit); });
       report.connections += w.context().connections.size();
       report.connections_limit += w.context().connections.limit();
     });
@@ -176,20 +181,33 @@ StatsReport Engine::stats() {
       sum.received_bytes += one.received_bytes;
       for (size_t r = 0; r < kReasons; ++r) sum.drops[r] += one.drops[r];
     }
-    for (const Hit& hit : hits) {
+    for (const Hit& hit : hits_of(*worker)) {
       std::string workload = publisher_.workload_name(hit.workload);
-      std::string rule = hit.rule ? publisher_.rule_key(hit.rule) : "";
-      if (workload.empty() || (hit.rule && rule.empty())) continue;
+      std::string entry = hit.entry ? publisher_.entry_id(hit.entry) : "";
+      if (workload.empty() || (hit.entry && entry.empty())) continue;
       report.hits.push_back(
-          {rule, workload, hit.direction, hit.flows, hit.packets, hit.bytes, (now - hit.last_seen) / 1000.0});
+          {entry, workload, hit.direction, hit.flows, hit.packets, hit.bytes, (now - hit.last_seen) / 1000.0});
     }
   }
   std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
   return report;
 }
 
+std::vector<Hit> Engine::hits_of(Worker& worker) const {
+  std::vector<Hit> hits;
+  uint32_t from = 0;
+  do {
+    hits.reserve(hits.size() + kHitsPerTask);
+    worker.ask([&](Worker& w) {
+      from = w.context().hits.walk(from, kHitsPerTask, [&](const Hit& hit) { hits.push_back(hit); });
+    });
+  } while (from);
+  return hits;
+}
+
 VerdictReport Engine::verdict_report(const Hit& hit, Action action) const {
-  return {publisher_.workload_name(hit.workload), hit.rule ? publisher_.rule_key(hit.rule) : "", hit.direction, action};
+  return {publisher_.workload_name(hit.workload), hit.entry ? publisher_.entry_id(hit.entry) : "", hit.direction,
+          action};
 }
 
 std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total) {
@@ -225,32 +243,19 @@ std::vector<LogReport> Engine::logs() {
     worker->ask([&](Worker& w) { lines = w.context().log.drain(); });
     uint32_t now = now_milliseconds();
     for (const LogLine& line : lines)
-      reports.push_back({line, line.rule ? publisher_.rule_key(line.rule) : "", publisher_.workload_name(line.workload),
-                         (now - line.time) / 1000.0});
+      reports.push_back({line, line.entry ? publisher_.entry_id(line.entry) : "",
+                         publisher_.workload_name(line.workload), (now - line.time) / 1000.0});
   }
   return reports;
 }
 
 bool Engine::classify(const std::string& name, Direction direction, const FlowHeaders& flow, Action& action,
-                      std::string& rule) const {
-  auto found = publisher_.find_workload(name);
-  if (!found) return false;
-  const IndexTable& index = direction == Direction::kIn ? (*found)->in : (*found)->out;
-  uint32_t at = 0;
-  while ((at = first_match(index, flow, at)) != kNoMatch) {
-    const Rule& match = *index.rules[at];
-    if (match.observe) {
-      ++at;
-    } else if (match.action == Action::kPass) {
-      at = index.next_category(at);
-    } else {
-      action = match.action;
-      rule = match.key;
-      return true;
-    }
-  }
-  action = current_->default_action;
-  rule.clear();
+                      std::string& entry) const {
+  uint32_t workload = publisher_.find_place(name);
+  if (workload == kNoWorkload) return false;
+  const IndexEntry* decides = deciding_entry(*current_->lookup, workload, direction, flow, [](const IndexEntry&) {});
+  action = decides ? decides->rule->action : current_->default_action;
+  entry = decides ? decides->id : "";
   return true;
 }
 

@@ -13,6 +13,7 @@ namespace headgate {
 struct EngineOptions {
   unsigned workers = 1;  // 0: no thread; run() does a round
   uint32_t connections = 1 << 20;
+  size_t rules = Publisher::kMostSlots;  // slots of the lookup that all entries together may take
   std::string pool_directory;
 };
 
@@ -22,7 +23,7 @@ struct Failure {
 };
 
 struct HitReport {
-  std::string rule;  // empty: the default action
+  std::string entry;  // empty: the default action
   std::string workload;
   Direction direction;
   uint64_t flows, packets, bytes;
@@ -46,7 +47,7 @@ struct StatsReport {
 
 struct VerdictReport {
   std::string workload;
-  std::string rule;
+  std::string entry;  // empty: the default action
   Direction direction;
   Action action;
 };
@@ -60,7 +61,7 @@ struct FlowReport {
 
 struct LogReport {
   LogLine line;
-  std::string rule;
+  std::string entry;
   std::string workload;
   double age;  // seconds ago
 };
@@ -90,17 +91,18 @@ class Engine {
   std::vector<LogReport> logs();
   // What the published tables say of a new flow at a workload, without touching counters. False if there is none such.
   bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action,
-                std::string& rule) const;
+                std::string& entry) const;
 
   size_t run(uint64_t now);
   void stop();
 
  private:
-  Engine() = default;
+  explicit Engine(size_t rules) : publisher_(rules) {}
   void spread();
   void forget_hits();
   uint32_t now_milliseconds() const;
   VerdictReport verdict_report(const Hit& hit, Action action) const;
+  std::vector<Hit> hits_of(Worker& worker) const;
 
   std::unique_ptr<Pool> pool_;
   std::vector<std::unique_ptr<Worker>> workers_;

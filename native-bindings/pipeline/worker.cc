@@ -221,8 +221,10 @@ void Worker::run_batch(void (*run)(std::span<Frame*>, Context&), size_t count) {
 
 void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (ctx_.steering) run_rings();  // under the generation that they were guarded by
+  const bool same_topology = next->topology == generation_->topology;
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
+  if (same_topology) return;
   counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));
   for (size_t i = 0; i < generation_->workloads.size(); ++i) {
     uint32_t serial = generation_->workloads[i] ? generation_->workloads[i]->serial : 0;

@@ -3,19 +3,19 @@
 // responder's `in` index, each asked about the flow as it began, whichever way this frame runs.
 #include "packet/parse.h"
 #include "stages/stage.h"
+#include "tables/decide.h"
 
 namespace headgate {
 namespace {
 
 enum Side { kInitiator = 0, kResponder = 1 };
 
-void log_match(Context& ctx, Hit& hit, const Rule* rule, const Workload& w, Direction direction, Action action,
-               const FlowHeaders& flow) {
+void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow) {
   if (!hit.take_log_token(ctx.now)) {
     ++hit.log_suppressed;
     return;
   }
-  LogLine line{ctx.now, hit.rule, w.serial, hit.log_suppressed, direction, action, rule->observe, flow};
+  LogLine line{ctx.now, hit.entry, hit.workload, hit.log_suppressed, hit.direction, rule.action, rule.observe, flow};
   if (ctx.log.push(line))
     hit.log_suppressed = 0;
   else
@@ -27,21 +27,21 @@ FlowHeaders flow_of(const Connection& c) {
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.
-[[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w) {
+[[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
   const Hit& former = ctx.hits[verdict.hit];
   bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
   bool was_allowed = same_workload && c.action[side] == Action::kAllow;
   if (was_allowed && c.on_change[side] == OnChange::kKeep) {
-    verdict.epoch = w.epoch;
+    verdict.epoch = ctx.generation->epochs[place];
     return;
   }
-  Decision d = decide(ctx, w, side == kInitiator ? Direction::kOut : Direction::kIn, flow_of(c));
+  Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, flow_of(c));
   if (was_allowed && d.action != Action::kAllow && c.on_change[side] == OnChange::kReset) {
     c.ended = 1;
     c.action[1 - side] = Action::kDrop;
   }
-  verdict = {w.epoch, d.hit};
+  verdict = {ctx.generation->epochs[place], d.hit};
   c.action[side] = c.ended ? Action::kDrop : d.action;
   c.on_change[side] = d.on_change;
   c.by_rule = (c.by_rule & ~(1u << side)) | uint32_t{d.by_rule} << side;
@@ -66,31 +66,26 @@ Reason reason_of(const Connection& c, Side side) {
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,
                                          uint32_t place) {
-  if (c.verdict[side].epoch != w.epoch) judge(ctx, c, side, w);
+  if (c.verdict[side].epoch != ctx.generation->epochs[place]) judge(ctx, c, side, w, place);
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.action[side] == Action::kAllow || refuse(frame, ctx, side, place);
 }
 
 }  // namespace
 
-Decision decide(Context& ctx, const Workload& w, Direction direction, const FlowHeaders& flow) {
-  const IndexTable& index = direction == Direction::kIn ? w.in : w.out;
-  uint32_t at = 0;
-  while ((at = first_match(index, flow, at)) != kNoMatch) {
-    const Rule& rule = *index.rules[at];
-    uint32_t place = ctx.hits.place(rule.serial, w.serial, direction);
+Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow) {
+  const uint32_t serial = ctx.workload(workload).serial;
+  uint32_t place = 0;
+  auto note = [&](const IndexEntry& entry) {
+    place = ctx.hits.place(entry.serial, serial, direction);
     Hit& hit = ctx.hits[place];
     ++hit.flows;
     hit.last_seen = ctx.now;
-    if (rule.log) log_match(ctx, hit, &rule, w, direction, rule.action, flow);
-    if (rule.observe)
-      ++at;
-    else if (rule.action == Action::kPass)
-      at = index.next_category(at);
-    else
-      return {rule.action, rule.on_change, place, true};
-  }
-  uint32_t place = ctx.hits.place(0, w.serial, direction);
+    if (entry.rule->log) log_match(ctx, hit, *entry.rule, flow);
+  };
+  if (const IndexEntry* entry = deciding_entry(*ctx.generation->lookup, workload, direction, flow, note))
+    return {entry->rule->action, entry->rule->on_change, place, true};
+  place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
   return {ctx.generation->default_action, OnChange::kReevaluate, place, false};
 }

@@ -17,7 +17,7 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
   if (is_initiator(frame, ctx, ctx.workload(place))) return admit_to_initiator(frame, ctx, place);
   const Headers& h = frame.headers;
   FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
-  Decision d = decide(ctx, ctx.workload(place), Direction::kIn, flow);
+  Decision d = decide(ctx, place, Direction::kIn, flow);
   count_hit(ctx, d.hit, frame);
   if (d.action == Action::kAllow) return true;
   // Nobody is told that one of many receivers refused (RFC 1122, 3.2.2).

@@ -32,14 +32,14 @@ bool advance_stage(Frame& frame, Context& ctx);
 // Queues the frame for the port or ports it goes to.
 bool forward_stage(Frame& frame, Context& ctx);
 
-// The verdict of a workload's index for a flow, without a record: for frames with many destinations, for reports.
+// The verdict of a workload's index table for a flow, without a record: for frames with many destinations.
 struct Decision {
   Action action;
   OnChange on_change;
   uint32_t hit;
   bool by_rule;  // else by the default action
 };
-Decision decide(Context& ctx, const Workload& workload, Direction direction, const FlowHeaders& flow);
+Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow);
 
 // For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
 // record says of the frame there; false has dropped it.

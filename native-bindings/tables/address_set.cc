@@ -27,15 +27,42 @@ std::optional<AddressRange> prefix_range(const Address& base, unsigned length) {
   return range;
 }
 
+// The address before `a`; zero wraps to all ones.
+Address previous(Address a) {
+  for (int i = 15; i >= 0; --i)
+    if (a.bytes[i]-- != 0) break;
+  return a;
+}
+
+bool begins_before(const AddressRange& a, const AddressRange& b) {
+  return a.first < b.first;
+}
+
+// What is left of `ranges` without `remove`; both are sorted and disjoint, and so is the result.
+std::vector<AddressRange> difference(const std::vector<AddressRange>& ranges, const std::vector<AddressRange>& remove) {
+  std::vector<AddressRange> left;
+  left.reserve(ranges.size() + remove.size());
+  auto hole = remove.begin();
+  for (AddressRange range : ranges) {
+    while (hole != remove.end() && hole->last < range.first) ++hole;
+    bool rest = true;
+    for (auto cut = hole; rest && cut != remove.end() && !(range.last < cut->first); ++cut) {
+      if (range.first < cut->first) left.push_back({range.first, previous(cut->first)});
+      rest = cut->last < range.last;
+      if (rest) range.first = next(cut->last);
+    }
+    if (rest) left.push_back(range);
+  }
+  return left;
+}
+
 // An IPv6 range around ::ffff:0:0/96, such as ::/0, must not speak for IPv4, which lives there: it becomes two.
 void leave_out_ipv4(std::vector<AddressRange>& ranges) {
   const AddressRange ipv4 = *parse_address_range("0.0.0.0/0");
   for (size_t i = 0, n = ranges.size(); i < n; ++i) {
     if (is_ipv4(ranges[i].first) || ranges[i].last < ipv4.first || ipv4.last < ranges[i].first) continue;
     if (ipv4.last < ranges[i].last) ranges.push_back({next(ipv4.last), ranges[i].last});
-    ranges[i].last = ipv4.first;
-    for (int b = 15; b >= 0 && ranges[i].last.bytes[b]-- == 0; --b) {
-    }
+    ranges[i].last = previous(ipv4.first);
   }
 }
 
@@ -43,7 +70,21 @@ void leave_out_ipv4(std::vector<AddressRange>& ranges) {
 
 AddressSet::AddressSet(std::vector<AddressRange> ranges) {
   leave_out_ipv4(ranges);
-  std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(ranges.begin(), ranges.end(), begins_before);
+  take_sorted(ranges);
+}
+
+AddressSet AddressSet::edited(const AddressSet& add, const AddressSet& remove) const {
+  const std::vector<AddressRange> left = difference(ranges_, remove.ranges_);
+  std::vector<AddressRange> both(left.size() + add.ranges_.size());
+  std::merge(left.begin(), left.end(), add.ranges_.begin(), add.ranges_.end(), both.begin(), begins_before);
+  AddressSet result;
+  result.take_sorted(both);
+  return result;
+}
+
+// Makes this empty set that of the ranges, which are sorted by their beginnings.
+void AddressSet::take_sorted(const std::vector<AddressRange>& ranges) {
   for (const AddressRange& r : ranges) {
     bool touches = !ranges_.empty() &&
                    (r.first <= ranges_.back().last || (next(ranges_.back().last) == r.first && r.first != kAllZero &&
@@ -53,6 +94,7 @@ AddressSet::AddressSet(std::vector<AddressRange> ranges) {
     else
       ranges_.push_back(r);
   }
+  bounds_.reserve(ranges_.size());
   for (const AddressRange& r : ranges_) bounds_.push_back({r.first.number(), r.last.number()});
   if (ranges_.empty() || ranges_[0].first.half(0) != ranges_[0].last.half(0)) return;
   uint64_t first = __builtin_bswap64(ranges_[0].first.half(1)), last = __builtin_bswap64(ranges_[0].last.half(1));
@@ -96,6 +138,13 @@ std::optional<AddressRange> parse_address_range(std::string_view text) {
   unsigned most = is_ipv4(*base) ? 32 : 128;
   if (length > most) return std::nullopt;
   return prefix_range(*base, is_ipv4(*base) ? length + 96 : length);
+}
+
+AddressSet parse_address_set(const std::vector<std::string>& texts) {
+  std::vector<AddressRange> ranges;
+  ranges.reserve(texts.size());
+  for (const std::string& text : texts) ranges.push_back(*parse_address_range(text));
+  return AddressSet(std::move(ranges));
 }
 
 std::string format_address(const Address& address) {

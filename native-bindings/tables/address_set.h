@@ -29,6 +29,8 @@ class AddressSet {
     return search(address.number());
   }
   bool empty() const { return ranges_.empty(); }
+  // Without the addresses of `remove`, and then with those of `add`. Costs a walk through both, no sorting of this set.
+  AddressSet edited(const AddressSet& add, const AddressSet& remove) const;
   const std::vector<AddressRange>& ranges() const { return ranges_; }
 
  private:
@@ -43,6 +45,7 @@ class AddressSet {
     uint64_t count = 0;
   };
   bool search(unsigned __int128 wanted) const;
+  void take_sorted(const std::vector<AddressRange>& ranges);
   std::vector<AddressRange> ranges_;
   std::vector<Bounds> bounds_;  // the same as numbers
   Near near_;
@@ -51,6 +54,9 @@ class AddressSet {
 // `10.0.0.0/8`, `10.0.0.7`, `10.0.0.1-10.0.0.9` and the IPv6 forms; nothing if it is none of these, if the ends of
 // a range are of different families or in the wrong order, or if a prefix has bits set behind its length.
 std::optional<AddressRange> parse_address_range(std::string_view text);
+
+// Of texts that are each one of these.
+AddressSet parse_address_set(const std::vector<std::string>& texts);
 
 std::optional<Address> parse_address(std::string_view text);
 

@@ -16,6 +16,14 @@ struct AddressSetChange {
   std::vector<std::string> ranges;
 };
 
+// Of a set that is held: takes `remove` out of it and then puts `add` into it.
+struct AddressSetEdit {
+  std::string name;
+  std::string digest;
+  std::vector<std::string> add;
+  std::vector<std::string> remove;
+};
+
 struct RuleChange {
   std::string key;
   std::optional<std::vector<std::string>> sources;  // names of address sets
@@ -44,27 +52,48 @@ struct WorkloadChange {
   std::optional<std::vector<std::string>> addresses;
 };
 
-using IndexChangeTable = std::vector<std::vector<std::string>>;  // rule keys by category
-
-struct IndexChange {
-  std::string workload;
+struct ScopeChange {
+  std::string name;
   std::string digest;
-  IndexChangeTable in;
-  IndexChangeTable out;
+  std::vector<std::string> workloads;
+};
+
+struct ScopeEdit {
+  std::string name;
+  std::string digest;
+  std::vector<std::string> add;
+  std::vector<std::string> remove;
+};
+
+struct EntryChange {
+  std::string id;
+  std::string digest;
+  std::string rule;       // key
+  uint32_t category = 0;  // below kCategories
+  uint64_t order = 0;     // below 2^kCategoryShift
+  bool in = false;
+  bool out = false;
+  std::string scope;
 };
 
 struct Delta {
+  std::optional<uint64_t> base;  // the generation that it was made against
   std::optional<Action> default_action;
   std::optional<Timeouts> timeouts;
   std::vector<AddressSetChange> set_address_sets;
+  std::vector<AddressSetEdit> edit_address_sets;
   std::vector<RuleChange> set_rules;
   std::vector<SegmentChange> set_segments;
   std::vector<WorkloadChange> set_workloads;
-  std::vector<IndexChange> set_indexes;
+  std::vector<ScopeChange> set_scopes;
+  std::vector<ScopeEdit> edit_scopes;
+  std::vector<EntryChange> set_entries;
   std::vector<std::string> remove_address_sets;
   std::vector<std::string> remove_rules;
   std::vector<std::string> remove_segments;
   std::vector<std::string> remove_workloads;
+  std::vector<std::string> remove_scopes;
+  std::vector<std::string> remove_entries;
 };
 
 // A refusal: a code for programs and a sentence for people.

@@ -1,15 +1,16 @@
 // A generation: everything that the packet path judges by, as one immutable value. The publisher (tables/publisher.h)
 // builds the next one off the packet threads; each worker takes it over between two batches, so no batch is judged by a
-// mixture. Workloads, segments and ports are named by their place in these vectors; a place is reused only after its
-// holder is gone from every worker.
+// mixture. Parts that did not change are shared with the generation before. Workloads, segments and ports are named by
+// their place in these lists; a place is reused only after its holder is gone from every worker.
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "ports/port.h"
-#include "tables/index_table.h"
+#include "tables/classifier.h"
 #include "tables/mac_table.h"
 
 namespace headgate {
@@ -38,9 +39,7 @@ struct Segment {
 struct Workload {
   std::string name;
   std::string digest;
-  std::string index_digest;
   uint32_t serial = 0;  // never used twice: hit counters are kept by it
-  uint32_t epoch = 0;   // never used twice by any workload: a verdict with another epoch is judged again
   uint32_t segment = 0;
   uint16_t port = kNoPort;
   bool trunk = false;  // its frames carry the segment's VLAN tags on the port
@@ -48,8 +47,6 @@ struct Workload {
   bool any_address = true;
   Mac mac{};
   AddressSet addresses;
-  IndexTable in;
-  IndexTable out;
 };
 
 // A device that the engine reads: one workload's own, or a trunk shared by workloads of several segments.
@@ -73,14 +70,40 @@ struct PortView {
   std::vector<TrunkMember> members;  // of a trunk
 };
 
-struct Generation {
-  uint64_t number = 0;
-  Action default_action = Action::kDrop;
-  Timeouts timeouts;
+// Who is there and how they are joined: what a change of rules leaves alone.
+struct Topology {
   std::vector<std::shared_ptr<const Workload>> workloads;  // null: a free place
   std::vector<std::shared_ptr<const Segment>> segments;    // likewise
   std::vector<PortView> ports;                             // without `attached`: a free place
   std::vector<std::string> trackers;
+};
+
+struct Generation {
+  Generation() = default;
+  Generation(std::shared_ptr<const Topology> topology, std::shared_ptr<const std::vector<uint32_t>> epochs)
+      : workloads(topology->workloads),
+        segments(topology->segments),
+        ports(topology->ports),
+        trackers(topology->trackers),
+        epochs(*epochs),
+        topology(std::move(topology)),
+        epochs_held(std::move(epochs)) {}
+
+  uint64_t number = 0;  // of the policy: a device that comes or goes leaves it
+  Action default_action = Action::kDrop;
+  Timeouts timeouts;
+  std::shared_ptr<const Lookup> lookup;
+
+  // Views of the two below.
+  std::span<const std::shared_ptr<const Workload>> workloads;
+  std::span<const std::shared_ptr<const Segment>> segments;
+  std::span<const PortView> ports;
+  std::span<const std::string> trackers;
+  // By workload. A number that is never used twice by any workload: a verdict with another one is reached again.
+  std::span<const uint32_t> epochs;
+
+  std::shared_ptr<const Topology> topology;
+  std::shared_ptr<const std::vector<uint32_t>> epochs_held;
 };
 
 }  // namespace headgate

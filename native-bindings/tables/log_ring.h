@@ -10,8 +10,8 @@
 namespace headgate {
 
 struct LogLine {
-  uint32_t time;  // milliseconds, as the packet path counts them
-  uint32_t rule;  // serial; 0: default
+  uint32_t time;   // milliseconds, as the packet path counts them
+  uint32_t entry;  // serial; 0: default
   uint32_t workload;
   uint32_t suppressed;
   Direction direction;

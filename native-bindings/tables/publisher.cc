@@ -1,342 +1,284 @@
-// Applying a delta and building generations; the checks stand in publisher_check.cc.
+// Applying a delta to the policy: address sets, rules, scopes, entries. Workloads, segments and ports stand in
+// publisher_places.cc, the checks in publisher_check.cc.
 #include "tables/publisher.h"
 
 #include <algorithm>
-
-#include "tables/text.h"
+#include <iterator>
 
 namespace headgate {
-namespace {
 
-template <class T>
-uint32_t free_place(std::vector<std::shared_ptr<T>>& places, const std::vector<uint32_t>& reserved = {}) {
-  for (uint32_t i = 0; i < places.size(); ++i)
-    if (!places[i] && std::find(reserved.begin(), reserved.end(), i) == reserved.end()) return i;
-  places.push_back(nullptr);
-  return static_cast<uint32_t>(places.size() - 1);
-}
-
-AddressSet make_set(const std::vector<std::string>& ranges) {
-  std::vector<AddressRange> parsed;
-  parsed.reserve(ranges.size());
-  for (const std::string& text : ranges) parsed.push_back(*parse_address_range(text));
-  return AddressSet(std::move(parsed));
-}
-
-}  // namespace
-
+// An entry whose place or content changes is taken out first and put in last, so that in between there is nothing left
+// that refers to what it was.
 Refusal Publisher::apply(const Delta& delta) {
   if (Refusal refusal = check(delta)) return refusal;
-  changed_sets_.clear();
-  changed_rules_.clear();
+  ++number_;
+  lookup_ = nullptr;
+  released_.clear();
+  take_out_entries(delta);
   apply_sets(delta);
   apply_rules(delta);
   apply_segments(delta);
   apply_workloads(delta);
-  renew_indexes();
-  apply_indexes(delta);
-  released_.clear();
-  apply_removals(delta);
+  apply_scopes(delta);
+  put_in_entries(delta);
+  remove_policy(delta);
+  remove_places(delta);
   if (delta.timeouts) timeouts_ = *delta.timeouts;
   if (delta.default_action && *delta.default_action != default_action_) {
     default_action_ = *delta.default_action;
-    bump_all_epochs();
+    for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
-  published_ = true;
   return {};
+}
+
+void Publisher::take_out_entries(const Delta& delta) {
+  for (const std::string& id : delta.remove_entries) {
+    auto held = entries_.find(id);
+    take_out(held->second);
+    entries_by_serial_.erase(held->second.serial);
+    entries_.erase(held);
+  }
+  for (const EntryChange& change : delta.set_entries)
+    if (auto held = entries_.find(change.id); held != entries_.end() && !same(held->second, change))
+      take_out(held->second);
+}
+
+void Publisher::put_in_entries(const Delta& delta) {
+  for (const EntryChange& change : delta.set_entries) {
+    auto [at, fresh] = entries_.try_emplace(change.id);
+    HeldEntry& held = at->second;
+    held.digest = change.digest;
+    if (held.entry) continue;  // as it was
+    if (fresh) {
+      held.serial = next_entry_serial_++;
+      entries_by_serial_[held.serial] = &held;
+    }
+    HeldRule& rule = rules_.at(change.rule);
+    uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
+    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out}, rule, scopes_.at(change.scope));
+  }
+}
+
+bool Publisher::same(const HeldEntry& held, const EntryChange& change) const {
+  const IndexEntry& entry = *held.entry;
+  return entry.order == (uint64_t{change.category} << kCategoryShift | change.order) && entry.in == change.in &&
+         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope;
+}
+
+// Returns what the entry was. Readers may use that until settled().
+const IndexEntry& Publisher::take_out(HeldEntry& held) {
+  touch(*held.scope);
+  classifier_.remove(held.entry.get());
+  slots_ -= held.rule->slots;
+  orders_.erase(held.entry->order);
+  held.rule->entries.erase(&held);
+  held.scope->entries.erase(&held);
+  retired_.push_back(std::move(held.entry));
+  return *retired_.back();
+}
+
+void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope& scope) {
+  held.entry = std::make_unique<const IndexEntry>(std::move(entry));
+  held.rule = &rule;
+  held.scope = &scope;
+  rule.entries.insert(&held);
+  scope.entries.insert(&held);
+  orders_[held.entry->order] = &held;
+  slots_ += rule.slots;
+  classifier_.add(held.entry.get(), scope.members);
+  touch(scope);
 }
 
 void Publisher::apply_sets(const Delta& delta) {
   for (const AddressSetChange& change : delta.set_address_sets) {
-    sets_[change.name] = {change.digest, std::make_shared<AddressSet>(make_set(change.ranges))};
-    changed_sets_.insert(change.name);
+    auto [at, fresh] = sets_.try_emplace(change.name);
+    if (fresh) at->second.number = set_numbers_.take();
+    change_set(at->second, change.digest, parse_address_set(change.ranges));
+  }
+  for (const AddressSetEdit& edit : delta.edit_address_sets) {
+    HeldSet& set = sets_.at(edit.name);
+    change_set(set, edit.digest, set.addresses.edited(parse_address_set(edit.add), parse_address_set(edit.remove)));
   }
 }
 
-std::shared_ptr<const Rule> Publisher::make_rule(const RuleChange& change, uint32_t serial) const {
+void Publisher::change_set(HeldSet& set, const std::string& digest, AddressSet addresses) {
+  set.digest = digest;
+  set.addresses = std::move(addresses);
+  classifier_.set_addresses(set.number, set.addresses);
+  for (const HeldRule* rule : set.rules)
+    for (const HeldEntry* entry : rule->entries) touch(*entry->scope);
+}
+
+// A rule that is held and comes again is put in the place of what it was.
+void Publisher::apply_rules(const Delta& delta) {
+  for (const RuleChange& change : delta.set_rules) {
+    HeldRule& held = rules_[change.key];
+    std::vector<HeldEntry*> users(held.entries.begin(), held.entries.end());
+    std::vector<const IndexEntry*> were;
+    for (HeldEntry* user : users) were.push_back(&take_out(*user));
+    unlink(held);
+    link(held, change);
+    for (size_t i = 0; i < users.size(); ++i) {
+      IndexEntry entry = *were[i];
+      entry.rule = held.rule;
+      put_in(*users[i], std::move(entry), held, *users[i]->scope);
+    }
+  }
+}
+
+void Publisher::link(HeldRule& held, const RuleChange& change) {
   auto rule = std::make_shared<Rule>();
   rule->key = change.key;
-  rule->serial = serial;
-  auto resolve = [&](const std::optional<std::vector<std::string>>& names, bool& any, AddressSets& sets) {
-    any = !names.has_value();
-    if (names)
-      for (const std::string& name : *names) sets.push_back(sets_.at(name).set);
+  auto numbers = [&](const std::optional<std::vector<std::string>>& names) {
+    std::optional<std::vector<uint32_t>> out;
+    if (!names) return out;
+    out.emplace();
+    for (const std::string& name : *names) {
+      HeldSet& set = sets_.at(name);
+      out->push_back(set.number);
+      if (set.rules.insert(&held).second) held.sets.push_back(&set);
+    }
+    return out;
   };
-  resolve(change.sources, rule->any_source, rule->sources);
-  resolve(change.destinations, rule->any_destination, rule->destinations);
-  rule->any_service = !change.services.has_value();
-  if (change.services) rule->services = *change.services;
+  rule->sources = numbers(change.sources);
+  rule->destinations = numbers(change.destinations);
+  rule->services = change.services;
   rule->action = change.action;
   rule->on_change = change.on_change;
   rule->observe = change.observe;
   rule->log = change.log;
-  return rule;
+  held.slots = Classifier::slots_of(*rule);
+  held.rule = std::move(rule);
 }
 
-// New and changed rules, and those whose address sets changed. A key keeps its serial, so hits survive.
-void Publisher::apply_rules(const Delta& delta) {
-  for (const RuleChange& change : delta.set_rules) {
-    auto known = rules_.find(change.key);
-    uint32_t serial = known != rules_.end() ? known->second.rule->serial : next_rule_serial_++;
-    if (known != rules_.end()) changed_rules_.insert(change.key);
-    rule_keys_[serial] = change.key;
-    rules_[change.key] = {change, make_rule(change, serial)};
-  }
-  if (changed_sets_.empty()) return;
-  auto uses_changed = [&](const std::optional<std::vector<std::string>>& names) {
-    return names && std::any_of(names->begin(), names->end(), [&](const auto& n) { return changed_sets_.contains(n); });
-  };
-  for (auto& [key, stored] : rules_) {
-    if (!uses_changed(stored.change.sources) && !uses_changed(stored.change.destinations)) continue;
-    stored.rule = make_rule(stored.change, stored.rule->serial);
-    changed_rules_.insert(key);
-  }
+void Publisher::unlink(HeldRule& held) {
+  for (HeldSet* set : held.sets) set->rules.erase(&held);
+  held.sets.clear();
 }
 
-void Publisher::apply_segments(const Delta& delta) {
-  for (const SegmentChange& change : delta.set_segments) {
-    auto known = segment_places_.find(change.name);
-    uint32_t place = known != segment_places_.end() ? known->second : free_place(segments_);
-    auto segment = std::make_shared<Segment>();
-    segment->name = change.name;
-    segment->digest = change.digest;
-    segment->vlan[0] = static_cast<uint16_t>(change.vlan);
-    segment->vlan[1] = static_cast<uint16_t>(change.inner_vlan);
-    auto tracker = std::find(trackers_.begin(), trackers_.end(), change.tracker);
-    segment->tracker = static_cast<uint16_t>(tracker - trackers_.begin());
-    if (tracker == trackers_.end()) trackers_.push_back(change.tracker);
-    segment->macs = segments_[place] ? segments_[place]->macs : std::make_shared<MacTable>();
-    segments_[place] = segment;
-    segment_places_[change.name] = place;
+void Publisher::apply_scopes(const Delta& delta) {
+  for (const ScopeChange& change : delta.set_scopes) {
+    Scope& scope = scopes_[change.name];
+    scope.name = change.name;
+    scope.digest = change.digest;
+    change_members(scope, places_of(change.workloads));
+  }
+  for (const ScopeEdit& edit : delta.edit_scopes) {
+    Scope& scope = scopes_.at(edit.name);
+    scope.digest = edit.digest;
+    std::vector<uint32_t> left, members;
+    const std::vector<uint32_t> add = places_of(edit.add), remove = places_of(edit.remove);
+    std::ranges::set_difference(scope.members, remove, std::back_inserter(left));
+    std::ranges::set_union(left, add, std::back_inserter(members));
+    change_members(scope, std::move(members));
   }
 }
 
-void Publisher::apply_workloads(const Delta& delta) {
-  for (const WorkloadChange& change : delta.set_workloads) {
-    auto known = workload_places_.find(change.name);
-    bool fresh = known == workload_places_.end();
-    uint32_t place = fresh ? free_place(workloads_, leaving_) : known->second;
-    auto workload = fresh ? std::make_shared<Workload>() : std::make_shared<Workload>(*workloads_[place]);
-    uint32_t segment = segment_places_.at(change.segment);
-    if (fresh) {
-      workload->name = change.name;
-      workload->serial = next_workload_serial_++;
-      workload_names_[workload->serial] = change.name;
-    } else {
-      segments_[workload->segment]->macs->forget(place);
-    }
-    workload->digest = change.digest;
-    workload->segment = segment;
-    workload->trunk = change.trunk;
-    workload->epoch = next_epoch_++;
-    workload->pinned_mac = change.mac.has_value();
-    if (change.mac) {
-      workload->mac = *parse_mac(*change.mac);
-      segments_[segment]->macs->pin(workload->mac, place);
-    }
-    workload->any_address = !change.addresses.has_value();
-    workload->addresses = change.addresses ? make_set(*change.addresses) : AddressSet();
-    workloads_[place] = workload;
-    workload_places_[change.name] = place;
+std::vector<uint32_t> Publisher::places_of(const std::vector<std::string>& names) const {
+  std::vector<uint32_t> places;
+  places.reserve(names.size());
+  for (const std::string& name : names) places.push_back(workload_places_.at(name));
+  std::ranges::sort(places);
+  places.erase(std::unique(places.begin(), places.end()), places.end());
+  return places;
+}
+
+void Publisher::change_members(Scope& scope, std::vector<uint32_t> members) {
+  std::vector<uint32_t> left, joined;
+  std::ranges::set_difference(scope.members, members, std::back_inserter(left));
+  std::ranges::set_difference(members, scope.members, std::back_inserter(joined));
+  scope.members = std::move(members);
+  std::vector<const IndexEntry*> entries;
+  for (const HeldEntry* held : scope.entries) entries.push_back(held->entry.get());
+  // Whether its members have other rules for having been in it, or for being in it now.
+  const bool counts = !entries.empty() || scope.touched == number_;
+  for (uint32_t workload : left) {
+    std::erase(scopes_of_[workload], &scope);
+    classifier_.leave(workload, entries);
+    if (counts) touch(workload);
+  }
+  for (uint32_t workload : joined) {
+    scopes_of_[workload].push_back(&scope);
+    classifier_.join(workload, entries);
+    if (counts) touch(workload);
   }
 }
 
-// Workloads that refer to a rule which is another object now get it, and a new epoch.
-void Publisher::renew_indexes() {
-  if (changed_rules_.empty()) return;
-  auto renew = [&](IndexTable& table) {
-    bool changed = false;
-    for (auto& rule : table.rules)
-      if (const auto& now = rules_.at(rule->key).rule; now != rule) {
-        rule = now;
-        changed = true;
-      }
-    return changed;
-  };
-  auto refers = [&](const IndexTable& table) {
-    return std::any_of(table.rules.begin(), table.rules.end(),
-                       [&](const auto& rule) { return changed_rules_.contains(rule->key); });
-  };
-  for (auto& place : workloads_) {
-    if (!place || (!refers(place->in) && !refers(place->out))) continue;
-    auto workload = std::make_shared<Workload>(*place);
-    renew(workload->in);
-    renew(workload->out);
-    workload->epoch = next_epoch_++;
-    place = workload;
-  }
-}
-
-IndexTable Publisher::make_index(const IndexChangeTable& keys) const {
-  IndexTable table;
-  for (size_t category = 0; category < kCategories; ++category) {
-    for (const std::string& key : keys[category]) table.rules.push_back(rules_.at(key).rule);
-    table.category_end[category] = static_cast<uint32_t>(table.rules.size());
-  }
-  return table;
-}
-
-void Publisher::apply_indexes(const Delta& delta) {
-  for (const IndexChange& change : delta.set_indexes) {
-    auto& place = workloads_[workload_places_.at(change.workload)];
-    auto workload = std::make_shared<Workload>(*place);
-    workload->index_digest = change.digest;
-    workload->in = make_index(change.in);
-    workload->out = make_index(change.out);
-    workload->epoch = next_epoch_++;
-    place = workload;
-  }
-}
-
-void Publisher::apply_removals(const Delta& delta) {
-  for (const std::string& name : delta.remove_workloads) {
-    if (auto last = unbind(name)) released_[name] = std::move(last);
-    uint32_t place = workload_places_.at(name);
-    forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
-    leaving_.push_back(place);
-    workload_names_.erase(workloads_[place]->serial);
-    workloads_[place] = nullptr;
-    workload_places_.erase(name);
+// Workloads have left their scopes, and entries are gone: what is removed has no users.
+void Publisher::remove_policy(const Delta& delta) {
+  for (const std::string& name : delta.remove_scopes) {
+    auto scope = scopes_.find(name);
+    for (uint32_t member : scope->second.members) std::erase(scopes_of_[member], &scope->second);
+    scopes_.erase(scope);
   }
   for (const std::string& key : delta.remove_rules) {
-    rule_keys_.erase(rules_.at(key).rule->serial);
-    rules_.erase(key);
+    auto rule = rules_.find(key);
+    unlink(rule->second);
+    rules_.erase(rule);
   }
-  for (const std::string& name : delta.remove_address_sets) sets_.erase(name);
-  for (const std::string& name : delta.remove_segments) {
-    segments_[segment_places_.at(name)] = nullptr;
-    segment_places_.erase(name);
-  }
-}
-
-void Publisher::bump_all_epochs() {
-  for (auto& place : workloads_) {
-    if (!place) continue;
-    auto workload = std::make_shared<Workload>(*place);
-    workload->epoch = next_epoch_++;
-    place = workload;
+  for (const std::string& name : delta.remove_address_sets) {
+    auto set = sets_.find(name);
+    classifier_.drop_addresses(set->second.number);
+    set_numbers_.give_back(set->second.number);
+    sets_.erase(set);
   }
 }
 
-Refusal Publisher::bind(const std::string& name, std::shared_ptr<AttachedPort> attached) {
-  auto known = workload_places_.find(name);
-  if (known == workload_places_.end())
-    return {"unknown-workload", "There is no workload '" + name + "' to attach: publish it first."};
-  auto workload = std::make_shared<Workload>(*workloads_[known->second]);
-  if (workload->port != kNoPort) return {"already-attached", "Workload '" + name + "' is attached already."};
-  const Segment& segment = *segments_[workload->segment];
-  auto place = std::find(ports_.begin(), ports_.end(), attached);
-  if (place != ports_.end()) {
-    uint16_t port = static_cast<uint16_t>(place - ports_.begin());
-    for (const auto& other : workloads_) {
-      if (!other || other->port != port) continue;
-      const Segment& theirs = *segments_[other->segment];
-      if (!attached->trunk || (theirs.vlan[0] == segment.vlan[0] && theirs.vlan[1] == segment.vlan[1]))
-        return {"device-taken", "Workload '" + name + "' cannot be attached to " + attached->device + ": workload '" +
-                                    other->name + "' has it with the same VLAN. Give their segments different VLANs."};
-    }
-    workload->port = port;
-  } else {
-    uint32_t fresh = free_place(ports_);
-    if (fresh >= kNoPort) return {"too-many-ports", "No room for another port: 65,535 are attached."};
-    ports_[fresh] = std::move(attached);
-    workload->port = static_cast<uint16_t>(fresh);
-  }
-  workloads_[known->second] = workload;
-  return {};
+void Publisher::touch(Scope& scope) {
+  if (scope.touched == number_) return;
+  scope.touched = number_;
+  for (uint32_t workload : scope.members) touch(workload);
 }
 
-std::shared_ptr<AttachedPort> Publisher::unbind(const std::string& name) {
-  auto known = workload_places_.find(name);
-  if (known == workload_places_.end()) {
-    auto released = released_.extract(name);
-    return released ? std::move(released.mapped()) : nullptr;
-  }
-  if (workloads_[known->second]->port == kNoPort) return nullptr;
-  auto workload = std::make_shared<Workload>(*workloads_[known->second]);
-  uint16_t port = workload->port;
-  workload->port = kNoPort;
-  workloads_[known->second] = workload;
-  for (const auto& other : workloads_)
-    if (other && other->port == port) return nullptr;
-  return std::move(ports_[port]);
-}
-
-std::shared_ptr<AttachedPort> Publisher::find_trunk(const std::string& device) const {
-  for (const auto& port : ports_)
-    if (port && port->trunk && port->device == device) return port;
-  return nullptr;
+void Publisher::touch(uint32_t workload) {
+  if (touched_[workload] == number_) return;
+  touched_[workload] = number_;
+  epochs_[workload] = next_epoch_;
+  if (++next_epoch_ == 0) next_epoch_ = 1;  // 0: never judged
+  epochs_built_ = nullptr;
 }
 
 std::shared_ptr<const Generation> Publisher::build() {
-  auto next = std::make_shared<Generation>();
-  next->number = ++number_;
+  if (!topology_) topology_ = make_topology();
+  if (!epochs_built_) epochs_built_ = std::make_shared<const std::vector<uint32_t>>(epochs_);
+  if (!lookup_) lookup_ = classifier_.commit();
+  auto next = std::make_shared<Generation>(topology_, epochs_built_);
+  next->number = number_;
   next->default_action = default_action_;
   next->timeouts = timeouts_;
-  next->workloads = workloads_;
-  next->trackers = trackers_;
-  next->ports.resize(ports_.size());
-  for (size_t i = 0; i < ports_.size(); ++i) {
-    next->ports[i].attached = ports_[i];
-    next->ports[i].trunk = ports_[i] && ports_[i]->trunk;
-  }
-  std::vector<std::vector<uint32_t>> members(segments_.size());
-  for (uint32_t i = 0; i < workloads_.size(); ++i) {
-    if (!workloads_[i]) continue;
-    const Workload& w = *workloads_[i];
-    members[w.segment].push_back(i);
-    if (w.port == kNoPort) continue;
-    PortView& view = next->ports[w.port];
-    const Segment& segment = *segments_[w.segment];
-    if (view.trunk)
-      view.members.push_back({{segment.vlan[0], segment.vlan[1]}, i});
-    else
-      view.workload = i;
-  }
-  next->segments.resize(segments_.size());
-  for (size_t i = 0; i < segments_.size(); ++i) {
-    if (!segments_[i]) continue;
-    auto segment = std::make_shared<Segment>(*segments_[i]);
-    segment->members = std::move(members[i]);
-    next->segments[i] = segment;
-  }
-  for (PortView& view : next->ports) {
-    if (view.workload == kNoWorkload) continue;
-    view.sender = next->workloads[view.workload].get();
-    view.segment = next->segments[view.sender->segment].get();
-  }
+  next->lookup = lookup_;
   return next;
 }
 
 void Publisher::settled() {
   for (auto& [macs, workload] : forget_) macs->forget(workload);
   forget_.clear();
-  leaving_.clear();
-}
-
-const std::shared_ptr<const Workload>* Publisher::find_workload(const std::string& name) const {
-  auto known = workload_places_.find(name);
-  return known == workload_places_.end() ? nullptr : &workloads_[known->second];
+  retired_.clear();
+  for (Places* places : {&set_numbers_, &segment_numbers_, &workload_numbers_}) places->settled();
+  classifier_.settled();
 }
 
 Publisher::InventoryView Publisher::inventory() const {
   InventoryView view;
-  if (published_) view.default_action = default_action_;
+  if (published()) view.default_action = default_action_;
   for (const auto& [name, set] : sets_) view.address_sets[name] = set.digest;
   for (const auto& [key, rule] : rules_) view.rules.push_back(key);
   for (const auto& segment : segments_)
     if (segment) view.segments[segment->name] = segment->digest;
-  for (const auto& workload : workloads_) {
-    if (!workload) continue;
-    view.workloads[workload->name] = workload->digest;
-    if (!workload->index_digest.empty()) view.indexes[workload->name] = workload->index_digest;
+  for (const auto& workload : workloads_)
+    if (workload) view.workloads[workload->name] = workload->digest;
+  for (const auto& [name, scope] : scopes_) view.scopes[name] = scope.digest;
+  constexpr uint64_t kOrder = (uint64_t{1} << kCategoryShift) - 1;
+  for (const auto& [id, held] : entries_) {
+    uint64_t order = held.entry->order;
+    view.entries[id] = {held.digest, static_cast<uint32_t>(order >> kCategoryShift), order & kOrder};
   }
   return view;
 }
 
-std::string Publisher::rule_key(uint32_t serial) const {
-  auto found = rule_keys_.find(serial);
-  return found == rule_keys_.end() ? "" : found->second;
+std::string Publisher::entry_id(uint32_t serial) const {
+  auto found = entries_by_serial_.find(serial);
+  return found == entries_by_serial_.end() ? "" : found->second->entry->id;
 }
 
 std::string Publisher::workload_name(uint32_t serial) const {

@@ -1,23 +1,34 @@
 // Holds the policy as control has sent it and builds generations from it. Runs off the packet threads, on one thread.
 //
 // A delta is first checked as a whole against what would be there after it; only then is anything changed, and from
-// there on nothing can fail: refused whole or applied whole. Places (slots) of rules, workloads, segments and ports are
-// the publisher's own; control knows names and digests only.
+// there on nothing can fail: refused whole or applied whole. Both cost what the delta names, not what is held: every
+// thing knows its users.
+//
+//   address set <- rule <- entry -> scope -> workload -> segment
+//
+// Places of workloads, segments and ports, numbers of address sets and serials are the publisher's own; control knows
+// names and digests only.
 #pragma once
 
-#include <functional>
 #include <map>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "tables/delta.h"
 #include "tables/generation.h"
+#include "tables/places.h"
 
 namespace headgate {
 
+class DeltaNames;
+
 class Publisher {
  public:
+  static constexpr size_t kMostSlots = 262'144;
+
+  // `most_slots`: how many slots of the lookup all entries together may take (Classifier::slots_of).
+  explicit Publisher(size_t most_slots = kMostSlots) : most_slots_(most_slots) {}
+
   // Checks and applies; on a refusal nothing has changed. `build` gives the generation to take over.
   Refusal apply(const Delta& delta);
 
@@ -30,74 +41,150 @@ class Publisher {
   std::shared_ptr<AttachedPort> find_trunk(const std::string& device) const;
 
   std::shared_ptr<const Generation> build();
-  // To be called when every worker has taken over the built generation: forgets the MACs of workloads that left.
+  // To be called when every worker has taken over the built generation: lets go of what only earlier ones used.
   void settled();
 
   uint64_t number() const { return number_; }
   const std::shared_ptr<const Workload>* find_workload(const std::string& name) const;
-  bool published() const { return published_; }
+  uint32_t find_place(const std::string& workload) const;  // kNoWorkload: there is none
+  bool published() const { return number_ > 0; }
 
+  struct EntryView {
+    std::string digest;
+    uint32_t category;
+    uint64_t order;
+  };
   struct InventoryView {
     std::optional<Action> default_action;
-    std::map<std::string, std::string> address_sets, segments, workloads, indexes;
+    std::map<std::string, std::string> address_sets, segments, workloads, scopes;
     std::vector<std::string> rules;
+    std::map<std::string, EntryView> entries;
   };
   InventoryView inventory() const;
 
-  // For reports: what a serial in a hit counter stands for; empty or null when it is gone.
-  std::string rule_key(uint32_t serial) const;
+  // For reports: what a serial in a hit counter stands for; empty when it is gone.
+  std::string entry_id(uint32_t serial) const;
   std::string workload_name(uint32_t serial) const;
 
  private:
-  struct NamedSet {
+  struct HeldRule;
+  struct HeldEntry;
+  struct HeldSet {
     std::string digest;
-    std::shared_ptr<const AddressSet> set;
+    uint32_t number = 0;  // what rules and the classifier call it
+    AddressSet addresses;
+    std::unordered_set<HeldRule*> rules;  // that name it
   };
-  struct StoredRule {
-    RuleChange change;
+  struct HeldRule {
     std::shared_ptr<const Rule> rule;
+    size_t slots = 0;            // that each of its entries takes
+    std::vector<HeldSet*> sets;  // that it names, each once
+    std::unordered_set<HeldEntry*> entries;
   };
+  struct Scope {
+    std::string name;
+    std::string digest;
+    std::vector<uint32_t> members;  // places of workloads, sorted
+    std::unordered_set<HeldEntry*> entries;
+    uint64_t touched = 0;  // number of the delta that last gave its members new epochs
+  };
+  struct HeldEntry {
+    std::string digest;
+    uint32_t serial = 0;
+    std::unique_ptr<const IndexEntry> entry;  // null: out of the classifier while a delta is applied
+    HeldRule* rule = nullptr;
+    Scope* scope = nullptr;
+  };
+  struct OpenPort {
+    std::shared_ptr<AttachedPort> attached;  // null: a free place
+    uint32_t users = 0;
+  };
+  struct SegmentUse {
+    uint32_t workloads = 0;
+    uint32_t pinned = 0;  // of them with a MAC of their own
+  };
+  using ByName = std::unordered_map<std::string, uint32_t>;
 
+  // publisher_check.cc, publisher_check_places.cc
   Refusal check(const Delta& delta) const;
-  Refusal check_sets(const Delta& delta) const;
-  Refusal check_rules(const Delta& delta) const;
-  Refusal check_segments(const Delta& delta) const;
-  Refusal check_workloads(const Delta& delta) const;
-  Refusal check_indexes(const Delta& delta) const;
-  Refusal check_removals(const Delta& delta) const;
+  Refusal check_sets(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_rules(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_scopes(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_entries(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_users(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_slots(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_segments(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_workloads(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_macs(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_leavers(const Delta& delta, const DeltaNames& names) const;
+
+  // publisher.cc
+  void take_out_entries(const Delta& delta);
   void apply_sets(const Delta& delta);
+  void change_set(HeldSet& set, const std::string& digest, AddressSet addresses);
   void apply_rules(const Delta& delta);
+  void apply_scopes(const Delta& delta);
+  void change_members(Scope& scope, std::vector<uint32_t> members);
+  void put_in_entries(const Delta& delta);
+  void remove_policy(const Delta& delta);
+  bool same(const HeldEntry& held, const EntryChange& change) const;
+  const IndexEntry& take_out(HeldEntry& held);
+  void put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope& scope);
+  void link(HeldRule& held, const RuleChange& change);
+  void unlink(HeldRule& held);
+  std::vector<uint32_t> places_of(const std::vector<std::string>& names) const;
+  void touch(uint32_t workload);
+  void touch(Scope& scope);
+
+  // publisher_places.cc
   void apply_segments(const Delta& delta);
   void apply_workloads(const Delta& delta);
-  void apply_indexes(const Delta& delta);
-  void apply_removals(const Delta& delta);
-  void renew_indexes();
-  void bump_all_epochs();
-  std::shared_ptr<const Rule> make_rule(const RuleChange& change, uint32_t serial) const;
-  IndexTable make_index(const IndexChangeTable& keys) const;
+  void remove_places(const Delta& delta);
+  void leave_segment(uint32_t workload);
+  Refusal join_port(Workload& workload, std::shared_ptr<AttachedPort> attached);
+  std::shared_ptr<const Topology> make_topology() const;
 
-  bool published_ = false;
+  const size_t most_slots_;
   uint64_t number_ = 0;
-  uint32_t next_rule_serial_ = 1;
-  uint32_t next_workload_serial_ = 1;
-  uint32_t next_epoch_ = 1;
   Action default_action_ = Action::kDrop;
   Timeouts timeouts_;
-  std::unordered_map<std::string, NamedSet> sets_;
-  std::unordered_map<std::string, StoredRule> rules_;
-  std::unordered_map<uint32_t, std::string> rule_keys_;       // by serial
-  std::unordered_map<uint32_t, std::string> workload_names_;  // by serial
-  std::unordered_map<std::string, uint32_t> segment_places_;
-  std::unordered_map<std::string, uint32_t> workload_places_;
-  std::vector<std::shared_ptr<const Workload>> workloads_;
+
+  std::unordered_map<std::string, HeldSet> sets_;
+  Places set_numbers_;
+  std::unordered_map<std::string, HeldRule> rules_;
+  std::unordered_map<std::string, Scope> scopes_;
+  std::unordered_map<std::string, HeldEntry> entries_;
+  std::unordered_map<uint64_t, const HeldEntry*> orders_;
+  std::unordered_map<uint32_t, const HeldEntry*> entries_by_serial_;
+  std::vector<std::unique_ptr<const IndexEntry>> retired_;  // until settled
+  uint32_t next_entry_serial_ = 1;
+  size_t slots_ = 0;  // that all entries take
+  Classifier classifier_;
+
+  ByName segment_places_;
+  Places segment_numbers_;
   std::vector<std::shared_ptr<const Segment>> segments_;
-  std::vector<std::shared_ptr<AttachedPort>> ports_;
-  std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
+  std::vector<SegmentUse> uses_;                         // by segment
+  std::map<std::pair<uint32_t, Mac>, uint32_t> pinned_;  // workload by segment and MAC
+  ByName workload_places_;
+  Places workload_numbers_;
+  std::vector<std::shared_ptr<const Workload>> workloads_;
+  std::vector<std::vector<Scope*>> scopes_of_;                // by workload
+  std::unordered_map<uint32_t, std::string> workload_names_;  // by serial
+  uint32_t next_workload_serial_ = 1;
   std::vector<std::string> trackers_;
-  std::vector<uint32_t> leaving_;  // places of workloads that left and are not yet settled
-  std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;
-  std::unordered_set<std::string> changed_sets_;  // by the delta that is being applied
-  std::unordered_set<std::string> changed_rules_;
+  std::vector<OpenPort> ports_;
+  std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
+  std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;       // MACs of workloads that left
+
+  uint32_t next_epoch_ = 1;
+  std::vector<uint32_t> epochs_;   // by workload
+  std::vector<uint64_t> touched_;  // by workload: number of the delta that last gave it a new epoch
+
+  // Parts of the last generation; null: to be made anew.
+  std::shared_ptr<const Topology> topology_;
+  std::shared_ptr<const std::vector<uint32_t>> epochs_built_;
+  std::shared_ptr<const Lookup> lookup_;
 };
 
 }  // namespace headgate

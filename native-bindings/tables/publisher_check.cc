@@ -1,40 +1,18 @@
 // The gate for what control sends. After check() nothing in a delta can fail: every name that is referred to exists,
-// every text parses, every number is in range, and nothing that stays refers to what is removed.
+// every text parses, every number is in range, and nothing that stays refers to what is removed. Here for address sets,
+// rules, scopes and entries; for workloads and segments in publisher_check_places.cc.
 #include <algorithm>
 
+#include "tables/delta_names.h"
 #include "tables/publisher.h"
-#include "tables/text.h"
 
 namespace headgate {
 namespace {
 
-constexpr size_t kMostTrackers = 65535;
-constexpr size_t kMostPinnedMacs = MacTable::kSlots / 2;  // of a segment: the table stays half empty
-
-std::string quoted(const std::string& name) {
-  return "'" + name.substr(0, 80) + "'";
-}
-
-Refusal invalid(std::string message) {
-  return {"invalid-delta", std::move(message)};
-}
-
-// Names that occur twice in one list would make the outcome depend on the order.
-template <class List, class Name>
-Refusal unique(const List& list, const char* what, Name name_of_item) {
-  std::unordered_set<std::string> seen;
-  for (const auto& item : list) {
-    const std::string& name = name_of_item(item);
-    if (name.empty()) return invalid(std::string(what) + " without a name.");
-    if (!seen.insert(name).second)
-      return invalid(std::string(what) + " " + quoted(name) + " is named twice in one change.");
-  }
-  return {};
-}
-
 Refusal check_ranges(const std::vector<std::string>& ranges, const std::string& where) {
   for (const std::string& text : ranges)
-    if (!parse_address_range(text)) return invalid(where + ": " + quoted(text) + " is no address, prefix or range.");
+    if (!parse_address_range(text))
+      return invalid_delta(where + ": " + quoted(text) + " is no address, prefix or range.");
   return {};
 }
 
@@ -42,201 +20,183 @@ bool ports_ok(const std::vector<PortRange>& ranges) {
   return std::all_of(ranges.begin(), ranges.end(), [](PortRange r) { return r.first <= r.last; });
 }
 
-std::unordered_set<std::string> to_set(const std::vector<std::string>& names) {
-  return {names.begin(), names.end()};
+bool services_ok(const std::vector<ServiceMatch>& services) {
+  return std::all_of(services.begin(), services.end(), [](const ServiceMatch& s) {
+    return s.protocol <= 255 && s.icmp_type <= 255 && s.icmp_code <= 255 && ports_ok(s.ports) &&
+           ports_ok(s.source_ports);
+  });
 }
+
+// Refused where something that is held is missing: "WHERE refers to WHAT 'NAME', which ...".
+Refusal missing(const std::string& where, const char* what, const std::string& name, bool removed) {
+  return invalid_delta(where + " refers to " + what + " " + quoted(name) +
+                       (removed ? ", which the same change removes. Keep it, or remove what refers to it."
+                                : ", which does not exist. Set it in the same change."));
+}
+
+Refusal refuse_removal(const char* what, const std::string& name, const std::string& why) {
+  return invalid_delta(std::string(what) + " " + quoted(name) + " cannot be removed: " + why);
+}
+
+constexpr const char* kNotThere = "it does not exist.";
 
 }  // namespace
 
 Refusal Publisher::check(const Delta& delta) const {
-  for (auto part : {&Publisher::check_sets, &Publisher::check_rules, &Publisher::check_segments,
-                    &Publisher::check_workloads, &Publisher::check_indexes, &Publisher::check_removals})
-    if (Refusal refusal = (this->*part)(delta)) return refusal;
+  if (delta.base && *delta.base != number_)
+    return {"stale", "The change was made against generation " + std::to_string(*delta.base) + ", but generation " +
+                         std::to_string(number_) + " is in force: ask for the inventory and make the change anew."};
+  DeltaNames names;
+  if (Refusal refusal = names.read(delta)) return refusal;
+  for (auto part :
+       {&Publisher::check_sets, &Publisher::check_rules, &Publisher::check_segments, &Publisher::check_workloads,
+        &Publisher::check_macs, &Publisher::check_scopes, &Publisher::check_entries, &Publisher::check_users,
+        &Publisher::check_leavers, &Publisher::check_slots})
+    if (Refusal refusal = (this->*part)(delta, names)) return refusal;
   return {};
 }
 
-Refusal Publisher::check_sets(const Delta& delta) const {
-  if (Refusal r = unique(
-          delta.set_address_sets, "Address set", [](const auto& s) -> const auto& { return s.name; }))
-    return r;
+Refusal Publisher::check_sets(const Delta& delta, const DeltaNames&) const {
   for (const AddressSetChange& set : delta.set_address_sets)
     if (Refusal r = check_ranges(set.ranges, "Address set " + quoted(set.name))) return r;
+  for (const AddressSetEdit& edit : delta.edit_address_sets) {
+    const std::string where = "Address set " + quoted(edit.name);
+    if (!sets_.contains(edit.name)) return invalid_delta(where + " cannot be edited: it does not exist. Set it whole.");
+    for (const auto* ranges : {&edit.add, &edit.remove})
+      if (Refusal r = check_ranges(*ranges, where)) return r;
+  }
   return {};
 }
 
-Refusal Publisher::check_rules(const Delta& delta) const {
-  if (Refusal r = unique(
-          delta.set_rules, "Rule", [](const auto& s) -> const auto& { return s.key; }))
-    return r;
-  std::unordered_set<std::string> coming;
-  for (const AddressSetChange& set : delta.set_address_sets) coming.insert(set.name);
+Refusal Publisher::check_rules(const Delta& delta, const DeltaNames& names) const {
   for (const RuleChange& rule : delta.set_rules) {
-    for (const auto* names : {&rule.sources, &rule.destinations}) {
-      if (!*names) continue;
-      for (const std::string& name : **names)
-        if (!sets_.contains(name) && !coming.contains(name))
-          return invalid("Rule " + quoted(rule.key) + " refers to address set " + quoted(name) +
-                         ", which does not exist.");
+    for (const auto* sets : {&rule.sources, &rule.destinations}) {
+      if (!*sets) continue;
+      for (const std::string& set : **sets) {
+        const bool removed = names.removed_sets.contains(set);
+        if (removed || (!sets_.contains(set) && !names.sets.contains(set)))
+          return missing("Rule " + quoted(rule.key), "address set", set, removed);
+      }
     }
-    if (rule.services)
-      for (const ServiceMatch& s : *rule.services)
-        if (s.protocol > 255 || s.icmp_type > 255 || s.icmp_code > 255 || !ports_ok(s.ports) ||
-            !ports_ok(s.source_ports))
-          return invalid("Rule " + quoted(rule.key) +
-                         " has a service with a number out of range or a reversed port range.");
+    if (rule.services && !services_ok(*rule.services))
+      return invalid_delta("Rule " + quoted(rule.key) +
+                           " has a service with a number out of range or a reversed port range.");
   }
   return {};
 }
 
-Refusal Publisher::check_segments(const Delta& delta) const {
-  if (Refusal r = unique(
-          delta.set_segments, "Segment", [](const auto& s) -> const auto& { return s.name; }))
-    return r;
-  for (const SegmentChange& segment : delta.set_segments) {
-    auto bad = [](int vlan) { return vlan < 0 || vlan > 4094; };
-    if (bad(segment.vlan) || bad(segment.inner_vlan) || (segment.inner_vlan && !segment.vlan))
-      return invalid("Segment " + quoted(segment.name) +
-                     " has a VLAN out of range, or an inner VLAN without an outer one.");
-    if (segment.tracker.empty()) return invalid("Segment " + quoted(segment.name) + " names no tracker.");
-  }
-  if (trackers_.size() + delta.set_segments.size() > kMostTrackers) return {"table-full", "No room for more trackers."};
-  return {};
-}
-
-Refusal Publisher::check_workloads(const Delta& delta) const {
-  if (Refusal r = unique(
-          delta.set_workloads, "Workload", [](const auto& w) -> const auto& { return w.name; }))
-    return r;
-  std::unordered_set<std::string> coming_segments, coming_workloads, removed = to_set(delta.remove_workloads);
-  for (const SegmentChange& segment : delta.set_segments) coming_segments.insert(segment.name);
-  for (const WorkloadChange& w : delta.set_workloads) coming_workloads.insert(w.name);
-  std::set<std::pair<std::string, Mac>> macs;
-  for (const auto& w : workloads_)
-    if (w && w->pinned_mac && !coming_workloads.contains(w->name) && !removed.contains(w->name))
-      macs.emplace(segments_[w->segment]->name, w->mac);
-  std::unordered_map<std::string, size_t> pinned;
-  for (const auto& [segment, mac] : macs) ++pinned[segment];
-  size_t fresh = 0;
-  for (const WorkloadChange& w : delta.set_workloads) {
-    std::string where = "Workload " + quoted(w.name);
-    fresh += !workload_places_.contains(w.name);
-    if (!segment_places_.contains(w.segment) && !coming_segments.contains(w.segment))
-      return invalid(where + " is in segment " + quoted(w.segment) + ", which does not exist.");
-    if (auto known = find_workload(w.name);
-        known && (*known)->port != kNoPort &&
-        ((*known)->trunk != w.trunk || segments_[(*known)->segment]->name != w.segment))
-      return {"attached", where + " is attached: detach it before it moves to another segment or kind of port."};
-    if (w.mac) {
-      auto mac = parse_mac(*w.mac);
-      if (!mac) return invalid(where + ": " + quoted(*w.mac) + " is no unicast MAC in lower case.");
-      if (!macs.emplace(w.segment, *mac).second)
-        return invalid(where + ": another workload of segment " + quoted(w.segment) + " has MAC " + *w.mac + ".");
-      if (++pinned[w.segment] > kMostPinnedMacs)
-        return {"table-full", where + ": segment " + quoted(w.segment) + " holds " + std::to_string(kMostPinnedMacs) +
-                                  " workloads with a MAC already. Divide it."};
+Refusal Publisher::check_scopes(const Delta& delta, const DeltaNames& names) const {
+  auto check_members = [&](const std::string& scope, const std::vector<std::string>& workloads) -> Refusal {
+    for (const std::string& name : workloads) {
+      const bool removed = names.removed_workloads.contains(name);
+      if (removed || (!workload_places_.contains(name) && !names.workloads.contains(name)))
+        return missing("Scope " + quoted(scope), "workload", name, removed);
     }
-    if (w.addresses)
-      if (Refusal r = check_ranges(*w.addresses, where)) return r;
-  }
-  if (workload_places_.size() + fresh > MacTable::kMostWorkload)
-    return {"table-full", "More than 32,766 workloads on one host: remove " +
-                              std::to_string(workload_places_.size() + fresh - MacTable::kMostWorkload) + " of them."};
-  return {};
-}
-
-Refusal Publisher::check_indexes(const Delta& delta) const {
-  if (Refusal r = unique(
-          delta.set_indexes, "Index of workload", [](const auto& i) -> const auto& { return i.workload; }))
-    return r;
-  std::unordered_set<std::string> coming_rules, coming_workloads;
-  for (const RuleChange& rule : delta.set_rules) coming_rules.insert(rule.key);
-  for (const WorkloadChange& w : delta.set_workloads) coming_workloads.insert(w.name);
-  for (const IndexChange& index : delta.set_indexes) {
-    if (!workload_places_.contains(index.workload) && !coming_workloads.contains(index.workload))
-      return invalid("Index for workload " + quoted(index.workload) + ", which does not exist.");
-    for (const IndexChangeTable* table : {&index.in, &index.out}) {
-      if (table->size() != kCategories)
-        return invalid("Index of workload " + quoted(index.workload) + " has not four categories.");
-      for (const auto& category : *table)
-        for (const std::string& key : category)
-          if (!rules_.contains(key) && !coming_rules.contains(key))
-            return invalid("Index of workload " + quoted(index.workload) + " refers to rule " + quoted(key) +
-                           ", which does not exist.");
-    }
-  }
-  return {};
-}
-
-// Removals come last, so what remains after everything was set must not refer to what goes.
-Refusal Publisher::check_removals(const Delta& delta) const {
-  auto sets = to_set(delta.remove_address_sets), rules = to_set(delta.remove_rules);
-  auto segments = to_set(delta.remove_segments), workloads = to_set(delta.remove_workloads);
-  if (sets.size() != delta.remove_address_sets.size() || rules.size() != delta.remove_rules.size() ||
-      segments.size() != delta.remove_segments.size() || workloads.size() != delta.remove_workloads.size())
-    return invalid("Something is removed twice in one change.");
-  auto refuse = [](const char* what, const std::string& name, const char* why) {
-    return invalid(std::string(what) + " " + quoted(name) + " cannot be removed: " + why);
+    return {};
   };
-  std::unordered_set<std::string> set_rules, set_workloads, set_indexes;
-  for (const auto& r : delta.set_rules) set_rules.insert(r.key);
-  for (const auto& w : delta.set_workloads) set_workloads.insert(w.name);
-  for (const auto& i : delta.set_indexes) set_indexes.insert(i.workload);
-  for (const auto& s : delta.set_address_sets)
-    if (sets.contains(s.name)) return refuse("Address set", s.name, "the same change sets it.");
-  for (const auto& s : delta.set_segments)
-    if (segments.contains(s.name)) return refuse("Segment", s.name, "the same change sets it.");
-  for (const auto& n : delta.remove_address_sets)
-    if (!sets_.contains(n)) return refuse("Address set", n, "it does not exist.");
-  for (const auto& n : delta.remove_rules)
-    if (!rules_.contains(n) || set_rules.contains(n))
-      return refuse("Rule", n, "it does not exist, or the same change sets it.");
-  for (const auto& n : delta.remove_segments)
-    if (!segment_places_.contains(n)) return refuse("Segment", n, "it does not exist.");
-  for (const auto& n : delta.remove_workloads)
-    if (!workload_places_.contains(n) || set_workloads.contains(n) || set_indexes.contains(n))
-      return refuse("Workload", n, "it does not exist, or the same change sets it.");
-
-  auto names_removed = [&](const RuleChange& rule) {
-    for (const auto* names : {&rule.sources, &rule.destinations})
-      if (*names && std::any_of((*names)->begin(), (*names)->end(), [&](const auto& n) { return sets.contains(n); }))
-        return true;
-    return false;
-  };
-  if (!sets.empty()) {
-    for (const auto& rule : delta.set_rules)
-      if (names_removed(rule)) return refuse("Rule", rule.key, "it refers to an address set that goes.");
-    for (const auto& [key, stored] : rules_)
-      if (!rules.contains(key) && !set_rules.contains(key) && names_removed(stored.change))
-        return invalid("Rule " + quoted(key) + " refers to an address set that is to be removed.");
-  }
-  if (!rules.empty()) {
-    auto key_removed = [&](const std::vector<std::string>& keys) {
-      return std::any_of(keys.begin(), keys.end(), [&](const auto& k) { return rules.contains(k); });
-    };
-    for (const auto& index : delta.set_indexes)
-      for (const auto* table : {&index.in, &index.out})
-        if (std::any_of(table->begin(), table->end(), key_removed))
-          return invalid("The index of workload " + quoted(index.workload) +
-                         " refers to a rule that is to be removed.");
-    for (const auto& w : workloads_) {
-      if (!w || workloads.contains(w->name) || set_indexes.contains(w->name)) continue;
-      for (const auto* table : {&w->in, &w->out})
-        for (const auto& rule : table->rules)
-          if (rules.contains(rule->key))
-            return invalid("The index of workload " + quoted(w->name) + " refers to rule " + quoted(rule->key) +
-                           ", which is to be removed.");
+  for (const ScopeChange& scope : delta.set_scopes)
+    if (Refusal r = check_members(scope.name, scope.workloads)) return r;
+  for (const ScopeEdit& edit : delta.edit_scopes) {
+    const std::string where = "Scope " + quoted(edit.name);
+    if (!scopes_.contains(edit.name))
+      return invalid_delta(where + " cannot be edited: it does not exist. Set it whole.");
+    if (Refusal r = check_members(edit.name, edit.add)) return r;
+    const std::unordered_set<std::string_view> added(edit.add.begin(), edit.add.end());
+    for (const std::string& name : edit.remove) {
+      if (!workload_places_.contains(name)) return missing(where, "workload", name, false);
+      if (added.contains(name))
+        return invalid_delta(where + ": workload " + quoted(name) + " is both added and removed. Do one of both.");
     }
   }
-  if (!segments.empty()) {
-    for (const auto& w : delta.set_workloads)
-      if (segments.contains(w.segment))
-        return invalid("Workload " + quoted(w.name) + " is in a segment that is to be removed.");
-    for (const auto& w : workloads_)
-      if (w && !workloads.contains(w->name) && !set_workloads.contains(w->name) &&
-          segments.contains(segments_[w->segment]->name))
-        return invalid("Workload " + quoted(w->name) + " is in a segment that is to be removed.");
+  return {};
+}
+
+Refusal Publisher::check_entries(const Delta& delta, const DeltaNames& names) const {
+  std::unordered_map<uint64_t, const EntryChange*> orders;
+  orders.reserve(delta.set_entries.size());
+  for (const EntryChange& entry : delta.set_entries) {
+    const std::string where = "Entry " + quoted(entry.id);
+    if (entry.category >= kCategories || entry.order >> kCategoryShift)
+      return invalid_delta(where + " has a category or an order out of range.");
+    if (!entry.in && !entry.out) return invalid_delta(where + " is for no direction.");
+    bool removed = names.removed_rules.contains(entry.rule);
+    if (removed || (!rules_.contains(entry.rule) && !names.rules.contains(entry.rule)))
+      return missing(where, "rule", entry.rule, removed);
+    removed = names.removed_scopes.contains(entry.scope);
+    if (removed || (!scopes_.contains(entry.scope) && !names.scopes.contains(entry.scope)))
+      return missing(where, "scope", entry.scope, removed);
+    const uint64_t order = uint64_t{entry.category} << kCategoryShift | entry.order;
+    const auto [coming, alone] = orders.emplace(order, &entry);
+    const std::string* other = alone ? nullptr : &coming->second->id;
+    if (auto held = orders_.find(order); alone && held != orders_.end())
+      if (const std::string& id = held->second->entry->id;
+          !names.entries.contains(id) && !names.removed_entries.contains(id))
+        other = &id;
+    if (other)
+      return invalid_delta(where + " has the same order as entry " + quoted(*other) + ": give it one of its own.");
   }
   return {};
+}
+
+// What is removed exists, and nothing that stays refers to it.
+Refusal Publisher::check_users(const Delta& delta, const DeltaNames& names) const {
+  for (const std::string& id : delta.remove_entries)
+    if (!entries_.contains(id)) return refuse_removal("Entry", id, kNotThere);
+  // The first entry that the change leaves as it is, or whose new form it does not refuse for itself.
+  auto first_left = [&](const std::unordered_set<HeldEntry*>& entries) -> const HeldEntry* {
+    for (const HeldEntry* held : entries)
+      if (const std::string& id = held->entry->id; !names.removed_entries.contains(id) && !names.entries.contains(id))
+        return held;
+    return nullptr;
+  };
+  for (const std::string& name : delta.remove_scopes) {
+    auto scope = scopes_.find(name);
+    if (scope == scopes_.end()) return refuse_removal("Scope", name, kNotThere);
+    if (auto left = first_left(scope->second.entries))
+      return refuse_removal("Scope", name, "entry " + quoted(left->entry->id) + " applies to it. Remove that too.");
+  }
+  for (const std::string& key : delta.remove_rules) {
+    auto rule = rules_.find(key);
+    if (rule == rules_.end()) return refuse_removal("Rule", key, kNotThere);
+    if (auto left = first_left(rule->second.entries))
+      return refuse_removal("Rule", key, "entry " + quoted(left->entry->id) + " refers to it. Remove that too.");
+  }
+  for (const std::string& name : delta.remove_address_sets) {
+    auto set = sets_.find(name);
+    if (set == sets_.end()) return refuse_removal("Address set", name, kNotThere);
+    for (const HeldRule* held : set->second.rules)
+      if (const std::string& key = held->rule->key; !names.removed_rules.contains(key) && !names.rules.contains(key))
+        return refuse_removal("Address set", name, "rule " + quoted(key) + " refers to it. Remove that too.");
+  }
+  return {};
+}
+
+Refusal Publisher::check_slots(const Delta& delta, const DeltaNames& names) const {
+  std::unordered_map<std::string_view, size_t> coming;
+  for (const RuleChange& change : delta.set_rules) {
+    Rule rule;
+    rule.services = change.services;
+    coming[change.key] = Classifier::slots_of(rule);
+  }
+  size_t needed = slots_;
+  for (const std::string& id : delta.remove_entries) needed -= entries_.at(id).rule->slots;
+  for (const EntryChange& change : delta.set_entries) {
+    if (auto held = entries_.find(change.id); held != entries_.end()) needed -= held->second.rule->slots;
+    auto rule = coming.find(change.rule);
+    needed += rule != coming.end() ? rule->second : rules_.at(change.rule).slots;
+  }
+  for (const auto& [key, slots] : coming) {
+    auto held = rules_.find(std::string(key));
+    if (held == rules_.end() || held->second.slots == slots) continue;
+    for (const HeldEntry* user : held->second.entries)
+      if (const std::string& id = user->entry->id; !names.entries.contains(id) && !names.removed_entries.contains(id))
+        needed += slots - held->second.slots;
+  }
+  if (needed <= most_slots_) return {};
+  return {"table-full", "The rules would take " + std::to_string(needed) + " slots of the lookup, which has " +
+                            std::to_string(most_slots_) + ": " + std::to_string(needed - most_slots_) +
+                            " have to go. A rule takes one at each place where it stands, or one for each different "
+                            "list of source ports among its services. Remove rules, or raise the engine's limit."};
 }
 
 }  // namespace headgate

@@ -1,8 +1,8 @@
-// A rule of the shared table: what it matches and what it does. Each distinct rule is held once, whatever workloads
-// refer to it; priority, category and applied-to stand in the workloads' index tables.
+// A rule of the shared table: what it matches and what it does. Each distinct rule is held once, whatever entries refer
+// to it; category, order, direction and scope are theirs (tables/index_entry.h).
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,25 +49,18 @@ struct ServiceMatch {
   std::vector<PortRange> source_ports;
 };
 
-using AddressSets = std::vector<std::shared_ptr<const AddressSet>>;
-
+// Immutable. Address sets are named by the publisher's numbers for them.
 struct Rule {
-  std::string key;      // control's digest of the content
-  uint32_t serial = 0;  // never used twice while the engine lives: hit counters are kept by it
+  std::string key;  // control's digest of the content
   // Absent: any address. Present and empty: no address, so the rule matches nothing.
-  bool any_source = true;
-  bool any_destination = true;
-  AddressSets sources;
-  AddressSets destinations;
-  // Absent: any protocol.
-  bool any_service = true;
-  std::vector<ServiceMatch> services;
+  std::optional<std::vector<uint32_t>> sources;
+  std::optional<std::vector<uint32_t>> destinations;
+  // Absent: any protocol. Present and empty: none.
+  std::optional<std::vector<ServiceMatch>> services;
   Action action = Action::kDrop;
   OnChange on_change = OnChange::kReevaluate;
   bool observe = false;
   bool log = false;
 };
-
-bool matches(const Rule& rule, const FlowHeaders& flow);
 
 }  // namespace headgate

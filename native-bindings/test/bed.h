@@ -10,30 +10,13 @@
 
 #include "pipeline/worker.h"
 #include "tables/publisher.h"
-#include "test/frames.h"
+#include "test/policy.h"
 
 namespace headgate::test {
 
 using Category = std::vector<RuleChange>;
 
-inline RuleChange rule(const std::string& key, Action action) {
-  RuleChange rule;
-  rule.key = key;
-  rule.action = action;
-  return rule;
-}
-
-inline WorkloadChange workload(const std::string& name, const std::optional<Mac>& mac = {},
-                               std::optional<std::vector<std::string>> addresses = {},
-                               const std::string& segment = "lan") {
-  char text[18] = "";
-  if (mac)
-    snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", (*mac)[0], (*mac)[1], (*mac)[2], (*mac)[3], (*mac)[4],
-             (*mac)[5]);
-  WorkloadChange change{name, "1", segment, false, {}, std::move(addresses)};
-  if (mac) change.mac = text;
-  return change;
-}
+using Category = std::vector<RuleChange>;
 
 class Bed {
  public:
@@ -90,7 +73,7 @@ class Bed {
   void index(const std::string& name, const std::vector<Category>& in, const std::vector<Category>& out) {
     Delta delta;
     auto table = [&](const std::vector<Category>& categories) {
-      IndexChangeTable keys(kCategories);
+      RuleKeys keys(kCategories);
       for (size_t i = 0; i < categories.size(); ++i)
         for (const RuleChange& change : categories[i]) {
           keys[categories.size() == 1 ? kCategories - 1 : i].push_back(change.key);
@@ -100,8 +83,8 @@ class Bed {
         }
       return keys;
     };
-    auto in_keys = table(in), out_keys = table(out);
-    delta.set_indexes.push_back({name, "1", in_keys, out_keys});
+    const RuleKeys in_keys = table(in), out_keys = table(out);
+    tables_.set(delta, name, in_keys, out_keys);
     publish(delta);
   }
 
@@ -144,19 +127,19 @@ class Bed {
       if (all[i] && all[i]->name == name) return i;
     return kNoWorkload;
   }
-  uint32_t epoch(const std::string& name) { return worker_.generation()->workloads[place(name)]->epoch; }
+  uint32_t epoch(const std::string& name) { return worker_.generation()->epochs[place(name)]; }
 
   // The counters of a rule (or of the default: "") at a workload; null when it has never decided there.
   const Hit* hit(const std::string& rule, const std::string& name, Direction direction) {
     const Hit* found = nullptr;
-    uint32_t serial = worker_.generation()->workloads[place(name)]->serial;
-    context().hits.each([&](const Hit& hit) {
-      if (hit.workload == serial && hit.direction == direction &&
-          (hit.rule ? publisher_.rule_key(hit.rule) : "") == rule)
-        found = &hit;
+    const uint32_t serial = worker_.generation()->workloads[place(name)]->serial;
+    context().hits.walk(0, UINT32_MAX, [&](const Hit& hit) {
+      if (hit.workload == serial && hit.direction == direction && rule_of(hit) == rule) found = &hit;
     });
     return found;
   }
+  // The rule that the counters are of, among those that index() has set.
+  std::string rule_of(const Hit& hit) const { return hit.entry ? Tables::rule_of(publisher_.entry_id(hit.entry)) : ""; }
   std::vector<Connection> connections() {
     std::vector<Connection> all;
     uint32_t from = 0;
@@ -181,6 +164,7 @@ class Bed {
 
   std::vector<uint8_t> memory_;
   Publisher publisher_;
+  Tables tables_;
   Worker worker_;
   std::map<std::string, MemoryPort*> ports_;
   uint64_t now_ = 1'000'000;  // milliseconds

@@ -80,14 +80,15 @@ TEST_CASE("pass leaves the category, observe goes on in it") {
   };
   CHECK(decides({{pass, drop}, {allow}, {}, {}}));
   CHECK(decides({{pass, drop}, {}, {}, {allow}}));
-  CHECK_FALSE(decides({{pass, allow}, {}, {pass, allow}, {}}));  // the default
   CHECK_FALSE(decides({{pass, allow}, {}, {drop}, {allow}}));
+  CHECK(bed.hit("pass", "a", Direction::kOut)->flows == 3);
+  CHECK(bed.hit("pass", "a", Direction::kOut)->packets == 0);
+  CHECK_FALSE(decides({{pass, allow}, {}, {pass, allow}, {}}));  // the default
   CHECK(decides({{watch, allow}, {}, {}, {}}));
-  CHECK_FALSE(decides({{watch_pass, drop}, {allow}, {}, {}}));
   CHECK(bed.hit("watch", "a", Direction::kOut)->flows == 1);
-  CHECK(bed.hit("watch-pass", "a", Direction::kOut)->flows == 1);
-  CHECK(bed.hit("pass", "a", Direction::kOut)->flows == 5);
   CHECK(bed.hit("watch", "a", Direction::kOut)->packets == 0);
+  CHECK_FALSE(decides({{watch_pass, drop}, {allow}, {}, {}}));
+  CHECK(bed.hit("watch-pass", "a", Direction::kOut)->flows == 1);
 }
 
 TEST_CASE("what no rule decides gets the default, and says so") {

@@ -13,6 +13,14 @@
 namespace headgate::test {
 namespace {
 
+EngineOptions options(unsigned workers, uint32_t connections, const std::string& folder) {
+  EngineOptions options;
+  options.workers = workers;
+  options.connections = connections;
+  options.pool_directory = folder;
+  return options;
+}
+
 struct Running {
   std::string folder = "/dev/shm/hgtest-" + std::to_string(getpid()) + "-engine";
   std::unique_ptr<Engine> engine;
@@ -22,12 +30,13 @@ struct Running {
 
   explicit Running(unsigned workers, uint32_t connections = 4096) : queues(std::max(1u, workers)) {
     std::string error;
-    engine = Engine::create({workers, connections, folder}, error);
+    engine = Engine::create(options(workers, connections, folder), error);
     REQUIRE_MESSAGE(engine, error);
     Delta delta;
     delta.default_action = Action::kAllow;
     delta.set_segments.push_back({"lan", "1", 0, 0, "lan"});
     delta.set_workloads = {workload("a", kTestSource), workload("b", kTestDestination)};
+    delta.set_scopes = {{"a", "1", {"a"}}, {"b", "1", {"b"}}};
     REQUIRE_FALSE(engine->publish(delta));
     a = attach("a");
     b = attach("b");
@@ -139,7 +148,7 @@ TEST_CASE("fragments that come by different queues are judged as one packet") {
 TEST_CASE("policy and workloads change under traffic and no frame is lost for another reason") {
   Running r(2);
   std::atomic<bool> stop{false};
-  uint64_t sent = 0;
+  std::atomic<uint64_t> sent{0};
   std::thread traffic([&] {
     for (uint16_t i = 0; !stop; ++i, ++sent) {
       r.a->push(flow(i % 500).bytes(), {}, i % 2);
@@ -147,13 +156,14 @@ TEST_CASE("policy and workloads change under traffic and no frame is lost for an
     }
   });
   size_t received = 0;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 60 || sent < 1000; ++round) {
     Delta delta;
     const std::string name = "w" + std::to_string(round);
-    delta.set_workloads.push_back(workload(name, Mac{2, 1, 0, 0, 0, static_cast<uint8_t>(round)}));
+    delta.set_workloads.push_back(
+        workload(name, Mac{2, 1, 0, 0, static_cast<uint8_t>(round >> 8), static_cast<uint8_t>(round)}));
     if (round) delta.remove_workloads.push_back("w" + std::to_string(round - 1));
     delta.set_rules.push_back(rule("r" + std::to_string(round % 2), Action::kAllow));
-    delta.set_indexes.push_back({"b", "1", {{}, {}, {}, {delta.set_rules[0].key}}, {{}, {}, {}, {}}});
+    delta.set_entries.push_back(entry("e", delta.set_rules[0].key, 1, "b"));
     REQUIRE_FALSE(r.engine->publish(delta));
     r.attach(name);
     received += r.take(r.b).size();
@@ -166,7 +176,6 @@ TEST_CASE("policy and workloads change under traffic and no frame is lost for an
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   CHECK(received + r.drops(Reason::kWorkerRingFull) == sent);
-  CHECK(sent > 1000);
   const auto stats = r.engine->stats();
   for (size_t reason = 1; reason < kReasons; ++reason)
     if (static_cast<Reason>(reason) != Reason::kWorkerRingFull)
@@ -177,7 +186,7 @@ TEST_CASE("no frame passes before the first policy") {
   Running r(0);
   std::string error;
   const std::string folder = r.folder + "-closed";
-  auto closed = Engine::create({0, 64, folder}, error);
+  auto closed = Engine::create(options(0, 64, folder), error);
   REQUIRE_MESSAGE(closed, error);
   auto port = std::make_unique<MemoryPort>();
   port->push(flow(1).bytes());
@@ -191,7 +200,7 @@ TEST_CASE("a second engine on the same pools is refused; after the first there i
   std::string error;
   {
     Running r(1);
-    CHECK_FALSE(Engine::create({1, 64, r.folder}, error));
+    CHECK_FALSE(Engine::create(options(1, 64, r.folder), error));
     CHECK(error.find("Another engine owns the pool") != std::string::npos);
   }
   Running again(1);
@@ -204,15 +213,15 @@ TEST_CASE("reports name what people know: rules, workloads, flows, logs, failure
   logged.log = true;
   Delta delta;
   delta.set_rules.push_back(logged);
-  delta.set_indexes.push_back({"a", "1", {{}, {}, {}, {}}, {{}, {}, {}, {"web"}}});
+  delta.set_entries.push_back({"policy/web", "1", "web", 3, 1, false, true, "a"});
   REQUIRE_FALSE(r.engine->publish(delta));
   r.a->push(flow(7).bytes());
   r.engine->run(5'000'000'000);
   r.engine->run(8'000'000'000);
   const auto stats = r.engine->stats();
   REQUIRE(stats.hits.size() == 2);
-  const HitReport& hit = stats.hits[0].rule == "web" ? stats.hits[0] : stats.hits[1];
-  CHECK(hit.rule == "web");
+  const HitReport& hit = stats.hits[0].entry.empty() ? stats.hits[1] : stats.hits[0];
+  CHECK(hit.entry == "policy/web");
   CHECK(hit.workload == "a");
   CHECK(hit.direction == Direction::kOut);
   CHECK(hit.packets == 1);
@@ -223,21 +232,21 @@ TEST_CASE("reports name what people know: rules, workloads, flows, logs, failure
   CHECK(flows[0].tracker == "lan");
   CHECK(flows[0].idle == doctest::Approx(3.0));
   CHECK(flows[0].expires == doctest::Approx(27.0));
-  CHECK(flows[0].verdicts[0].rule == "web");
-  CHECK(flows[0].verdicts[1].rule == "");
+  CHECK(flows[0].verdicts[0].entry == "policy/web");
+  CHECK(flows[0].verdicts[1].entry == "");
   const auto logs = r.engine->logs();
   REQUIRE(logs.size() == 1);
-  CHECK(logs[0].rule == "web");
+  CHECK(logs[0].entry == "policy/web");
   CHECK(logs[0].workload == "a");
   CHECK(r.engine->logs().empty());
   FlowHeaders asked{address_of("10.9.0.1"), address_of("10.9.0.2"), 1, 2, kUdp, 0, 0};
   Action action;
-  std::string key;
-  REQUIRE(r.engine->classify("a", Direction::kOut, asked, action, key));
-  CHECK(key == "web");
-  REQUIRE(r.engine->classify("b", Direction::kIn, asked, action, key));
-  CHECK(key == "");
-  CHECK_FALSE(r.engine->classify("nobody", Direction::kIn, asked, action, key));
+  std::string id;
+  REQUIRE(r.engine->classify("a", Direction::kOut, asked, action, id));
+  CHECK(id == "policy/web");
+  REQUIRE(r.engine->classify("b", Direction::kIn, asked, action, id));
+  CHECK(id == "");
+  CHECK_FALSE(r.engine->classify("nobody", Direction::kIn, asked, action, id));
   CHECK(r.engine->failures().empty());
   r.b->vanish("device gone");
   REQUIRE(r.engine->failures().size() == 1);

@@ -1,10 +1,11 @@
 // The slow judges of property tests, written without a look at how the packet path does it.
 //
-// oracle_decides    walks rules in order, on the texts that control sent
+// Policy            walks entries in order, on the texts that control sent
 // Firewall          a model of the stateful firewall: records in a std::map, one frame at a time
 #pragma once
 
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "packet/parse.h"
@@ -14,16 +15,27 @@
 
 namespace headgate::test {
 
-using Sets = std::map<std::string, std::vector<std::string>>;  // address ranges by name
+// A set as it came to be: ranges that were put in and taken out, one after the other.
+struct SetStep {
+  bool put_in;
+  std::string range;
+};
+using Sets = std::map<std::string, std::vector<SetStep>>;  // by name
 using Rules = std::map<std::string, RuleChange>;
+using Entries = std::map<std::string, EntryChange>;
+using Scopes = std::map<std::string, std::set<std::string>>;  // workloads
 
 inline bool oracle_in(const Sets& sets, const std::optional<std::vector<std::string>>& names, const Address& address) {
   if (!names) return true;
-  for (const std::string& name : *names)
-    for (const std::string& text : sets.at(name)) {
-      const AddressRange range = *parse_address_range(text);
-      if (is_ipv4(range.first) == is_ipv4(address) && !(address < range.first) && !(range.last < address)) return true;
+  for (const std::string& name : *names) {
+    bool in = false;
+    for (const SetStep& step : sets.at(name)) {
+      const AddressRange range = *parse_address_range(step.range);
+      if (is_ipv4(range.first) == is_ipv4(address) && !(address < range.first) && !(range.last < address))
+        in = step.put_in;
     }
+    if (in) return true;
+  }
   return false;
 }
 
@@ -54,21 +66,32 @@ inline bool oracle_matches(const Sets& sets, const RuleChange& rule, const FlowH
 struct OracleDecision {
   Action action;
   OnChange on_change = OnChange::kReevaluate;
-  std::string rule;  // "": the default
+  std::string entry;  // "": the default
   bool operator==(const OracleDecision&) const = default;
 };
 
-inline OracleDecision oracle_decides(const Sets& sets, const Rules& rules, const IndexChangeTable& index,
-                                     Action default_action, const FlowHeaders& flow) {
-  for (const auto& category : index)
-    for (const std::string& key : category) {
-      const RuleChange& rule = rules.at(key);
-      if (rule.observe || !oracle_matches(sets, rule, flow)) continue;
-      if (rule.action == Action::kPass) break;
-      return {rule.action, rule.on_change, key};
+struct Policy {
+  Sets sets;
+  Rules rules;
+  Scopes scopes;
+  Entries entries;
+  Action default_action = Action::kAllow;
+
+  OracleDecision decides(const std::string& workload, Direction direction, const FlowHeaders& flow) const {
+    std::map<std::pair<uint32_t, uint64_t>, const EntryChange*> table;
+    for (const auto& [id, entry] : entries)
+      if ((direction == Direction::kIn ? entry.in : entry.out) && scopes.at(entry.scope).count(workload))
+        table[{entry.category, entry.order}] = &entry;
+    int passed = -1;  // category
+    for (const auto& [place, entry] : table) {
+      const RuleChange& rule = rules.at(entry->rule);
+      if (static_cast<int>(place.first) <= passed || rule.observe || !oracle_matches(sets, rule, flow)) continue;
+      if (rule.action != Action::kPass) return {rule.action, rule.on_change, entry->id};
+      passed = static_cast<int>(place.first);
     }
-  return {default_action, OnChange::kReevaluate, ""};
-}
+    return {default_action, OnChange::kReevaluate, ""};
+  }
+};
 
 // What the firewall makes of one frame.
 struct Outcome {
@@ -82,12 +105,9 @@ struct Outcome {
 // modelled; a table that is full is not.
 class Firewall {
  public:
-  Sets sets;
-  Rules rules;
-  Action default_action = Action::kAllow;
+  Policy policy;
+  int version = 0;  // of the policy: another one means that records are judged again
   Timeouts timeouts;
-  std::map<std::string, std::pair<IndexChangeTable, IndexChangeTable>> indexes;  // in, out, by workload
-  std::map<std::string, int> versions;  // of a workload's policy: another one means that records are judged again
 
   // What a frame does that parses to `h`, from one workload to another, at `now` milliseconds.
   Outcome frame(const Headers& h, const std::string& from, const std::string& to, uint32_t now) {
@@ -158,15 +178,13 @@ class Firewall {
 
   void judge(Record& r, int side, const std::string& workload) {
     Judged& v = r.verdict[side];
-    const int version = versions[workload];
     if (v.workload == workload && v.version == version) return;
     const bool was_allowed = v.workload == workload && v.action == Action::kAllow;
     if (was_allowed && v.on_change == OnChange::kKeep) {
       v.version = version;
       return;
     }
-    const auto& [in, out] = indexes[workload];
-    const OracleDecision d = oracle_decides(sets, rules, side == 0 ? out : in, default_action, r.flow);
+    const OracleDecision d = policy.decides(workload, side == 0 ? Direction::kOut : Direction::kIn, r.flow);
     if (was_allowed && d.action != Action::kAllow && v.on_change == OnChange::kReset) r.ended = true;
     v = {workload, version, d.action, d.on_change};
   }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <set>
 #include <sstream>
 
 #include "ports/memory.h"
@@ -18,21 +19,31 @@ std::string contents(Publisher& publisher) {
   std::ostringstream out;
   const auto inventory = publisher.inventory();
   if (inventory.default_action) out << "default " << name_of(*inventory.default_action) << '\n';
-  for (const auto* names : {&inventory.address_sets, &inventory.segments, &inventory.workloads, &inventory.indexes})
+  for (const auto* names : {&inventory.address_sets, &inventory.segments, &inventory.workloads, &inventory.scopes})
     for (const auto& [name, digest] : *names) out << name << ' ' << digest << '\n';
   auto rules = inventory.rules;
   std::sort(rules.begin(), rules.end());
   for (const auto& key : rules) out << key << '\n';
+  for (const auto& [id, e] : inventory.entries)
+    out << id << ' ' << e.digest << ' ' << e.category << ' ' << e.order << '\n';
   const auto generation = publisher.build();
   out << name_of(generation->default_action) << ' ' << generation->timeouts.tcp_opening << '\n';
-  for (const auto& w : generation->workloads) {
+  for (uint32_t i = 0; i < generation->workloads.size(); ++i) {
+    const auto& w = generation->workloads[i];
     if (!w) continue;
-    out << w->name << ' ' << w->serial << ' ' << w->epoch << ' ' << w->segment << ' ' << w->port << w->trunk
-        << w->pinned_mac << w->any_address << ' ' << w->addresses.ranges().size();
-    for (const IndexTable* table : {&w->in, &w->out}) {
-      for (uint32_t end : table->category_end) out << ' ' << end;
-      for (const auto& rule : table->rules) out << ' ' << rule->key << '=' << rule->serial << '@' << rule.get();
-    }
+    out << w->name << ' ' << w->serial << ' ' << generation->epochs[i] << ' ' << w->segment << ' ' << w->port
+        << w->trunk << w->pinned_mac << w->any_address << ' ' << w->addresses.ranges().size();
+    for (Direction d : {Direction::kIn, Direction::kOut})
+      for (const char* from : {"10.0.0.1", "11.0.0.1", "fd00::1"}) {
+        out << ' ' << name_of(d);
+        FlowHeaders flow;
+        flow.source = flow.destination = address_of(from);
+        uint64_t after = 0;
+        while (const IndexEntry* e = generation->lookup->first_match(i, d, flow, after)) {
+          out << ' ' << e->id << '=' << e->serial << '@' << e->order << e->rule->key;
+          after = e->order + 1;
+        }
+      }
     out << ' ' << generation->segments[w->segment]->macs->find(w->mac.data(), 0) << '\n';
   }
   for (const auto& s : generation->segments)
@@ -47,12 +58,14 @@ RuleChange rule_from(const std::string& key, const std::vector<std::string>& sou
   return change;
 }
 
-IndexChange index_of(const std::string& workload, const std::vector<std::string>& in) {
-  return {workload, "1", {{}, {}, {}, in}, {{}, {}, {}, {}}};
+ServiceMatch from_port(uint16_t port) {
+  ServiceMatch s;
+  s.source_ports = {{port, port}};
+  return s;
 }
 
-// Two segments, workloads a and b (lan, a with a MAC), c (dmz), sets s1 and s2, rules r1 (s1) and r2 (s2), index of a:
-// r1.
+// Two segments, workloads a and b (lan, a with a MAC), c (dmz), sets s1 and s2, rules r1 (s1) and r2 (s2), scopes A (a)
+// and AB (a, b), entry e1: r1 for A.
 Delta base() {
   Delta d;
   d.default_action = Action::kDrop;
@@ -60,7 +73,8 @@ Delta base() {
   d.set_address_sets = {{"s1", "1", {"10.0.0.0/8"}}, {"s2", "1", {"fd00::/16"}}};
   d.set_rules = {rule_from("r1", {"s1"}), rule_from("r2", {"s2"})};
   d.set_workloads = {workload("a", kTestSource), workload("b"), workload("c", {}, {}, "dmz")};
-  d.set_indexes = {index_of("a", {"r1"})};
+  d.set_scopes = {{"A", "1", {"a"}}, {"AB", "1", {"a", "b"}}};
+  d.set_entries = {entry("e1", "r1", 100, "A")};
   return d;
 }
 
@@ -97,6 +111,18 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
          d.set_rules = {rule("r1", Action::kDrop), rule("r1", Action::kDrop)};
        }},
       {"Rule without a name", [](Delta& d) { d.set_rules = {rule("", Action::kDrop)}; }},
+      {"'s1': '10.0.0.1/8' is no address",
+       [](Delta& d) {
+         d.edit_address_sets = {{"s1", "2", {}, {"10.0.0.1/8"}}};
+       }},
+      {"'nowhere' cannot be edited: it does not exist",
+       [](Delta& d) {
+         d.edit_address_sets = {{"nowhere", "2", {}, {}}};
+       }},
+      {"'s1' cannot be edited: the same change sets",
+       [](Delta& d) {
+         d.edit_address_sets = {{"s1", "2", {}, {}}}, d.set_address_sets = {{"s1", "2", {}}};
+       }},
       {"address set 'nowhere', which does not exist",
        [](Delta& d) {
          d.set_rules = {rule_from("x", {"s1", "nowhere"})};
@@ -155,24 +181,61 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
          d.set_workloads = {workload("x")};
          d.set_workloads[0].mac = "02:00:00:00:00:0G";
        }},
-      {"another workload of segment 'lan' has MAC", [](Delta& d) { d.set_workloads = {workload("x", kTestSource)}; }},
-      {"another workload of segment 'lan' has MAC",
+      {"'a' of segment 'lan' has MAC", [](Delta& d) { d.set_workloads = {workload("x", kTestSource)}; }},
+      {"'x' of segment 'lan' has MAC",
        [=](Delta& d) {
          d.set_workloads = {workload("x", other), workload("y", other)};
        }},
       {"'fd00::1/16' is no address", [](Delta& d) { d.set_workloads = {workload("x", {}, {{"fd00::1/16"}})}; }},
-      {"workload 'nobody', which does not exist", [](Delta& d) { d.set_indexes = {index_of("nobody", {})}; }},
-      {"rule 'nothing', which does not exist",
+      {"Scope 'x' refers to workload 'nobody', which does not exist",
        [](Delta& d) {
-         d.set_indexes = {index_of("b", {"r1", "nothing"})};
+         d.set_scopes = {{"x", "1", {"a", "nobody"}}};
        }},
-      {"not four categories",
+      {"Scope 'A' refers to workload 'nobody', which does not exist",
        [](Delta& d) {
-         d.set_indexes = {{"b", "1", {{}, {}, {}}, {{}, {}, {}, {}}}};
+         d.edit_scopes = {{"A", "2", {"nobody"}, {}}};
        }},
-      {"'b' is named twice",
+      {"Scope 'A' refers to workload 'nobody', which does not exist",
        [](Delta& d) {
-         d.set_indexes = {index_of("b", {}), index_of("b", {})};
+         d.edit_scopes = {{"A", "2", {}, {"nobody"}}};
+       }},
+      {"workload 'b' is both added and removed",
+       [](Delta& d) {
+         d.edit_scopes = {{"A", "2", {"b"}, {"b"}}};
+       }},
+      {"'x' cannot be edited: it does not exist",
+       [](Delta& d) {
+         d.edit_scopes = {{"x", "2", {}, {}}};
+       }},
+      {"'A' cannot be edited: the same change sets or removes",
+       [](Delta& d) {
+         d.edit_scopes = {{"A", "2", {}, {}}}, d.set_scopes = {{"A", "2", {}}};
+       }},
+      {"Entry without a name", [](Delta& d) { d.set_entries = {entry("", "r1", 1, "A")}; }},
+      {"Entry 'x' refers to rule 'nothing', which does not exist",
+       [](Delta& d) { d.set_entries = {entry("x", "nothing", 1, "A")}; }},
+      {"Entry 'x' refers to scope 'nowhere', which does not exist",
+       [](Delta& d) { d.set_entries = {entry("x", "r1", 1, "nowhere")}; }},
+      {"category or an order out of range",
+       [](Delta& d) {
+         d.set_entries = {entry("x", "r1", 1, "A")};
+         d.set_entries[0].category = 4;
+       }},
+      {"category or an order out of range",
+       [](Delta& d) { d.set_entries = {entry("x", "r1", uint64_t{1} << 50, "A")}; }},
+      {"for no direction",
+       [](Delta& d) {
+         d.set_entries = {entry("x", "r1", 1, "A")};
+         d.set_entries[0].in = d.set_entries[0].out = false;
+       }},
+      {"Entry 'x' has the same order as entry 'e1'", [](Delta& d) { d.set_entries = {entry("x", "r1", 100, "AB")}; }},
+      {"Entry 'y' has the same order as entry 'x'",
+       [](Delta& d) {
+         d.set_entries = {entry("x", "r1", 5, "A"), entry("y", "r1", 5, "A")};
+       }},
+      {"Entry 'x' is named twice",
+       [](Delta& d) {
+         d.set_entries = {entry("x", "r1", 5, "A"), entry("x", "r1", 6, "A")};
        }},
       {"removed twice",
        [](Delta& d) {
@@ -182,6 +245,8 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_address_sets = {"x"}; }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_segments = {"x"}; }},
       {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_workloads = {"x"}; }},
+      {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_scopes = {"x"}; }},
+      {"'x' cannot be removed: it does not exist", [](Delta& d) { d.remove_entries = {"x"}; }},
       {"the same change sets it", [](Delta& d) { d.set_rules = {rule("r2", Action::kDrop)}, d.remove_rules = {"r2"}; }},
       {"the same change sets it",
        [](Delta& d) {
@@ -192,18 +257,35 @@ TEST_CASE("each broken delta is refused with a reason, and changes nothing") {
          d.set_segments = {{"lan", "2", 0, 0, "t"}}, d.remove_segments = {"lan"};
        }},
       {"the same change sets it", [](Delta& d) { d.set_workloads = {workload("b")}, d.remove_workloads = {"b"}; }},
-      {"the same change sets it", [](Delta& d) { d.set_indexes = {index_of("b", {})}, d.remove_workloads = {"b"}; }},
-      {"Rule 'r1' refers to an address set that is to be removed", [](Delta& d) { d.remove_address_sets = {"s1"}; }},
-      {"refers to an address set that goes",
+      {"the same change sets it",
+       [](Delta& d) {
+         d.set_scopes = {{"AB", "2", {}}}, d.remove_scopes = {"AB"};
+       }},
+      {"the same change sets it",
+       [](Delta& d) { d.set_entries = {entry("e1", "r1", 1, "A")}, d.remove_entries = {"e1"}; }},
+      {"'s1' cannot be removed: rule 'r1' refers to it", [](Delta& d) { d.remove_address_sets = {"s1"}; }},
+      {"Rule 'r3' refers to address set 's2', which the same change removes",
        [](Delta& d) {
          d.set_rules = {rule_from("r3", {"s2"})};
          d.remove_address_sets = {"s2"}, d.remove_rules = {"r2"};
        }},
-      {"index of workload 'a' refers to rule 'r1', which is to be removed", [](Delta& d) { d.remove_rules = {"r1"}; }},
-      {"refers to a rule that is to be removed",
-       [](Delta& d) { d.set_indexes = {index_of("b", {"r2"})}, d.remove_rules = {"r2"}; }},
-      {"Workload 'c' is in a segment that is to be removed", [](Delta& d) { d.remove_segments = {"dmz"}; }},
-      {"in a segment that is to be removed",
+      {"'r1' cannot be removed: entry 'e1' refers to it", [](Delta& d) { d.remove_rules = {"r1"}; }},
+      {"Entry 'x' refers to rule 'r2', which the same change removes",
+       [](Delta& d) { d.set_entries = {entry("x", "r2", 1, "A")}, d.remove_rules = {"r2"}; }},
+      {"'A' cannot be removed: entry 'e1' applies to it", [](Delta& d) { d.remove_scopes = {"A"}; }},
+      {"Entry 'x' refers to scope 'AB', which the same change removes",
+       [](Delta& d) { d.set_entries = {entry("x", "r2", 1, "AB")}, d.remove_scopes = {"AB"}; }},
+      {"'b' cannot be removed: it is in scope 'AB'", [](Delta& d) { d.remove_workloads = {"b"}; }},
+      {"Scope 'x' refers to workload 'c', which the same change removes",
+       [](Delta& d) {
+         d.set_scopes = {{"x", "1", {"c"}}}, d.remove_workloads = {"c"};
+       }},
+      {"Scope 'A' refers to workload 'c', which the same change removes",
+       [](Delta& d) {
+         d.edit_scopes = {{"A", "1", {"c"}, {}}}, d.remove_workloads = {"c"};
+       }},
+      {"'dmz' cannot be removed: workload 'c' is in it", [](Delta& d) { d.remove_segments = {"dmz"}; }},
+      {"Workload 'x' is in segment 'dmz', which the same change removes",
        [](Delta& d) {
          d.set_workloads = {workload("x", {}, {}, "dmz")}, d.remove_segments = {"dmz"}, d.remove_workloads = {"c"};
        }},
@@ -277,9 +359,8 @@ std::string touched(Publisher& publisher, const Delta& delta) {
   std::set<uint32_t> epochs;
   for (size_t i = 0; i < after->workloads.size(); ++i) {
     if (!after->workloads[i]) continue;
-    CHECK(epochs.insert(after->workloads[i]->epoch).second);
-    if (i >= before->workloads.size() || !before->workloads[i] ||
-        before->workloads[i]->epoch != after->workloads[i]->epoch)
+    CHECK(epochs.insert(after->epochs[i]).second);
+    if (i >= before->workloads.size() || !before->workloads[i] || before->epochs[i] != after->epochs[i])
       names += after->workloads[i]->name;
   }
   return names;
@@ -295,20 +376,49 @@ TEST_CASE("a change gives a new epoch to exactly the workloads that it touches")
   d = {};
   d.set_address_sets = {{"s2", "2", {"fd01::/16"}}};  // of r2, which nobody refers to
   CHECK(touched(publisher, d) == "");
-  d.set_address_sets = {{"s1", "2", {"10.0.0.0/9"}}};  // of r1, of a
+  d.set_address_sets = {{"s1", "2", {"10.0.0.0/9"}}};  // of r1, of e1, of A
+  CHECK(touched(publisher, d) == "a");
+  d = {};
+  d.edit_address_sets = {{"s1", "3", {"10.128.0.0/9"}, {}}};
   CHECK(touched(publisher, d) == "a");
   d = {};
   d.set_rules = {rule_from("r1", {"s2"})};
   CHECK(touched(publisher, d) == "a");
   d = {};
-  d.set_address_sets = {{"s1", "3", {}}};  // r1 is of s2 now
+  d.set_address_sets = {{"s1", "4", {}}};  // r1 is of s2 now
   CHECK(touched(publisher, d) == "");
   d = {};
-  d.set_indexes = {index_of("b", {"r1"})};
+  d.set_entries = {entry("e2", "r1", 200, "AB")};
+  CHECK(touched(publisher, d) == "ab");
+  CHECK(touched(publisher, d) == "");  // as it is
+  d.set_entries = {entry("e2", "r1", 201, "AB")};
+  CHECK(touched(publisher, d) == "ab");
+  d = {};
+  d.edit_address_sets = {{"s2", "3", {}, {"fd00::/17"}}};
+  CHECK(touched(publisher, d) == "ab");
+  d = {};
+  d.edit_scopes = {{"AB", "2", {"c"}, {"a"}}};  // c comes, a goes, b stays
+  CHECK(touched(publisher, d) == "ac");
+  d = {};
+  d.edit_scopes = {{"AB", "3", {"a", "b"}, {}}};  // b is in it already
+  CHECK(touched(publisher, d) == "a");
+  d = {};
+  d.set_scopes = {{"AB", "4", {"c", "b"}}};
+  CHECK(touched(publisher, d) == "a");
+  d = {};
+  d.set_entries = {entry("e2", "r1", 201, "A")};  // from AB to A
+  CHECK(touched(publisher, d) == "abc");
+  d = {};
+  d.set_scopes = {{"AB", "5", {"a"}}, {"C", "1", {"c"}}};  // nothing applies to them
+  CHECK(touched(publisher, d) == "");
+  d = {};
+  d.set_entries = {entry("e3", "r3", 300, "AB")};
+  d.edit_scopes = {{"AB", "6", {"b"}, {"a"}}};  // in the same change
   CHECK(touched(publisher, d) == "b");
   d = {};
-  d.set_address_sets = {{"s2", "3", {}}};
-  CHECK(touched(publisher, d) == "ab");
+  d.remove_entries = {"e3"};
+  d.edit_scopes = {{"AB", "7", {"c"}, {}}};
+  CHECK(touched(publisher, d) == "bc");  // c is never under e3, but it may be judged twice
   d = {};
   d.set_workloads = {workload("c", {}, {}, "dmz")};
   CHECK(touched(publisher, d) == "c");
@@ -325,6 +435,8 @@ TEST_CASE("a change gives a new epoch to exactly the workloads that it touches")
   CHECK(touched(publisher, d) == "abc");
   d = {};
   d.remove_workloads = {"c"};
+  d.remove_scopes = {"C"};
+  d.edit_scopes = {{"AB", "8", {}, {"c"}}};
   CHECK(touched(publisher, d) == "");
 }
 
@@ -332,7 +444,8 @@ TEST_CASE("what is removed and set in one change may depend on each other") {
   Publisher publisher;
   REQUIRE_FALSE(publisher.apply(base()));
   Delta d;  // everything of a's policy goes at once, c with its segment
-  d.set_indexes = {index_of("a", {})};
+  d.remove_entries = {"e1"};
+  d.remove_scopes = {"A", "AB"};
   d.remove_rules = {"r1", "r2"};
   d.remove_address_sets = {"s1", "s2"};
   d.remove_workloads = {"c"};
@@ -342,31 +455,189 @@ TEST_CASE("what is removed and set in one change may depend on each other") {
   const auto left = publisher.inventory();
   CHECK(left.rules.empty());
   CHECK(left.address_sets.empty());
+  CHECK(left.entries.empty());
+  CHECK(left.scopes.empty());
   CHECK(left.workloads.size() == 2);
   CHECK(left.segments.size() == 1);
 }
 
-TEST_CASE("rules and workloads keep their serials while they are edited, and never get an old one") {
+TEST_CASE("entries and workloads keep their serials while they are edited, and never get an old one") {
   Publisher publisher;
   REQUIRE_FALSE(publisher.apply(base()));
-  const auto serial = [&](const char* name) { return (*publisher.find_workload(name))->serial; };
-  const uint32_t a = serial("a"), r1 = (*publisher.find_workload("a"))->in.rules[0]->serial;
+  const auto workload_serial = [&](const char* name) { return (*publisher.find_workload(name))->serial; };
+  const auto decides = [&]() -> IndexEntry {
+    const auto generation = publisher.build();
+    FlowHeaders flow;
+    flow.source = address_of("10.0.0.1");
+    const IndexEntry* found = generation->lookup->first_match(publisher.find_place("a"), Direction::kIn, flow, 0);
+    REQUIRE(found);
+    return *found;
+  };
+  const uint32_t a = workload_serial("a"), e1 = decides().serial;
+  CHECK(publisher.entry_id(e1) == "e1");
   Delta d;
   d.set_workloads = {workload("a", kTestSource, {{"10.0.0.1"}})};
   d.set_rules = {rule("r1", Action::kReject)};
   REQUIRE_FALSE(publisher.apply(d));
-  CHECK(serial("a") == a);
-  CHECK((*publisher.find_workload("a"))->in.rules[0]->serial == r1);
-  CHECK((*publisher.find_workload("a"))->in.rules[0]->action == Action::kReject);
+  CHECK(workload_serial("a") == a);
+  CHECK(decides().serial == e1);
+  CHECK(decides().rule->action == Action::kReject);
+  d = {};
+  d.set_rules = {rule("r9", Action::kPass)};
+  d.set_entries = {{"e1", "2", "r9", 0, 7, true, false, "AB"}};
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(decides().serial == e1);
+  CHECK(decides().rule->action == Action::kPass);
+  CHECK(decides().order == 7);
+  CHECK(decides().next_category() == uint64_t{1} << 50);
+  CHECK(publisher.inventory().entries.at("e1").digest == "2");
   d = {};
   d.remove_workloads = {"a"};
-  d.remove_rules = {"r1"};
+  d.remove_entries = {"e1"};
+  d.remove_scopes = {"A", "AB"};
   REQUIRE_FALSE(publisher.apply(d));
   CHECK(publisher.workload_name(a) == "");
-  CHECK(publisher.rule_key(r1) == "");
+  CHECK(publisher.entry_id(e1) == "");
+  publisher.build();
   REQUIRE_FALSE(publisher.apply(base()));
-  CHECK(serial("a") != a);
-  CHECK((*publisher.find_workload("a"))->in.rules[0]->serial != r1);
+  CHECK(workload_serial("a") != a);
+  CHECK(decides().serial != e1);
+}
+
+TEST_CASE("a change made against another generation is refused as stale") {
+  Publisher publisher;
+  Delta d = base();
+  d.base = 1;
+  CHECK(publisher.apply(d).code == "stale");
+  CHECK_FALSE(publisher.published());
+  d.base = 0;
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(publisher.number() == 1);
+  d = {};
+  d.base = 0;
+  const Refusal refusal = publisher.apply(d);
+  CHECK(refusal.code == "stale");
+  CHECK(refusal.message.find("against generation 0, but generation 1 is in force") != std::string::npos);
+  CHECK(publisher.number() == 1);
+  auto attached = std::make_shared<AttachedPort>();
+  attached->port = std::make_unique<MemoryPort>();
+  REQUIRE_FALSE(publisher.bind("a", attached));  // no matter of policy
+  CHECK(publisher.build()->number == 1);
+  d.base = 1;
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(publisher.number() == 2);
+}
+
+TEST_CASE("rules that would not fit the lookup are refused, with how many have to go") {
+  Publisher publisher(4);
+  REQUIRE_FALSE(publisher.apply(base()));  // e1 takes one
+  const std::string before = contents(publisher);
+  Delta d;
+  d.set_rules = {rule("wide", Action::kAllow)};  // takes three, as its services have so many lists of source ports
+  d.set_rules[0].services = {{from_port(1), from_port(2), from_port(2), ServiceMatch{}}};
+  d.set_entries = {entry("w1", "wide", 1, "AB")};
+  REQUIRE_FALSE(publisher.apply(d));
+  const std::string full = contents(publisher);
+  const auto refused = [&](const Delta& delta, const char* says) {
+    const Refusal refusal = publisher.apply(delta);
+    CHECK(refusal.code == "table-full");
+    CHECK_MESSAGE(refusal.message.find(says) != std::string::npos, refusal.message);
+    CHECK(contents(publisher) == full);
+  };
+  d = {};
+  d.set_entries = {entry("e2", "r2", 2, "A"), entry("e3", "r2", 3, "A")};
+  refused(d, "would take 6 slots of the lookup, which has 4: 2 have to go");
+  d = {};  // a rule that grows where it stands
+  d.set_rules = {rule("r1", Action::kAllow)};
+  d.set_rules[0].services = {{from_port(1), from_port(2)}};
+  refused(d, "would take 5 slots of the lookup, which has 4: 1 have to go");
+  d.set_entries = {entry("e1", "r2", 100, "A")};  // and stands there no longer
+  REQUIRE_FALSE(publisher.apply(d));
+  d = {};
+  d.set_entries = {entry("e2", "r2", 2, "A"), entry("e3", "r1", 3, "A")};
+  d.remove_entries = {"w1"};
+  REQUIRE_FALSE(publisher.apply(d));
+  d = {};
+  d.set_entries = {entry("e4", "r2", 4, "A")};
+  CHECK(publisher.apply(d).code == "table-full");
+}
+
+TEST_CASE("an order is free once its entry has another, or is gone, in the same change") {
+  Publisher publisher;
+  REQUIRE_FALSE(publisher.apply(base()));
+  Delta d;
+  d.set_entries = {entry("e2", "r1", 200, "A")};
+  REQUIRE_FALSE(publisher.apply(d));
+  d.set_entries = {entry("e1", "r1", 200, "A"), entry("e2", "r1", 100, "A")};
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(publisher.inventory().entries.at("e1").order == 200);
+  d.set_entries = {entry("e3", "r1", 100, "A")};
+  CHECK(publisher.apply(d).code == "invalid-delta");
+  d.remove_entries = {"e2"};
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(publisher.inventory().entries.size() == 2);
+}
+
+TEST_CASE("an edit of a set takes out and puts in, and what is put in stays") {
+  Publisher publisher;
+  REQUIRE_FALSE(publisher.apply(base()));
+  const auto matches = [&](const char* address) {
+    const auto generation = publisher.build();
+    FlowHeaders flow;
+    flow.source = address_of(address);
+    return generation->lookup->first_match(0, Direction::kIn, flow, 0) != nullptr;
+  };
+  CHECK(matches("10.1.2.3"));
+  Delta d;
+  d.edit_address_sets = {{"s1", "2", {"10.1.2.3", "11.0.0.1"}, {"10.1.0.0/16", "12.0.0.0/8"}}};
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(matches("10.1.2.3"));
+  CHECK_FALSE(matches("10.1.2.4"));
+  CHECK(matches("10.2.0.0"));
+  CHECK(matches("11.0.0.1"));
+  CHECK(publisher.inventory().address_sets.at("s1") == "2");
+}
+
+TEST_CASE("what a change leaves alone is shared with the generation before") {
+  Publisher publisher;
+  REQUIRE_FALSE(publisher.apply(base()));
+  const auto first = publisher.build();
+  Delta d;
+  d.set_rules = {rule("r1", Action::kReject)};
+  REQUIRE_FALSE(publisher.apply(d));
+  const auto second = publisher.build();
+  CHECK(second->topology == first->topology);
+  CHECK(second->epochs_held != first->epochs_held);
+  d = {};
+  d.timeouts = Timeouts{};
+  REQUIRE_FALSE(publisher.apply(d));
+  CHECK(publisher.build()->epochs_held == second->epochs_held);
+  auto attached = std::make_shared<AttachedPort>();
+  attached->port = std::make_unique<MemoryPort>();
+  REQUIRE_FALSE(publisher.bind("a", attached));
+  const auto third = publisher.build();
+  CHECK(third->topology != first->topology);
+  CHECK(third->epochs_held == second->epochs_held);
+}
+
+TEST_CASE("a MAC goes from one workload to another in one change") {
+  Publisher publisher;
+  REQUIRE_FALSE(publisher.apply(base()));
+  const Mac other = {2, 0, 0, 0, 0, 9};
+  Delta d;
+  d.set_workloads = {workload("b", kTestSource), workload("a", other)};
+  REQUIRE_FALSE(publisher.apply(d));
+  const auto owner = [&](const Mac& mac) { return publisher.build()->segments[0]->macs->find(mac.data(), 0); };
+  CHECK(owner(kTestSource) == publisher.find_place("b"));
+  CHECK(owner(other) == publisher.find_place("a"));
+  d = {};
+  d.remove_workloads = {"b"};
+  d.set_scopes = {{"AB", "2", {}}};
+  d.set_workloads = {workload("d", kTestSource)};
+  REQUIRE_FALSE(publisher.apply(d));
+  publisher.build();
+  publisher.settled();
+  CHECK(owner(kTestSource) == publisher.find_place("d"));
 }
 
 // A frame on its way may still name the place of a workload that left.
@@ -377,6 +648,7 @@ TEST_CASE("the place of a workload that left is free only when every worker know
   publisher.settled();
   Delta d;
   d.remove_workloads = {"b"};
+  d.edit_scopes = {{"AB", "2", {}, {"b"}}};
   REQUIRE_FALSE(publisher.apply(d));
   d = {};
   d.set_workloads = {workload("d")};

@@ -1,0 +1,26 @@
+// The walk through a workload's index table: which entry decides over a flow, and which ones it meets on the way.
+#pragma once
+
+#include "tables/classifier.h"
+
+namespace headgate {
+
+// The entry that decides; null: the default action. `visit(entry)` sees every entry that matches, in order: those that
+// only observe, and those that pass the flow on to the next category, before the one that decides.
+template <class Visit>
+const IndexEntry* deciding_entry(const Lookup& lookup, uint32_t workload, Direction direction, const FlowHeaders& flow,
+                                 Visit visit) {
+  uint64_t from = 0;
+  while (const IndexEntry* entry = lookup.first_match(workload, direction, flow, from)) {
+    visit(*entry);
+    if (entry->rule->observe)
+      from = entry->order + 1;
+    else if (entry->rule->action == Action::kPass)
+      from = entry->next_category();
+    else
+      return entry;
+  }
+  return nullptr;
+}
+
+}  // namespace headgate
