@@ -1,21 +1,13 @@
 // YAML text to plain values that remember where they stand.
 //
-// One pass over the library's syntax tree makes values and refuses what documents do not need and what could
-// hurt: duplicate keys, tags, other YAML versions, values that are no text, number, boolean, map or list,
-// aliases that expand without bound ("billion laughs") or contain themselves. Nesting is measured on the
-// tokens before the tree is built, because the library recurses and Node dies of a full stack inside a
-// regular expression instead of throwing.
-import type { Alias, Document as YamlDocument, Node, Pair, YAMLMap, YAMLSeq } from 'yaml';
-import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseAllDocuments } from 'yaml';
+// Documents are read one by one: by the fast reader of the subset that nearly all are written in, else by the library,
+// which also says what is wrong. Both give the same values and the same places.
 import type { DocumentError } from './types.js';
-import { clip } from './fields.js';
+import { parseWithLibrary } from './yaml-library.js';
+import { isSubsetText, readSubset, Unsupported } from './yaml-subset.js';
+import type { SubsetDocument } from './yaml-subset.js';
 
-const MAX_DEPTH = 64;
-const MAX_INDENT = 256;
-/** Most values that the aliases of one stream may add. */
-const MAX_ALIASED = 10_000;
-
-type Path = readonly PropertyKey[];
+export type Path = readonly PropertyKey[];
 
 /** One document of a stream. */
 export interface Parsed {
@@ -24,208 +16,120 @@ export interface Parsed {
   line: number;
   /**
    * Where the value at this path stands, or the key of a map, list or empty value; `key`: always the key. The
-   * nearest that exists if it does not. */
+   * nearest that exists if it does not.
+   */
   position(path: Path, key?: boolean): { line: number; column: number };
 }
 
-export function parseYaml(file: string, text: string): { documents: Parsed[]; errors: DocumentError[] } {
-  const lines = new LineCounter();
-  const at = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { line: Math.max(line, 1), column: Math.max(col, 1) };
-  };
-  const errors: DocumentError[] = [];
-  const fail = (offset: number, message: string) => errors.push({ file, ...at(offset), path: '', message });
+export interface ParsedYaml {
+  documents: Parsed[];
+  errors: DocumentError[];
+}
 
-  const deep = findTooDeep(text);
-  if (deep !== undefined) {
-    lines.addNewLine(0);
-    for (let end = text.indexOf('\n'); end >= 0 && end < deep; end = text.indexOf('\n', end + 1))
-      lines.addNewLine(end + 1);
-    fail(
-      deep,
-      `nested deeper than ${MAX_DEPTH} levels or indented by more than ${MAX_INDENT} columns: flatten it`,
-    );
-    return { documents: [], errors };
-  }
-  // Own check of duplicate keys (below): the library's is quadratic.
-  const stream = parseAllDocuments(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: false,
-    logLevel: 'silent',
-  });
+export function parseYaml(file: string, text: string): ParsedYaml {
+  // Directives and ends of documents say something about more than one document.
+  if (/^[%.]/.test(text) || text.includes('\n%') || text.includes('\n...'))
+    return parseWithLibrary(file, text);
   const documents: Parsed[] = [];
-  for (const document of Array.isArray(stream) ? stream : []) {
-    const before = errors.length;
-    for (const error of document.errors) fail(error.pos[0], brokenYaml(error.code, error.message));
-    for (const warning of document.warnings) fail(warning.pos[0], `${warning.message}: remove the tag`);
-    if (document.directives?.yaml.explicit && document.directives.yaml.version !== '1.2') {
-      fail(
-        document.range[0],
-        `YAML ${document.directives.yaml.version} is not read: remove the %YAML directive`,
-      );
+  const errors: DocumentError[] = [];
+  const lines = new Lines(text);
+  for (const { start, end } of split(text)) {
+    const read = trySubset(text, start, end);
+    if (read === 'unsupported') {
+      // With the next document's mark: what is not closed in a document is wrong there, not at the end of the file.
+      const parsed = parseWithLibrary(file, text.slice(start, end + 3), lines.at(start).line);
+      for (const document of parsed.documents) documents.push(document);
+      for (const error of parsed.errors) errors.push(error);
+    } else if (read && read.value !== null) {
+      documents.push({
+        value: read.value,
+        line: lines.at(read.offset).line,
+        position: (path, key = false) => lines.at(offsetOf(text, { start, end }, read, path, key)),
+      });
     }
-    if (errors.length > before || document.contents === null) continue;
-    const converter = new Converter(fail);
-    const value = converter.convert(document.contents, 0);
-    if (errors.length > before || value === null) continue;
-    documents.push({
-      value,
-      line: at(document.contents.range?.[0] ?? 0).line,
-      position: (path, key = false) => at(offsetOf(document, converter.targets, path, key)),
-    });
   }
   return { documents, errors };
 }
 
-/** The offset at which the text becomes too deep to be parsed safely. */
-function findTooDeep(text: string): number | undefined {
-  let offset = 0;
-  let flow = 0;
-  let block = 0;
-  let lineStart = true;
-  for (const lexeme of new Lexer().lex(text)) {
-    // Control characters are the lexer's own marks (document start, scalar follows) and take no room.
-    if (lexeme === '\u0002' || lexeme === '\u0018' || lexeme === '\u001f') continue;
-    if (lexeme === '\n' || lexeme === '\r\n') {
-      lineStart = true;
-      block = 0;
-    } else {
-      if (lineStart && /^[ \t]/.test(lexeme)) block += lexeme.length / 4;
-      else if (lexeme === '-' || lexeme === '?' || lexeme === ':') block++;
-      else if (lexeme === '[' || lexeme === '{') flow++;
-      else if (lexeme === ']' || lexeme === '}') flow--;
-      else if (lexeme === ',') block = 0;
-      lineStart = false;
-      if (flow > MAX_DEPTH || block > MAX_DEPTH) return offset;
-    }
-    offset += lexeme.length;
-  }
-  return undefined;
+interface Extent {
+  start: number;
+  end: number;
 }
 
-function brokenYaml(code: string, message: string): string {
-  const hints: Record<string, string> = {
-    TAB_AS_INDENT: 'indent with spaces',
-    BAD_INDENT: 'line up the entries of a map or list, and close what was opened',
-    MISSING_CHAR: 'close the quote or bracket, or quote the value',
-    BLOCK_AS_IMPLICIT_KEY: 'put the nested map on its own lines, or quote a value that contains ": "',
-    MULTILINE_IMPLICIT_KEY: 'end the key with ":" on its own line',
-    BAD_ALIAS: 'quote a value that begins with "*" or "&"',
-  };
-  return `broken YAML: ${clip(message, 200)}: ${hints[code] ?? 'check quotes, brackets and indentation near here'}`;
+/** Where documents stand. A line that begins with `---` begins one, whatever it is in. */
+function* split(text: string): Iterable<Extent> {
+  let start = 0;
+  for (let next = text.indexOf('\n---'); next >= 0; next = text.indexOf('\n---', next + 1)) {
+    if (!/^[ \t\r\n]?$/.test(text.charAt(next + 4))) continue;
+    yield { start, end: next + 1 };
+    start = next + 1;
+  }
+  yield { start, end: text.length };
 }
 
-class Converter {
-  /** What each alias stands for. */
-  readonly targets = new Map<Alias, Node>();
-  private readonly anchors = new Map<string, Node>();
-  private aliased = 0;
-
-  constructor(private readonly fail: (offset: number, message: string) => void) {}
-
-  convert(node: unknown, depth: number, insideAlias = false): unknown {
-    if (isAlias(node)) return this.expand(node, depth);
-    if (insideAlias && ++this.aliased > MAX_ALIASED) return undefined;
-    if (isScalar(node)) {
-      if (node.anchor) this.anchors.set(node.anchor, node);
-      if (['string', 'number', 'boolean'].includes(typeof node.value) || node.value === null)
-        return node.value;
-      this.fail(offset(node), 'only text, numbers, booleans, maps and lists are read: quote the value');
-      return undefined;
-    }
-    if (isMap(node) || isSeq(node)) {
-      if (node.anchor) this.anchors.set(node.anchor, node);
-      return isMap(node) ? this.map(node, depth, insideAlias) : this.list(node, depth, insideAlias);
-    }
-    // An absent value: `key:` in a flow map, or an empty list entry.
-    return null;
-  }
-
-  private map(node: YAMLMap, depth: number, insideAlias: boolean): Record<string, unknown> {
-    const value: Record<string, unknown> = {};
-    const seen = new Set<string>();
-    for (const pair of node.items) {
-      const key = keyOf(pair);
-      const where = offset(pair.key) || offset(node);
-      if (key === undefined) {
-        this.fail(where, 'a key must be text: quote it');
-      } else if (key === '__proto__') {
-        this.fail(where, 'the key "__proto__" is not allowed: remove it');
-      } else if (seen.has(key)) {
-        this.fail(where, `duplicate key "${clip(key)}": remove one, or rename it`);
-      } else {
-        seen.add(key);
-        value[key] = this.convert(pair.value, depth + 1, insideAlias);
-      }
-    }
-    return value;
-  }
-
-  private list(node: YAMLSeq, depth: number, insideAlias: boolean): unknown[] {
-    return node.items.map((item) => this.convert(item, depth + 1, insideAlias));
-  }
-
-  private expand(alias: Alias, depth: number): unknown {
-    const target = this.anchors.get(alias.source);
-    if (!target) {
-      this.fail(
-        offset(alias),
-        `alias "*${clip(alias.source)}" has no anchor before it: quote the value if "*" is part of it`,
-      );
-      return undefined;
-    }
-    this.targets.set(alias, target);
-    // A tree this deep comes from an alias inside its own anchor.
-    const expanded = depth > MAX_DEPTH * 4 ? undefined : this.convert(target, depth + 1, true);
-    if (depth > MAX_DEPTH * 4 || (this.aliased > MAX_ALIASED && this.aliased < Infinity)) {
-      this.aliased = Infinity;
-      this.fail(
-        offset(alias),
-        `aliases expand to more than ${MAX_ALIASED} values, or contain themselves: write the values out`,
-      );
-    }
-    return expanded;
+function trySubset(text: string, start: number, end: number): SubsetDocument | 'unsupported' | undefined {
+  if (!isSubsetText(text.slice(start, end))) return 'unsupported';
+  try {
+    return readSubset(text, start, end);
+  } catch (cause) {
+    if (cause instanceof Unsupported) return 'unsupported';
+    throw cause;
   }
 }
 
-function keyOf(pair: Pair): string | undefined {
-  const key = isScalar(pair.key) ? pair.key.value : undefined;
-  return typeof key === 'string' || typeof key === 'number' || typeof key === 'boolean'
-    ? String(key)
-    : undefined;
-}
-
-function offset(node: unknown): number {
-  return (node as Node | null)?.range?.[0] ?? 0;
-}
-
+/** Where something stands in a document of the subset; all but the items of rules are only found when asked for. */
 function offsetOf(
-  document: YamlDocument.Parsed,
-  targets: Map<Alias, Node>,
+  text: string,
+  { start, end }: Extent,
+  read: SubsetDocument,
   path: Path,
   key: boolean,
 ): number {
-  let node: unknown = document.contents;
-  let found = offset(node);
+  const [first = '', second = '', third = ''] = path;
+  const list = (read.value as Record<PropertyKey, Record<PropertyKey, unknown>>)[first]?.[second];
+  const item = path.length === 3 ? read.lists.get(list)?.[Number(third)] : undefined;
+  if (item !== undefined) return item;
+  const { value, offset, places } = readSubset(text, start, end, true) as SubsetDocument;
+  let found = offset;
+  let node = value;
   for (const [i, step] of path.entries()) {
-    if (isAlias(node)) node = targets.get(node);
-    if (isMap(node)) {
-      const pair = node.items.find((item) => keyOf(item) === String(step));
-      if (!pair) break;
-      const { value } = pair;
-      const isEmpty = offset(value) === 0 || (isScalar(value) && value.value === null);
-      const wantsKey = (key && i === path.length - 1) || isEmpty || isMap(value) || isSeq(value);
-      found = wantsKey ? offset(pair.key) : offset(pair.value);
-      node = pair.value;
-    } else if (isSeq(node)) {
-      node = node.items[Number(step)];
-      if (!node) break;
-      found = offset(node);
+    const inside = places?.get(node);
+    if (inside instanceof Map) {
+      const place = inside.get(String(step));
+      if (!place) break;
+      node = (node as Record<string, unknown>)[String(step)];
+      const wantsKey = (key && i === path.length - 1) || typeof node === 'object';
+      found = wantsKey ? place.key : place.value;
     } else {
-      break;
+      const place = inside?.[Number(step)];
+      if (place === undefined) break;
+      node = (node as unknown[])[Number(step)];
+      found = place;
     }
   }
   return found;
+}
+
+/** Lines and columns of offsets. */
+class Lines {
+  private starts: number[] | undefined;
+
+  constructor(private readonly text: string) {}
+
+  at(offset: number): { line: number; column: number } {
+    const starts = (this.starts ??= startsOf(this.text));
+    let [low, high] = [0, starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if ((starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle;
+    }
+    return { line: low + 1, column: offset - (starts[low] ?? 0) + 1 };
+  }
+}
+
+function startsOf(text: string): number[] {
+  const starts = [0];
+  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) starts.push(end + 1);
+  return starts;
 }
