@@ -4,6 +4,7 @@
 // Schemas check and never change: what a document says is kept as it was written, so that it can be written
 // back without loss. Defaults are applied where policy is resolved.
 import { z } from 'zod';
+import { accepts } from './accepts.js';
 import { explainIssue } from './explain-issue.js';
 import { explainRange, parseAddress, parseInterfaceAddress } from './ip.js';
 import { suggest } from './nearest.js';
@@ -152,7 +153,9 @@ export const ports = z
 /** Strings in one form, anything else in the other: unlike z.union, it reports what is wrong inside. */
 export function stringOr<S extends z.ZodType<string>, O extends z.ZodType>(string: S, other: O) {
   return z.custom<string | z.infer<O>>().superRefine((value, context) => {
-    const result = (typeof value === 'string' ? string : other).safeParse(value, { error: explainIssue });
+    const schema = typeof value === 'string' ? string : other;
+    if (accepts(schema, value)) return;
+    const result = schema.safeParse(value, { error: explainIssue });
     for (const issue of result.error?.issues ?? []) context.addIssue(issue as z.core.$ZodSuperRefineIssue);
   });
 }

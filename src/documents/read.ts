@@ -3,6 +3,7 @@
 // This is the one gate for what people write: behind it every document has the shape of its kind, and every
 // name, address, port and number in it is valid. What documents say about each other is policy/check.ts's.
 import { z } from 'zod';
+import { accepts } from './accepts.js';
 import { explainIssue } from './explain-issue.js';
 import { clip, fields, labels, name } from './fields.js';
 import { suggest } from './nearest.js';
@@ -60,7 +61,7 @@ export function readDocuments(sources: readonly Source[]): {
       const first = seen.get(documentKey(document));
       if (first) {
         const message = `duplicate ${document.kind} "${document.metadata.name}": it is already in ${first.origin.file}:${first.origin.line}; remove or rename one`;
-        errors.push({ ...error, message });
+        errors.push(error(message));
       } else {
         seen.set(documentKey(document), document);
         documents.push(document);
@@ -72,8 +73,8 @@ export function readDocuments(sources: readonly Source[]): {
 
 interface ReadDocument {
   document: Document;
-  /** Where an error about its name belongs. */
-  error: Omit<DocumentError, 'message'>;
+  /** An error about its name. */
+  error: (message: string) => DocumentError;
 }
 
 function readOne(file: string, text: string): { documents: ReadDocument[]; errors: DocumentError[] } {
@@ -115,7 +116,7 @@ function readParsed(file: string, parsed: Parsed): ReadDocument | DocumentError[
       typeof kind === 'string' ? `unknown kind "${clip(kind)}": ${suggest(kind, KINDS)}` : undefined;
     return [fail(['kind'], message ?? `is missing: one of ${KINDS.join(', ')}`)];
   }
-  const result = documentSchemas[kind].safeParse(value, { error: explainIssue });
+  const result = checkSchema(kind, value);
   if (!result.success) return issuesToErrors(result.error.issues, fail);
   const rules = (result.data.spec as { rules?: unknown[] }).rules;
   const origin = {
@@ -127,8 +128,15 @@ function readParsed(file: string, parsed: Parsed): ReadDocument | DocumentError[
   };
   const { name, labels = {} } = result.data.metadata;
   const document = { ...result.data, metadata: { name, labels }, origin } as Document;
-  const path = ['metadata', 'name'];
-  return { document, error: { file, ...parsed.position(path), path: formatPath(path) } };
+  return { document, error: (message) => fail(['metadata', 'name'], message) };
+}
+
+type Checked = z.infer<(typeof documentSchemas)[Kind]>;
+
+function checkSchema(kind: Kind, value: unknown): z.ZodSafeParseResult<Checked> {
+  const schema = documentSchemas[kind];
+  if (accepts(schema, value)) return { success: true, data: value as Checked };
+  return schema.safeParse(value, { error: explainIssue });
 }
 
 function issuesToErrors(
@@ -180,7 +188,7 @@ export function parseDocument(value: unknown): Document {
   } else if (!from.success) {
     errors = [fail(['origin'], 'a stored document needs origin: {file, line}')];
   } else {
-    const result = documentSchemas[kind].safeParse(rest, { error: explainIssue });
+    const result = checkSchema(kind, rest);
     if (result.success) {
       const { name, labels = {} } = result.data.metadata;
       return { ...result.data, metadata: { name, labels }, origin: from.data } as Document;
