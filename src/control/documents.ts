@@ -38,16 +38,23 @@ export function withoutHost(documents: readonly Document[], host: HostDocument):
  * did, at the same place, stay the same objects: what was made of them is then still right. By key, as is `before`.
  */
 export function upsert(before: readonly Document[], given: readonly Document[], prune: boolean): Document[] {
-  const held = new Map(before.map((document) => [documentKey(document), document]));
-  const coming = new Map<string, Document>();
-  for (const document of given) {
-    const key = documentKey(document);
-    const old = held.get(key);
-    coming.set(key, old !== undefined && isDeepStrictEqual(old, document) ? old : document);
+  const coming = [...new Map(given.map((document) => [documentKey(document), document])).values()].sort(
+    byKey,
+  );
+  const merged: Document[] = [];
+  let next = 0;
+  for (const old of before) {
+    for (; next < coming.length && byKey(coming[next] as Document, old) < 0; next++)
+      merged.push(coming[next] as Document);
+    const document = coming[next];
+    if (document !== undefined && byKey(document, old) === 0) {
+      merged.push(isDeepStrictEqual(old, document) ? old : document);
+      next++;
+    } else if (!prune) {
+      merged.push(old);
+    }
   }
-  const staying = prune ? [] : before.map((document) => coming.get(documentKey(document)) ?? document);
-  const added = [...coming.values()].filter((document) => prune || !held.has(documentKey(document)));
-  return added.length === 0 ? staying : [...staying, ...added].sort(byKey);
+  return [...merged, ...coming.slice(next)];
 }
 
 function byKey(a: Document, b: Document): number {

@@ -1,6 +1,6 @@
 // Checks how workloads are attached: no two of them on one device (or one VLAN of a nic), with one MAC or one
 // address in a segment, and addresses, gateways and VLANs that fit together.
-import type { Document, WorkloadDocument } from '../documents/index.js';
+import type { Document, HostDocument, WorkloadDocument } from '../documents/index.js';
 import { attachKind, deviceOf, macOf, ofKind } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
 import { contains, formatRange, parseAddress, parseInterfaceAddress, prefixRange } from '../documents/ip.js';
@@ -14,9 +14,10 @@ export function checkAttachments(documents: readonly Document[], error: Find, wa
   checkDevices(documents, workloads, error);
   checkMacs(workloads, error);
   checkSharedAddresses(workloads, error, warn);
+  const host = ofKind(documents, 'Host')[0];
   for (const workload of workloads) {
     checkOwnAddresses(workload, error, warn);
-    checkPermission(documents, workload, warn);
+    checkPermission(host, workload, warn);
   }
 }
 
@@ -195,10 +196,8 @@ function checkOwnAddresses(workload: WorkloadDocument, error: Find, warn: Find):
   }
 }
 
-/** The engine decides by the Host file that it reads itself; here it is only foreseen. */
-/** What the engine will refuse is said beforehand, by the engine's own words. */
-function checkPermission(documents: readonly Document[], workload: WorkloadDocument, warn: Find): void {
-  const host = ofKind(documents, 'Host')[0];
+/** What the engine will refuse by the Host file, which it reads itself, is said beforehand in its own words. */
+function checkPermission(host: HostDocument | undefined, workload: WorkloadDocument, warn: Find): void {
   if (!host) return;
   const { namespaces = [], interfaces = [] } = host.spec.attach ?? {};
   const { tap } = workload.spec.attach;

@@ -4,10 +4,6 @@
 import type { Document, DocumentError, Kind, Selection } from '../documents/index.js';
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
-import { checkAttachments } from './check-attachments.js';
-import { compile } from './compile.js';
-import { warnAboutNothing } from './nothing.js';
-import type { Lowered } from './types.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -19,72 +15,7 @@ export interface Checked {
 /** Makes one finding; `line` where it is known better than the document's. */
 export type Find = (document: Document, path: string, message: string, line?: number) => void;
 
-/** Checks what documents say about each other; they must have been read without errors. */
-export function check(documents: readonly Document[]): Checked {
-  const { errors, warnings } = examine(documents);
-  return { errors, warnings };
-}
-
-/** A set of documents that was checked, with what it comes to. */
-export interface Examined extends Checked {
-  /** Absent with any error. */
-  lowered: Lowered | undefined;
-  /** Those that are no policies, and what was to be said of them. */
-  others: readonly Document[];
-  othersWarnings: DocumentError[];
-  /** What policies select in vain, by their name. */
-  nothing: ReadonlyMap<string, DocumentError[]>;
-}
-
-/**
- * Checks documents and compiles them. `previous` is what was found of a set that has most of its documents, the same
- * objects, in common with these: then only what has changed is looked at.
- */
-export function examine(documents: readonly Document[], previous?: Examined): Examined {
-  const errors: DocumentError[] = [];
-  const others = documents.filter(({ kind }) => kind !== 'SecurityPolicy');
-  // Where others stay, whatever unchanged policies refer to is there as it was.
-  const base = previous?.lowered && isSame(others, previous.others) ? previous : undefined;
-  const held = base?.lowered?.desired.policies;
-  const isHeld = (document: Document) => held?.get(document.metadata.name)?.policy.document === document;
-  const fresh = held
-    ? ofKind(documents, 'SecurityPolicy').filter((document) => !isHeld(document))
-    : documents;
-  const othersWarnings = base?.othersWarnings ?? [];
-  checkUnique(documents, into(errors));
-  checkReferences(fresh, documents, into(errors));
-  if (base === undefined) {
-    checkCycles(documents, into(errors));
-    checkAttachments(documents, into(errors), into(othersWarnings));
-  }
-  const lowered = errors.length === 0 ? compile(documents, previous?.lowered) : undefined;
-  const nothing = lowered ? selectedInVain(lowered, base) : new Map<string, DocumentError[]>();
-  const warnings = [...othersWarnings, ...[...nothing.values()].flat()];
-  return { errors, warnings, lowered, others, othersWarnings, nothing };
-}
-
-/** By policy; `base` is of the same workloads and groups. */
-function selectedInVain(lowered: Lowered, base: Examined | undefined): Map<string, DocumentError[]> {
-  const found = new Map<string, DocumentError[]>();
-  for (const [name, { policy }] of lowered.desired.policies) {
-    const same = base?.lowered?.desired.policies.get(name)?.policy === policy;
-    const warnings = (same && base.nothing.get(name)) || [];
-    if (!same) warnAboutNothing(policy, lowered.desired, into(warnings));
-    found.set(name, warnings);
-  }
-  return found;
-}
-
-function into(list: DocumentError[]): Find {
-  return ({ origin }, path, message, line = origin.line) =>
-    list.push({ file: origin.file, line, column: 1, path, message });
-}
-
-function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((one, i) => one === b[i]);
-}
-
-function checkUnique(documents: readonly Document[], error: Find): void {
+export function checkUnique(documents: readonly Document[], error: Find): void {
   const seen = new Map<string, Document>();
   for (const document of documents) {
     // There is one Host per machine, whatever its name.
@@ -104,7 +35,7 @@ function checkUnique(documents: readonly Document[], error: Find): void {
 }
 
 /** Checks what `documents` refer to, which must be among `all`. */
-function checkReferences(documents: readonly Document[], all: readonly Document[], error: Find): void {
+export function checkReferences(documents: readonly Document[], all: readonly Document[], error: Find): void {
   const known = (kind: Kind) => ofKind(all, kind).map((document) => document.metadata.name);
   const names = {
     Segment: known('Segment'),
@@ -144,7 +75,7 @@ function checkReferences(documents: readonly Document[], all: readonly Document[
 const MAX_NESTING = 64;
 
 /** Depth-first; each circle is named once, at the group that closes it. */
-function checkCycles(documents: readonly Document[], error: Find): void {
+export function checkCycles(documents: readonly Document[], error: Find): void {
   const groups = new Map(ofKind(documents, 'Group').map((group) => [group.metadata.name, group]));
   /** Of groups that are done: how many levels they and what they hold make. */
   const done = new Map<string, number>();

@@ -126,6 +126,8 @@ function addressSetOf(
   source: DesiredAddressSet['source'],
   before: DesiredAddressSet | undefined,
 ): DesiredAddressSet {
+  const isFixed = typeof source !== 'string' && !source.workloads && !source.groups;
+  if (before && isFixed) return before;
   const addresses = typeof source === 'string' ? world.addressesOfGroup(source) : world.addressesOf(source);
   return before?.addresses === addresses ? before : { source, addresses };
 }
@@ -169,14 +171,36 @@ function placeCategory(
   into: Map<string, PlacedPolicy>,
 ): void {
   const held = policies.map(heldOf);
-  const orders = assignOrders(held.flat());
-  let at = 0;
-  for (const [i, policy] of policies.entries()) {
-    const before = held[i] ?? [];
-    const own = orders.slice(at, (at += before.length));
-    const same = own.every((order, j) => order === before[j]);
-    into.set(policy.document.metadata.name, { policy, orders: same ? (before as number[]) : own });
+  const orders = stay(held) ? held : split(assignOrders(concat(held)), held);
+  for (const [i, policy] of policies.entries())
+    into.set(policy.document.metadata.name, { policy, orders: orders[i] as number[] });
+}
+
+/** Whether all have their orders already. */
+function stay(held: readonly (readonly (number | undefined)[])[]): boolean {
+  let last = -1;
+  for (const orders of held) {
+    for (const order of orders) {
+      if (order === undefined || order <= last) return false;
+      last = order;
+    }
   }
+  return true;
+}
+
+function concat<T>(lists: readonly (readonly T[])[]): T[] {
+  const all: T[] = [];
+  for (const list of lists) for (const one of list) all.push(one);
+  return all;
+}
+
+/** Undoes `concat`; lists that come out as they were stay the same objects. */
+function split<T>(all: readonly T[], lists: readonly (readonly (T | undefined)[])[]) {
+  let at = 0;
+  return lists.map((list) => {
+    const own = all.slice(at, (at += list.length));
+    return own.every((one, i) => one === list[i]) ? list : own;
+  });
 }
 
 function makeReport(desired: Desired, host: Report['host']): Report {

@@ -1,7 +1,8 @@
 // What the rest of Headgate uses of the policy's path.
 export * from './types.js';
-export { check, examine, type Checked, type Examined } from './check.js';
+export type { Checked } from './check.js';
 export { compile, withOrdersOf } from './compile.js';
+export { check, examine, type Examined } from './examine.js';
 export { change, diff, entriesOf, inventoryOf, isEmpty, rulesOf } from './publish.js';
 export { describePacket, evaluate } from './evaluate.js';
 export type { Decision, MissField, NearestMiss, Packet } from './evaluate.js';

@@ -26,7 +26,7 @@ export interface ResolvedWorkload {
 
 export type Names = ReadonlySet<string>;
 
-/** A part of a selection that does not select anything. */
+/** What one part of a selection selects; undefined where it has no such part. */
 type Part<T> = T | undefined;
 
 export class World {
@@ -35,6 +35,8 @@ export class World {
   readonly everyone: Names;
   /** By name: workloads that came, went, or say something else than in the world before. */
   private readonly changed = new Set<string>();
+  /** Those of them that have other addresses. */
+  private readonly readdressed = new Set<string>();
   private previous: World | undefined;
   private readonly selectors = new Map<string, Names>();
   private readonly members: Memo<Names>;
@@ -118,10 +120,12 @@ export class World {
   }
 
   private addressesOfSelected(selector: WorkloadSelector): Addresses {
+    const names = this.selected(selector);
+    const addressesOf = (name: string) => this.workloads.get(name)?.addresses;
     return this.addresses.get(
       `selector:${canonicalOf(selector)}`,
-      () => [...this.selected(selector)].map((name) => this.workloads.get(name)?.addresses),
-      combine,
+      () => [names, ...[...this.readdressed].filter((name) => names.has(name)).map(addressesOf)],
+      () => combine([...names].map(addressesOf)),
     );
   }
 
@@ -138,20 +142,24 @@ export class World {
   private carriedOver(selector: WorkloadSelector, before: Names | undefined): Names {
     const selected = ({ name, document }: ResolvedWorkload) =>
       selects(selector, name, document.metadata.labels);
-    const all = [...this.workloads.values()];
-    if (before === undefined) return new Set(all.filter(selected).map(({ name }) => name));
+    const those = (keep: (workload: ResolvedWorkload) => boolean) =>
+      new Set([...this.workloads.values()].filter(keep).map(({ name }) => name));
+    if (before === undefined) return those(selected);
     const isIn = (name: string) => {
       const workload = this.workloads.get(name);
       return workload !== undefined && selected(workload);
     };
     if ([...this.changed].every((name) => before.has(name) === isIn(name))) return before;
-    const stays = ({ name }: ResolvedWorkload) => (this.changed.has(name) ? isIn(name) : before.has(name));
-    return new Set(all.filter(stays).map(({ name }) => name));
+    return those(({ name }) => (this.changed.has(name) ? isIn(name) : before.has(name)));
   }
 
   private compare(previous: World): void {
-    for (const [name, { document }] of this.workloads)
-      if (previous.workloads.get(name)?.document !== document) this.changed.add(name);
+    for (const [name, workload] of this.workloads) {
+      const before = previous.workloads.get(name);
+      if (before === workload) continue;
+      this.changed.add(name);
+      if (before?.addresses !== workload.addresses) this.readdressed.add(name);
+    }
     for (const name of previous.workloads.keys()) if (!this.workloads.has(name)) this.changed.add(name);
   }
 
@@ -164,14 +172,14 @@ export class World {
 
 /** Values with what each was made from; made again only when a part of that is another object. */
 class Memo<V> {
-  private readonly known = new Map<string, { parts: readonly Part<V>[]; value: V }>();
+  private readonly known = new Map<string, { parts: readonly unknown[]; value: V }>();
   private previous: Memo<V> | undefined;
 
   constructor(previous: Memo<V> | undefined) {
     this.previous = previous;
   }
 
-  get(key: string, partsOf: () => Part<V>[], make: (parts: V[]) => V): V {
+  get<P>(key: string, partsOf: () => P[], make: (parts: P[]) => V): V {
     let known = this.known.get(key);
     if (known === undefined) {
       const parts = partsOf();
@@ -179,7 +187,7 @@ class Memo<V> {
       known =
         before?.parts.length === parts.length && before.parts.every((part, i) => part === parts[i])
           ? before
-          : { parts, value: make(parts.filter((part) => part !== undefined)) };
+          : { parts, value: make(parts) };
       this.known.set(key, known);
     }
     return known.value;
@@ -190,7 +198,8 @@ class Memo<V> {
   }
 }
 
-function unite(parts: Names[]): Names {
+function unite(all: Part<Names>[]): Names {
+  const parts = all.filter((part) => part !== undefined);
   const [first, ...rest] = parts;
   return first !== undefined && rest.length === 0 ? first : new Set(parts.flatMap((part) => [...part]));
 }
@@ -199,7 +208,8 @@ function intersect([a, b]: Names[]): Names {
   return new Set([...(a ?? [])].filter((name) => b?.has(name)));
 }
 
-function combine(parts: Addresses[]): Addresses {
+function combine(all: Part<Addresses>[]): Addresses {
+  const parts = all.filter((part) => part !== undefined);
   const [first, ...rest] = parts;
   if (first !== undefined && rest.length === 0) return first;
   return {

@@ -12,7 +12,7 @@ import { formatTuple, parseTuples } from '../../src/lab/generate/tuple.js';
 import type { Tuple } from '../../src/lab/generate/tuple.js';
 import { generateTuples } from '../../src/lab/generate/tuples.js';
 import { documentsOf, writeYaml } from '../../src/lab/generate/write.js';
-import { check } from '../../src/policy/check.js';
+import { check } from '../../src/policy/index.js';
 import { evaluateIn, World } from '../../src/policy/evaluate.js';
 
 const share = <T>(list: readonly T[], holds: (one: T) => boolean) => list.filter(holds).length / list.length;

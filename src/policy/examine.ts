@@ -1,0 +1,103 @@
+// Checks a set of documents, compiles it, and says what it finds. After a change only what has changed is looked at:
+// whatever else was found of the set before still holds.
+import { isDeepStrictEqual } from 'node:util';
+import type { Document, DocumentError } from '../documents/index.js';
+import { documentKey } from '../documents/index.js';
+import { checkAttachments } from './check-attachments.js';
+import { checkCycles, checkReferences, checkUnique } from './check.js';
+import type { Checked, Find } from './check.js';
+import { compile } from './compile.js';
+import { warnAboutNothing } from './nothing.js';
+import type { Desired, Lowered, LoweredPolicy } from './types.js';
+
+/** A set of documents that was checked, with what it comes to. */
+export interface Examined extends Checked {
+  all: readonly Document[];
+  /** Absent with any error. */
+  lowered: Lowered | undefined;
+  /** What is to be warned of: how workloads are attached, and what each policy selects in vain, by its name. */
+  attachments: DocumentError[];
+  nothing: ReadonlyMap<string, DocumentError[]>;
+}
+
+/** Checks what documents say about each other; they must have been read without errors. */
+export function check(documents: readonly Document[]): Checked {
+  const { errors, warnings } = examine(documents);
+  return { errors, warnings };
+}
+
+/**
+ * Checks documents and compiles them. `previous` is what was found of a set that has most of its documents, the same
+ * objects, in common with these.
+ */
+export function examine(documents: readonly Document[], previous?: Examined): Examined {
+  const base = previous?.lowered ? previous : undefined;
+  const { fresh, gone, replaced } = difference(base?.all ?? [], documents);
+  const errors: DocumentError[] = [];
+  const namesStay = gone.every((one) => one.kind === 'SecurityPolicy' || replaced.has(documentKey(one)));
+  const attachmentsStay =
+    base && [...fresh, ...gone].every((one) => isAttachedAs(one, replaced.get(documentKey(one))));
+  const attachments = attachmentsStay ? base.attachments : [];
+  if (replaced.size < fresh.length) checkUnique(documents, into(errors));
+  checkReferences(namesStay ? fresh : documents, documents, into(errors));
+  if (fresh.some(({ kind }) => kind === 'Group')) checkCycles(documents, into(errors));
+  if (!attachmentsStay) checkAttachments(documents, into(errors), into(attachments));
+  const lowered = errors.length === 0 ? compile(documents, base?.lowered) : undefined;
+  const nothing = lowered ? selectedInVain(lowered.desired, base) : new Map<string, DocumentError[]>();
+  const warnings = [...attachments, ...[...nothing.values()].flat()];
+  return { errors, warnings, all: documents, lowered, attachments, nothing };
+}
+
+function into(list: DocumentError[]): Find {
+  return ({ origin }, path, message, line = origin.line) =>
+    list.push({ file: origin.file, line, column: 1, path, message });
+}
+
+interface Replacement {
+  before: Document;
+  after: Document;
+}
+
+/** What came, what went, and what of it are new versions of a document, by key. */
+function difference(before: readonly Document[], after: readonly Document[]) {
+  const left = new Set(before);
+  const fresh = after.filter((document) => !left.delete(document));
+  const gone = [...left];
+  const old = new Map(gone.map((document) => [documentKey(document), document]));
+  const replaced = new Map<string, Replacement>();
+  for (const document of fresh) {
+    const key = documentKey(document);
+    const previous = old.get(key);
+    if (previous) replaced.set(key, { before: previous, after: document });
+  }
+  return { fresh, gone, replaced };
+}
+
+/** Whether a document that came or went leaves alone how workloads are attached; labels, for one, do. */
+function isAttachedAs(one: Document, replacement: Replacement | undefined): boolean {
+  if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Host';
+  if (!replacement) return false;
+  const { before, after } = replacement;
+  return isDeepStrictEqual([before.spec, before.origin], [after.spec, after.origin]);
+}
+
+function selectedInVain(desired: Desired, base: Examined | undefined): Map<string, DocumentError[]> {
+  const before = base?.lowered?.desired;
+  const found = new Map<string, DocumentError[]>();
+  for (const [name, { policy }] of desired.policies) {
+    const isKnown = before?.policies.get(name)?.policy === policy && findsTheSame(policy, before, desired);
+    const warnings = (isKnown ? base?.nothing.get(name) : undefined) ?? [];
+    if (!isKnown) warnAboutNothing(policy, desired, into(warnings));
+    found.set(name, warnings);
+  }
+  return found;
+}
+
+function findsTheSame({ addressSets, scopes }: LoweredPolicy, before: Desired, after: Desired): boolean {
+  const same = (names: Iterable<string>, a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>) =>
+    a === b || [...names].every((name) => a.get(name) === b.get(name));
+  return (
+    same(addressSets.keys(), before.addressSets, after.addressSets) &&
+    same(scopes.keys(), before.scopes, after.scopes)
+  );
+}
