@@ -1,6 +1,6 @@
 // Where control keeps the documents in force: numbered revisions, of which the newest counts.
 //
-// A revision is whole: loading one needs no other. `commit` returns when the revision will survive a crash, and a
+// Each can be read by itself for as long as it is kept. `commit` returns when the revision will survive a crash, and a
 // crash in the middle of it leaves either the old newest revision or the new one. One process holds a store at a
 // time. The contract that every store keeps is test/contract/store.test.ts.
 
@@ -31,7 +31,10 @@ export interface Loaded {
 
 export interface Store {
   load(): Promise<Loaded>;
-  /** Makes the documents the newest revision. Throws a HeadgateError and changes nothing when it cannot. */
+  /**
+   * Makes the documents the newest revision. Throws a HeadgateError and changes nothing when it cannot. A document that
+   * is the same object as in the commit before is taken to say the same: it costs nothing to keep it once more.
+   */
   commit(cause: string, documents: readonly unknown[], time?: Date): Promise<Revision>;
   /** Newest first; damaged ones are left out. */
   list(): Promise<RevisionSummary[]>;

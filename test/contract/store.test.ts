@@ -1,6 +1,14 @@
 // What every store promises, run on each of them; below it, what only files can go through.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -133,6 +141,88 @@ describe('file store on disk', () => {
     await expect(second.read(2)).rejects.toMatchObject({ code: 'revision-damaged' });
     expect((await second.commit('apply', [])).number, 'a number is not given twice').toBe(3);
     await second.close();
+  });
+
+  describe('a change of few documents of many', () => {
+    const many = Array.from({ length: 100 }, (_, i) => document(`d${i}`));
+    const edited = (i: number) => many.map((one, j) => (j === i ? document(`new${i}`) : one));
+    const files = (path: string) => readdirSync(join(path, 'revisions')).sort();
+
+    it('writes these alone, and is read by itself', async () => {
+      const path = directory();
+      const store = await FileStore.open(path);
+      const sets = [many, edited(3), [...many].reverse(), many.slice(50), [document('x'), ...edited(99)], []];
+      for (const documents of sets) await store.commit('apply', documents);
+      await store.close();
+      const reopened = await FileStore.open(path);
+      for (const [i, documents] of sets.entries())
+        expect((await reopened.read(i + 1)).documents, `revision ${i + 1}`).toEqual(documents);
+      expect((await reopened.list()).map((one) => one.documents)).toEqual([0, 101, 50, 100, 100, 100]);
+      const sizes = files(path).map((name) => statSync(join(path, 'revisions', name)).size);
+      expect(sizes[1]).toBeLessThan((sizes[0] as number) / 10);
+      await reopened.close();
+    });
+
+    it('writes all again when much has changed since, and after it was opened', async () => {
+      const path = directory();
+      const store = await FileStore.open(path);
+      let documents = many;
+      for (let i = 0; i < 40; i++) {
+        documents = documents.map((one, j) => (j === i ? document(`new${i}`) : one));
+        await store.commit('apply', documents);
+      }
+      await store.close();
+      const whole = files(path).filter((name) => !name.includes('since'));
+      expect(whole.length).toBeGreaterThan(2);
+      expect(whole.length).toBeLessThan(8);
+      const reopened = await FileStore.open(path);
+      expect((await reopened.load()).revision?.documents).toEqual(documents);
+      await reopened.commit('apply', documents);
+      expect(files(path).at(-1)).toBe('0000000041.json');
+      await reopened.close();
+    });
+
+    it('keeps what it refers to for as long as it is kept itself', async () => {
+      const path = directory();
+      const store = await FileStore.open(path);
+      for (let i = 0; i < REVISIONS_KEPT + 30; i++) await store.commit('apply', edited(i % 100));
+      const listed = await store.list();
+      expect(listed).toHaveLength(REVISIONS_KEPT);
+      expect(files(path)).toHaveLength(REVISIONS_KEPT + 1);
+      expect((await store.read(31)).documents).toEqual(edited(30));
+      await expect(store.read(1)).rejects.toMatchObject({ code: 'revision-unknown' });
+      await store.close();
+    });
+
+    it('is lost with what it refers to, and is reported', async () => {
+      const path = directory();
+      const store = await FileStore.open(path);
+      await store.commit('apply', [document('first')]);
+      await store.commit('apply', many);
+      await store.commit('apply', edited(1));
+      await store.close();
+      expect(files(path)[2]).toBe('0000000003.since-0000000002.json');
+      truncateSync(join(path, 'revisions', '0000000002.json'), 100);
+      const reopened = await FileStore.open(path);
+      const { revision, problems } = await reopened.load();
+      expect(revision?.number).toBe(1);
+      expect(problems).toHaveLength(2);
+      expect((await reopened.list()).map(({ number }) => number)).toEqual([1]);
+      await reopened.close();
+    });
+
+    it.each(damages)('itself %s is reported, and the one before counts', async (_name, damage) => {
+      const path = directory();
+      const store = await FileStore.open(path);
+      await store.commit('apply', many);
+      await store.commit('apply', edited(1));
+      await store.close();
+      damage(join(path, 'revisions', files(path)[1] as string));
+      const reopened = await FileStore.open(path);
+      const { revision, problems } = await reopened.load();
+      expect([revision?.number, problems.length]).toEqual([1, 1]);
+      await reopened.close();
+    });
   });
 
   it('cleans up what a crash left half written', async () => {
