@@ -1,7 +1,8 @@
 // A selection: the one way to say "these": in groups, in a rule's `from` and `to`, and in `appliedTo`.
 //
-// It is a union: what `workloads` selects, what `addresses` lists, and what `groups` hold. Inside `workloads`
-// all that is given must hold (Kubernetes' label selector, and names); `workloads: {}` is every workload.
+// It is a union: what `workloads` selects, what `addresses` lists, and what `groups` hold, without what `except` selects
+// in the same way. Inside `workloads` all that is given must hold (Kubernetes' label selector, and names);
+// `workloads: {}` is every workload.
 import { z } from 'zod';
 import { addressRange, fields, labelKey, labels, labelValue, MAX_ADDRESSES, name, oneOf } from './fields.js';
 
@@ -38,24 +39,42 @@ const parts = {
   addresses: z.array(addressRange).max(MAX_ADDRESSES).optional(),
   groups: z.array(name).max(10_000).optional(),
 };
+const workloadParts = { workloads: parts.workloads, groups: parts.groups };
+
+/** An empty map is refused: it selects nothing, but reads as if it meant any. */
+function notEmpty<S extends z.ZodObject>(schema: S, message: string) {
+  return schema.superRefine((value, context) => {
+    if (Object.keys(value).length === 0) context.addIssue({ code: 'custom', message });
+  });
+}
+
+/** `except` takes away from something: alone it would read as "all but these", and select nothing. */
+function exceptOfSomething<S extends z.ZodObject>(schema: S) {
+  return schema.superRefine((value, context) => {
+    if (Object.keys(value).join() !== 'except') return;
+    const message = 'takes away from nothing: say beside it of what, such as workloads: {} for all workloads';
+    context.addIssue({ code: 'custom', message, path: ['except'] });
+  });
+}
+
+export const exceptSchema = notEmpty(
+  fields(parts),
+  'is empty: give workloads, addresses or groups, or remove it',
+);
+const exceptWorkloads = notEmpty(fields(workloadParts), 'is empty: give workloads or groups, or remove it');
 
 /** What a group holds; it may be empty and then matches nothing. */
-export const selectionSchema = fields(parts);
+export const selectionSchema = exceptOfSomething(fields({ ...parts, except: exceptSchema.optional() }));
 
-/** In a rule an empty map is refused: it selects nothing, but reads as if it meant any. */
-export const ruleSelectionSchema = selectionSchema.superRefine((value, context) => {
-  if (Object.keys(value).length > 0) return;
-  const message = 'selects nothing: give workloads, addresses or groups, or leave the field out for any';
-  context.addIssue({ code: 'custom', message });
-});
+export const ruleSelectionSchema = notEmpty(
+  selectionSchema,
+  'selects nothing: give workloads, addresses or groups, or leave the field out for any',
+);
 
 /** Where rules are applied: workloads, by themselves or through groups. */
-export const appliedToSchema = fields({ workloads: parts.workloads, groups: parts.groups }).superRefine(
-  (value, context) => {
-    if (Object.keys(value).length > 0) return;
-    const message = 'selects nothing: give workloads or groups, or leave the field out for all workloads';
-    context.addIssue({ code: 'custom', message });
-  },
+export const appliedToSchema = notEmpty(
+  exceptOfSomething(fields({ ...workloadParts, except: exceptWorkloads.optional() })),
+  'selects nothing: give workloads or groups, or leave the field out for all workloads',
 );
 
 export type WorkloadSelector = z.infer<typeof workloadSelectorSchema>;

@@ -55,6 +55,7 @@ export function checkReferences(documents: readonly Document[], all: readonly Do
       for (const [i, name] of (selection?.workloads?.names ?? []).entries()) {
         refer('Workload', name, `${path}.workloads.names[${i}]`, line);
       }
+      if (selection?.except) referAll(selection.except, `${path}.except`, line);
     };
     if (document.kind === 'Workload') refer('Segment', document.spec.segment, 'spec.segment');
     if (document.kind === 'Group') referAll(document.spec, 'spec');
@@ -86,9 +87,10 @@ export function checkCycles(documents: readonly Document[], error: Find): void {
     while (path.length > 0) {
       const top = path[path.length - 1] as { name: string; next: number };
       const group = groups.get(top.name);
-      const child = done.has(top.name) ? undefined : group?.spec.groups?.[top.next++];
+      const held = group ? groupsOf(group.spec) : [];
+      const child = done.has(top.name) ? undefined : held[top.next++];
       if (child === undefined) {
-        const height = 1 + Math.max(0, ...(group?.spec.groups ?? []).map((name) => done.get(name) ?? 0));
+        const height = 1 + Math.max(0, ...held.map(({ name }) => done.get(name) ?? 0));
         if (group && height === MAX_NESTING + 1 && !done.has(top.name)) {
           error(
             group,
@@ -99,19 +101,24 @@ export function checkCycles(documents: readonly Document[], error: Find): void {
         done.set(top.name, height);
         onPath.delete(top.name);
         path.pop();
-      } else if (onPath.has(child)) {
-        const circle = path.slice(path.findIndex((step) => step.name === child)).map((step) => step.name);
-        const shown = [...circle.slice(0, 10), ...(circle.length > 10 ? ['...'] : []), child].join(' -> ');
-        if (group)
-          error(
-            group,
-            `spec.groups[${top.next - 1}]`,
-            `groups hold each other in a circle: ${shown}; remove one step`,
-          );
-      } else if (groups.has(child)) {
-        path.push({ name: child, next: 0 });
-        onPath.add(child);
+      } else if (onPath.has(child.name)) {
+        const circle = path.slice(path.findIndex(({ name }) => name === child.name)).map(({ name }) => name);
+        const shown = [...circle.slice(0, 10), ...(circle.length > 10 ? ['...'] : []), child.name].join(
+          ' -> ',
+        );
+        if (group) error(group, child.path, `groups hold each other in a circle: ${shown}; remove one step`);
+      } else if (groups.has(child.name)) {
+        path.push({ name: child.name, next: 0 });
+        onPath.add(child.name);
       }
     }
   }
+}
+
+/** The groups that a group is made of, those that it excludes among them. */
+function groupsOf({ groups = [], except }: Selection): { name: string; path: string }[] {
+  return [
+    ...groups.map((name, i) => ({ name, path: `spec.groups[${i}]` })),
+    ...(except?.groups ?? []).map((name, i) => ({ name, path: `spec.except.groups[${i}]` })),
+  ];
 }

@@ -126,7 +126,7 @@ function addressSetOf(
   source: DesiredAddressSet['source'],
   before: DesiredAddressSet | undefined,
 ): DesiredAddressSet {
-  const isFixed = typeof source !== 'string' && !source.workloads && !source.groups;
+  const isFixed = typeof source !== 'string' && !source.workloads && !source.groups && !source.except;
   if (before && isFixed) return before;
   const addresses = typeof source === 'string' ? world.addressesOfGroup(source) : world.addressesOf(source);
   return before?.addresses === addresses ? before : { source, addresses };

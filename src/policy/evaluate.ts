@@ -239,15 +239,16 @@ function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, ques
 }
 
 function holdsWorkload(world: World, selection: Selection, workload: WorkloadDocument): boolean {
+  const { workloads, groups = [], except } = selection;
   const { name, labels } = workload.metadata;
-  if (selection.workloads && selects(selection.workloads, name, labels)) return true;
-  return (selection.groups ?? []).some((group) =>
-    holdsWorkload(world, world.groups.get(group) ?? {}, workload),
-  );
+  if (except && holdsWorkload(world, except, workload)) return false;
+  if (workloads && selects(workloads, name, labels)) return true;
+  return groups.some((group) => holdsWorkload(world, world.groups.get(group) ?? {}, workload));
 }
 
 function holdsAddress(world: World, selection: Selection, end: End): boolean {
-  const { workloads, addresses = [], groups = [] } = selection;
+  const { workloads, addresses = [], groups = [], except } = selection;
+  if (except && holdsAddress(world, except, end)) return false;
   if (workloads && end.owners.some(({ metadata }) => selects(workloads, metadata.name, metadata.labels)))
     return true;
   if (addresses.some((text) => inRange(text, end.address))) return true;

@@ -88,18 +88,22 @@ class PolicyLowering {
 
   /** Names of the address sets whose union the selection is; never none. */
   private addressSetsOf(selection: Selection): string[] {
+    // What is excluded is excluded of all: such a selection is one set, and its groups are in it.
+    if (selection.except) return [this.inlineSet(selection)];
     const { groups = [], ...own } = selection;
     const names = new Set<string>();
     for (const group of groups) {
       names.add(`group:${group}`);
       this.addressSets.set(`group:${group}`, group);
     }
-    if (Object.keys(own).length > 0 || names.size === 0) {
-      const name = `inline:${digest(canonical(own))}`;
-      names.add(name);
-      this.addressSets.set(name, own);
-    }
+    if (Object.keys(own).length > 0 || names.size === 0) names.add(this.inlineSet(own));
     return [...names].sort();
+  }
+
+  private inlineSet(selection: Selection): string {
+    const name = `inline:${digest(canonical(selection))}`;
+    this.addressSets.set(name, selection);
+    return name;
   }
 
   /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */

@@ -9,6 +9,7 @@ import type { Range } from '../documents/ip.js';
 import { formatRange, mergeRanges, parseRange } from '../documents/ip.js';
 import { selects } from '../documents/selection.js';
 import { canonicalOf, digest } from './names.js';
+import { subtract } from './ranges.js';
 
 /** Merged ranges. The digest is of what they were put together from: equal ones may differ in it. */
 export interface Addresses {
@@ -80,9 +81,7 @@ export class World {
 
   /** Absent: all workloads. */
   workloadsOf(selection: Selection | undefined): Names {
-    return selection === undefined
-      ? this.everyone
-      : this.members.get(canonicalOf(selection), this.workloadsIn(selection), unite);
+    return selection === undefined ? this.everyone : this.workloadsBy(canonicalOf(selection), selection);
   }
 
   workloadsOfBoth(a: Selection | undefined, b: Selection | undefined): Names {
@@ -92,18 +91,32 @@ export class World {
   }
 
   addressesOf(selection: Selection): Addresses {
-    return this.addresses.get(canonicalOf(selection), this.addressesIn(selection), combine);
+    return this.addressesBy(canonicalOf(selection), selection);
   }
 
   addressesOfGroup(name: string): Addresses {
-    return this.addresses.get(`group:${name}`, this.addressesIn(this.group(name).spec), combine);
+    return this.addressesBy(`group:${name}`, this.group(name).spec);
   }
 
   private workloadsOfGroup(name: string): Names {
-    return this.members.get(`group:${name}`, this.workloadsIn(this.group(name).spec), unite);
+    return this.workloadsBy(`group:${name}`, this.group(name).spec);
   }
 
-  /** The parts whose union a selection is. */
+  private workloadsBy(key: string, selection: Selection): Names {
+    const { except } = selection;
+    if (!except) return this.members.get(key, this.workloadsIn(selection), unite);
+    const all = () => this.members.get(`all ${key}`, this.workloadsIn(selection), unite);
+    return this.members.get(`${key} without`, () => [all(), this.workloadsOf(except)], without);
+  }
+
+  private addressesBy(key: string, selection: Selection): Addresses {
+    const { except } = selection;
+    if (!except) return this.addresses.get(key, this.addressesIn(selection), combine);
+    const all = () => this.addresses.get(`all ${key}`, this.addressesIn(selection), combine);
+    return this.addresses.get(`${key} without`, () => [all(), this.addressesOf(except)], less);
+  }
+
+  /** The parts whose union a selection is, but for what it excludes. */
   private workloadsIn(selection: Selection): () => Part<Names>[] {
     return () => [
       selection.workloads && this.selected(selection.workloads),
@@ -206,6 +219,17 @@ function unite(all: Part<Names>[]): Names {
 
 function intersect([a, b]: Names[]): Names {
   return new Set([...(a ?? [])].filter((name) => b?.has(name)));
+}
+
+function without([all, except]: Names[]): Names {
+  return new Set([...(all ?? [])].filter((name) => !except?.has(name)));
+}
+
+function less([all, except]: Addresses[]): Addresses {
+  return {
+    digest: digest(`${all?.digest} without ${except?.digest}`),
+    ranges: subtract(all?.ranges ?? [], except?.ranges ?? []),
+  };
 }
 
 function combine(all: Part<Addresses>[]): Addresses {

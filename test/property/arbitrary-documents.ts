@@ -61,8 +61,14 @@ const addresses = fc.array(
 );
 
 const notEmpty = (value: object) => Object.keys(value).length > 0;
-const selection = (groups: string[]) => some({ workloads: selector, addresses, groups: subset(groups, 2) });
-const applied = some({ workloads: selector, groups: subset(GROUPS, 2) }).filter(notEmpty);
+/** What the parts select, sometimes without what the same parts select. */
+const selecting = (parts: Record<string, fc.Arbitrary<unknown>>) =>
+  fc
+    .tuple(some(parts), fc.option(some(parts).filter(notEmpty), { freq: 3 }), fc.boolean())
+    .map(([all, except, seldom]) => (except && seldom && notEmpty(all) ? { ...all, except } : all));
+const selection = (groups: string[]) =>
+  selecting({ workloads: selector, addresses, groups: subset(groups, 2) });
+const applied = selecting({ workloads: selector, groups: subset(GROUPS, 2) }).filter(notEmpty);
 
 const port = fc.oneof(
   fc.constantFrom(...PORTS),

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { accepts } from '../../src/documents/accepts.js';
+import { labelKey, labelValue } from '../../src/documents/fields.js';
 import { SPEC_SCHEMAS } from '../../src/documents/types.js';
 import { Random } from '../support/random.js';
 import { documentSets } from './arbitrary-documents.js';
@@ -40,7 +41,9 @@ function damage(value: unknown, random: Random): unknown {
   const map = { ...(value as Record<string, unknown>) };
   const keys = Object.keys(map);
   const key =
-    random.chance(0.1) || keys.length === 0 ? random.pick(['new', 'name', 'constructor', '-a b']) : random.pick(keys);
+    random.chance(0.1) || keys.length === 0
+      ? random.pick(['new', 'name', 'constructor', '-a b'])
+      : random.pick(keys);
   if (random.chance(0.2)) return Object.fromEntries(Object.entries(map).filter(([name]) => name !== key));
   return { ...map, [key]: damage(map[key], random) };
 }
@@ -64,6 +67,11 @@ test('the predicate passes what the schema passes, and nothing else', () => {
   });
   expect(tally.accepted).toBeGreaterThan(tally.right * 0.99);
   expect(tally.refused).toBeGreaterThan(tally.damaged / 4);
+});
+
+test('keys of maps are looked at', () => {
+  const labels = z.record(labelKey, labelValue);
+  expect([accepts(labels, { 'a/b': 'c' }), accepts(labels, { '-a': 'c' })]).toEqual([true, false]);
 });
 
 test('schemas of other types are left to the schema', () => {

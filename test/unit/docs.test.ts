@@ -6,7 +6,12 @@ import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { readDocuments } from '../../src/documents/index.js';
-import { appliedToSchema, ruleSelectionSchema, selectionSchema } from '../../src/documents/selection.js';
+import {
+  appliedToSchema,
+  exceptSchema,
+  ruleSelectionSchema,
+  selectionSchema,
+} from '../../src/documents/selection.js';
 import { SPEC_SCHEMAS } from '../../src/documents/types.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -158,7 +163,7 @@ test('the stages of docs/architecture.md and of the picture are those of the pip
 
 describe('docs/policy.md', () => {
   const text = read('docs/policy.md');
-  const selections: unknown[] = [selectionSchema, ruleSelectionSchema, appliedToSchema];
+  const selections: unknown[] = [selectionSchema, ruleSelectionSchema, appliedToSchema, exceptSchema];
 
   /** Dotted paths of all fields, `*` behind those that are required. Selections inside are a section of their own. */
   function fieldsOf(schema: z.ZodType, path = ''): string[] {

@@ -124,7 +124,7 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'unknown field, nothing near',
       yaml('Group', 'a', 'zzzz: 5'),
-      'f.yaml:5:3: spec.zzzz: unknown field "zzzz": known: workloads, addresses, groups',
+      'f.yaml:5:3: spec.zzzz: unknown field "zzzz": known: workloads, addresses, groups, except',
     ],
     [
       'unknown field of a rule',
@@ -164,7 +164,27 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'addresses in appliedTo',
       policy('- action: allow\n  appliedTo: {addresses: [10.0.0.1]}'),
-      'f.yaml:7:17: spec.rules[0].appliedTo.addresses: unknown field "addresses": known: workloads, groups',
+      'f.yaml:7:17: spec.rules[0].appliedTo.addresses: unknown field "addresses": known: workloads, groups, except',
+    ],
+    [
+      'except alone',
+      policy('- action: allow\n  from: {except: {groups: [a]}}'),
+      'f.yaml:7:12: spec.rules[0].from.except: takes away from nothing: say beside it of what, such as workloads: {} for all workloads',
+    ],
+    [
+      'except alone in a group',
+      yaml('Group', 'g', 'except: {addresses: [10.0.0.1]}'),
+      'f.yaml:5:3: spec.except: takes away from nothing: say beside it of what, such as workloads: {} for all workloads',
+    ],
+    [
+      'empty except',
+      policy('- action: allow\n  appliedTo: {groups: [a], except: {}}'),
+      'f.yaml:7:30: spec.rules[0].appliedTo.except: is empty: give workloads or groups, or remove it',
+    ],
+    [
+      'except in except',
+      yaml('Group', 'g', 'groups: [a]\nexcept: {groups: [b], except: {groups: [c]}}'),
+      'f.yaml:6:25: spec.except.except: unknown field "except": known: workloads, addresses, groups',
     ],
     [
       'empty services',

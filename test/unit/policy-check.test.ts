@@ -55,6 +55,24 @@ describe('references', () => {
     ]);
     expect(errors(group('a', ['b', 'c']), group('b', ['c']), group('c', []))).toEqual([]);
   });
+  test('what is excluded must be there, and closes circles, too', () => {
+    const except = (name: string, groups: string[], excluded: string[]) =>
+      make('Group', name, { groups, workloads: {}, except: { groups: excluded } });
+    expect(errors(except('a', [], ['b', 'c']), except('b', ['a'], []), group('c', []))).toEqual([
+      'b.yaml:1:1: spec.groups[0]: groups hold each other in a circle: a -> b -> a; remove one step',
+    ]);
+    expect(errors(except('a', ['c'], ['a']), group('c', []))).toEqual([
+      'a.yaml:1:1: spec.except.groups[0]: groups hold each other in a circle: a -> a; remove one step',
+    ]);
+    const rule = {
+      action: 'drop',
+      from: { workloads: {}, except: { groups: ['x'], workloads: { names: ['y'] } } },
+    };
+    expect(errors(make('SecurityPolicy', 'p', { rules: [rule] }))).toEqual([
+      'p.yaml:1:1: spec.rules[0].from.except.groups[0]: there is no Group "x": there is none',
+      'p.yaml:1:1: spec.rules[0].from.except.workloads.names[0]: there is no Workload "y": there is none',
+    ]);
+  });
   test('a chain of 20,000 groups is no stack overflow, but refused', () => {
     const one = group('g', []);
     const chain = (length: number) =>

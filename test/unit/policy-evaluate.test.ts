@@ -74,6 +74,101 @@ describe('the deciding rule', () => {
   });
 });
 
+describe('what is excluded', () => {
+  const db2 = workload('db-2', ['10.0.0.32/24'], { tier: 'db', legacy: 'yes' });
+  const group = (name: string, spec: object) => make('Group', name, spec);
+  const drops = (from: object, source: string, ...more: Document[]) =>
+    evaluate(
+      world(db2, ...more, make('SecurityPolicy', 'p', { rules: [{ action: 'drop', from }] })),
+      'web-1',
+      'in',
+      { ...toDb, source, destination: '10.0.0.11' },
+    ).action === 'drop';
+  const legacy = { matchExpressions: [{ key: 'legacy', operator: 'Exists' }] };
+  test('in from and to are addresses', () => {
+    const from = { workloads: { matchLabels: { tier: 'db' } }, except: { workloads: legacy } };
+    expect([drops(from, '10.0.0.31'), drops(from, '10.0.0.32')]).toEqual([true, false]);
+    const network = { addresses: ['10.0.0.0/24'], except: { addresses: ['10.0.0.8-10.0.0.31'] } };
+    expect(['10.0.0.7', '10.0.0.8', '10.0.0.31', '10.0.0.32'].map((one) => drops(network, one))).toEqual([
+      ...[true, false, false, true],
+    ]);
+    const byAddress = { workloads: {}, except: { addresses: ['10.0.0.32'] } };
+    expect([drops(byAddress, '10.0.0.31'), drops(byAddress, '10.0.0.32')]).toEqual([true, false]);
+  });
+  test('is excluded of all parts of a selection, but not of other groups', () => {
+    const inner = group('inner', { workloads: {}, except: { workloads: legacy } });
+    const outer = group('outer', { groups: ['inner'], addresses: ['10.0.0.32'] });
+    expect([
+      drops({ groups: ['inner'] }, '10.0.0.32', inner),
+      drops({ groups: ['inner'] }, '10.0.0.31', inner),
+    ]).toEqual([...[false, true]]);
+    expect(drops({ groups: ['outer'] }, '10.0.0.32', inner, outer)).toBe(true);
+    const except = { groups: ['outer'], addresses: ['10.0.0.0/8'], except: { addresses: ['10.0.0.32'] } };
+    expect(drops(except, '10.0.0.32', inner, outer)).toBe(false);
+    const exceptGroup = { addresses: ['10.0.0.0/8'], except: { groups: ['inner'] } };
+    expect([drops(exceptGroup, '10.0.0.31', inner), drops(exceptGroup, '10.0.0.32', inner)]).toEqual([
+      false,
+      true,
+    ]);
+  });
+  test('in appliedTo are workloads', () => {
+    const applied = (appliedTo: object, at: string, ...more: Document[]) =>
+      evaluate(
+        world(db2, ...more, make('SecurityPolicy', 'p', { appliedTo, rules: [{ action: 'drop' }] })),
+        at,
+        'in',
+        toDb,
+      ).action === 'drop';
+    const but = { workloads: { matchLabels: { tier: 'db' } }, except: { workloads: legacy } };
+    expect(['web-1', 'db-1', 'db-2'].map((one) => applied(but, one))).toEqual([false, true, false]);
+    const young = group('young', { workloads: {}, except: { workloads: legacy } });
+    expect([
+      applied({ groups: ['young'] }, 'db-2', young),
+      applied({ groups: ['young'] }, 'db-1', young),
+    ]).toEqual([...[false, true]]);
+    expect(applied({ workloads: {}, except: { groups: ['young'] } }, 'db-2', young)).toBe(true);
+  });
+});
+
+describe('services', () => {
+  const service = make('Service', 'named', {
+    entries: [
+      { protocol: 'tcp', ports: [80, '8000-8100'], sourcePorts: ['1024-65535'] },
+      { protocol: 'icmp', icmpType: 3, icmpCode: 4 },
+      { protocol: 'icmp', icmpType: 8 },
+      { protocol: 'icmpv6', icmpType: 128 },
+      { protocol: 'sctp', ports: ['2905'] },
+      { protocol: 47 },
+    ],
+  });
+  const drops = (packet: object) =>
+    evaluate(world(service, policy('- {action: drop, services: [named]}')), 'db-1', 'in', {
+      ...toDb,
+      sourcePort: undefined,
+      destinationPort: undefined,
+      ...packet,
+    }).action === 'drop';
+  const cases: [what: string, packet: object, dropped: boolean][] = [
+    ['a port', { protocol: 6, sourcePort: 1024, destinationPort: 80 }, true],
+    ['the first port of a range', { protocol: 6, sourcePort: 1024, destinationPort: 8000 }, true],
+    ['the last port of a range', { protocol: 6, sourcePort: 65535, destinationPort: 8100 }, true],
+    ['a port behind a range', { protocol: 6, sourcePort: 1024, destinationPort: 8101 }, false],
+    ['a port before a range', { protocol: 6, sourcePort: 1024, destinationPort: 7999 }, false],
+    ['another source port', { protocol: 6, sourcePort: 1023, destinationPort: 80 }, false],
+    ['another protocol', { protocol: 17, sourcePort: 1024, destinationPort: 80 }, false],
+    ['an ICMP type and code', { protocol: 1, icmpType: 3, icmpCode: 4 }, true],
+    ['another code', { protocol: 1, icmpType: 3, icmpCode: 1 }, false],
+    ['a type with any code', { protocol: 1, icmpType: 8, icmpCode: 7 }, true],
+    ['the type of the other family', { protocol: 1, icmpType: 128 }, false],
+    ['ICMPv6', { protocol: 58, icmpType: 128 }, true],
+    ['another ICMPv6 type', { protocol: 58, icmpType: 129 }, false],
+    ['SCTP', { protocol: 132, sourcePort: 1, destinationPort: 2905 }, true],
+    ['a protocol by number', { protocol: 47 }, true],
+    ['another number', { protocol: 50 }, false],
+  ];
+  test.each(cases)('%s', (_what, packet, dropped) => expect(drops(packet)).toBe(dropped));
+});
+
 describe('the default', () => {
   test('is allow without a Host, and names the section with one', () => {
     expect(evaluate(world(), 'db-1', 'in', toDb)).toMatchObject({

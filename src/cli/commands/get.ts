@@ -178,6 +178,11 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       of('Group', ({ spec }) => shortList(spec.groups)),
       { shrink: true },
     ),
+    column(
+      'EXCEPT',
+      of('Group', ({ spec }) => spec.except && selectionOf(spec.except)),
+      { shrink: true },
+    ),
   ],
   Service: [
     column(
@@ -207,11 +212,7 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     ),
     column(
       'APPLIED-TO',
-      of('SecurityPolicy', ({ spec }) =>
-        spec.appliedTo
-          ? [selectorOf(spec.appliedTo), shortList(spec.appliedTo.groups)].filter(Boolean).join(' ')
-          : 'all',
-      ),
+      of('SecurityPolicy', ({ spec }) => (spec.appliedTo ? selectionOf(spec.appliedTo) : 'all')),
       { shrink: true },
     ),
   ],
@@ -258,6 +259,12 @@ function selectorOf({ workloads }: Selection): string | undefined {
     shortList(workloads.names),
   ];
   return parts.filter(Boolean).join(' ') || 'all';
+}
+
+function selectionOf(selection: Selection): string {
+  const { addresses, groups, except } = selection;
+  const parts = [selectorOf(selection), shortList(addresses), shortList(groups)];
+  return [...parts, except && `except ${selectionOf(except)}`].filter(Boolean).join(' ');
 }
 
 const MOST_LISTED = 3;

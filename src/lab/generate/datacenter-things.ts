@@ -120,6 +120,15 @@ export function drawGroups(
     add(names.wide, `${env}-${tier}`, { workloads: { matchExpressions } });
   }
   const tested = envs.filter((env) => env !== 'prod');
+  for (const tier of tiers) {
+    // All of a tier but what is of no use to others; where that leaves any.
+    const old = (machine: Machine) => machine.tag === 'legacy' || machine.tag === 'backup';
+    if (!machines.some((machine) => machine.tier === tier && !old(machine))) continue;
+    const except = {
+      workloads: { matchExpressions: [{ key: 'tag', operator: 'In', values: ['legacy', 'backup'] }] },
+    };
+    add(names.wide, `modern-${tier}`, { groups: [`tier-${tier}`], except });
+  }
   if (tested.length > 0) add(names.wide, 'not-production', { groups: tested.map((env) => `env-${env}`) });
   addNetworks((name, spec) => add(names.networks, name, spec), apps.length, random);
   return { groups, names };
@@ -135,7 +144,10 @@ function addNetworks(
   add('operators', { addresses: ['192.168.200.0/28', '192.168.200.32/28', 'fd01:0:0:ff::/64'] });
   add('resolvers', { addresses: ['172.31.0.2', '172.31.0.3', 'fd03::2', 'fd03::3'] });
   add('monitoring', { addresses: ['172.31.4.0/24', 'fd03:0:0:4::/64'] });
-  add('staff', { groups: ['offices', 'vpn'] });
+  add('staff', {
+    groups: ['offices', 'vpn'],
+    except: { groups: ['operators'], addresses: ['192.168.15.0/24'] },
+  });
   for (let i = 1; i <= 4 + apps / 2; i++)
     add(`partner-${i}`, {
       addresses: Array.from({ length: random.between(1, 12) }, () => outside(random)),

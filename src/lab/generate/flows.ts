@@ -11,9 +11,10 @@ import type {
 import { addressesOf, ofKind, protocolNumber } from '../../documents/index.js';
 import { parsePorts } from '../../documents/fields.js';
 import type { Range } from '../../documents/ip.js';
-import { contains, formatAddress, parseRange } from '../../documents/ip.js';
+import { contains, formatAddress, mergeRanges, parseRange } from '../../documents/ip.js';
 import { selects } from '../../documents/selection.js';
 import type { Packet } from '../../policy/evaluate.js';
+import { subtract } from '../../policy/ranges.js';
 import type { Direction } from '../../policy/types.js';
 import type { Random } from './random.js';
 
@@ -135,23 +136,26 @@ export class FlowDraw {
   }
 
   private holds(selection: Selection, place: Place): boolean {
-    if (selection.workloads && selects(selection.workloads, place.name, place.labels)) return true;
-    return (selection.groups ?? []).some((name) => this.holds(this.groups.get(name) ?? {}, place));
+    const { workloads, groups = [], except } = selection;
+    if (except && this.holds(except, place)) return false;
+    if (workloads && selects(workloads, place.name, place.labels)) return true;
+    return groups.some((name) => this.holds(this.groups.get(name) ?? {}, place));
   }
 
   private rangesOf(selection: Selection): Range[] {
     const key = JSON.stringify(selection);
     let ranges = this.ranges.get(key);
     if (!ranges) {
-      const { workloads, addresses = [], groups = [] } = selection;
+      const { workloads, addresses = [], groups = [], except } = selection;
       const members = workloads
         ? this.places.filter(({ name, labels }) => selects(workloads, name, labels))
         : [];
-      ranges = [
+      const all = [
         ...members.flatMap((place) => place.addresses),
         ...addresses.flatMap((text) => parseRange(text) ?? []),
         ...groups.flatMap((name) => this.rangesOf(this.groups.get(name) ?? {})),
       ];
+      ranges = except ? subtract(mergeRanges(all), mergeRanges(this.rangesOf(except))) : all;
       this.ranges.set(key, ranges);
     }
     return ranges;
