@@ -36,18 +36,16 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
 
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: readonly Document[], error: Find): void {
-  const known = (kind: Kind) => ofKind(all, kind).map((document) => document.metadata.name);
-  const names = {
-    Segment: known('Segment'),
-    Workload: known('Workload'),
-    Group: known('Group'),
-    Service: known('Service'),
+  const sets = new Map<Kind, Set<string>>();
+  const named = (kind: Kind) => {
+    const names = sets.get(kind) ?? new Set(ofKind(all, kind).map((document) => document.metadata.name));
+    sets.set(kind, names);
+    return names;
   };
-  const sets = Object.fromEntries(Object.entries(names).map(([kind, list]) => [kind, new Set(list)]));
   for (const document of documents) {
-    const refer = (kind: keyof typeof names, name: string, path: string, line?: number) => {
-      if (sets[kind]?.has(name)) return;
-      error(document, path, `there is no ${kind} "${name}": ${suggest(name, names[kind])}`, line);
+    const refer = (kind: Kind, name: string, path: string, line?: number) => {
+      if (named(kind).has(name)) return;
+      error(document, path, `there is no ${kind} "${name}": ${suggest(name, [...named(kind)])}`, line);
     };
     const referAll = (selection: Selection | undefined, path: string, line?: number) => {
       for (const [i, name] of (selection?.groups ?? []).entries())

@@ -3,13 +3,13 @@
 // Compiling after a change costs what has changed: given what the documents before came to, everything that they have
 // in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
 // of those that stay.
-import type { Document } from '../documents/index.js';
-import { ofKind } from '../documents/index.js';
+import type { Document, DocumentOf, Kind } from '../documents/index.js';
+import { KINDS } from '../documents/index.js';
 import type { Inventory } from '../engine/messages.js';
 import { lowerPolicy } from './lower.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
-import { assignOrders, orderedPolicies } from './order.js';
+import { assignOrders, byPlace } from './order.js';
 import { World } from './resolve.js';
 import type {
   Desired,
@@ -25,10 +25,11 @@ import { Uses } from './uses.js';
 
 /** Documents without errors -> the engine's state; `previous` is what the documents before came to. */
 export function compile(documents: readonly Document[], previous?: Lowered): Lowered {
-  const host = ofKind(documents, 'Host')[0];
-  const services = new Map(ofKind(documents, 'Service').map((service) => [service.metadata.name, service]));
-  const policies = orderedPolicies(documents).map((document) => lowerPolicy(document, services));
-  const world = worldOf(documents, previous?.world);
+  const kinds = byKind(documents);
+  const [host] = kinds.Host;
+  const services = new Map(kinds.Service.map((service) => [service.metadata.name, service]));
+  const policies = kinds.SecurityPolicy.map((policy) => lowerPolicy(policy, services)).sort(byPlace);
+  const world = worldOf(kinds, previous);
   const { gone, come } = changedPolicies(policies, previous?.desired.policies);
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
     (before ?? Uses.none).change(namesOf(gone, names), namesOf(come, names));
@@ -45,7 +46,7 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(ofKind(documents, 'Segment').map((one) => [one.metadata.name, engineSegment(one)])),
+    segments: new Map(kinds.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
     workloads: sameWorld
       ? previous.desired.workloads
       : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
@@ -76,18 +77,26 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
 }
 
-function worldOf(documents: readonly Document[], before: World | undefined): World {
-  const workloads = ofKind(documents, 'Workload').sort((a, b) =>
-    a.metadata.name < b.metadata.name ? -1 : 1,
-  );
-  const groups = ofKind(documents, 'Group');
-  return before?.isOf(workloads, groups) ? before : new World(workloads, groups, before);
+type ByKind = { [K in Kind]: DocumentOf<K>[] };
+
+function byKind(documents: readonly Document[]): ByKind {
+  const found = Object.fromEntries(KINDS.map((kind) => [kind, []])) as unknown as Record<Kind, Document[]>;
+  for (const document of documents) found[document.kind].push(document);
+  return found as ByKind;
+}
+
+function worldOf({ Workload, Group }: ByKind, before: Lowered | undefined): World {
+  if (before === undefined) return new World(Workload, Group);
+  const { world, desired } = before;
+  // A world that was asked for much that is no longer there is left for one like it.
+  const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
+  return world.isOf(Workload, Group) && !isCrowded ? world : new World(Workload, Group, world);
 }
 
 function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['policies'] | undefined) {
   const kept = new Set<string>();
   const come = policies.filter((policy) => {
-    const { name } = policy.document.metadata;
+    const { name } = policy;
     const same = before?.get(name)?.policy === policy;
     if (same) kept.add(name);
     return !same;
@@ -143,7 +152,7 @@ type Held = (policy: LoweredPolicy) => readonly (number | undefined)[];
 /** The orders that the policies of before have, by rule. */
 function heldBy(before: Desired['policies'] | undefined): Held {
   return (policy) => {
-    const old = before?.get(policy.document.metadata.name);
+    const old = before?.get(policy.name);
     if (old?.policy === policy) return old.orders;
     const same = old?.policy.category === policy.category;
     return policy.rules.map(({ entry }) =>
@@ -173,7 +182,7 @@ function placeCategory(
   const held = policies.map(heldOf);
   const orders = stay(held) ? held : split(assignOrders(concat(held)), held);
   for (const [i, policy] of policies.entries())
-    into.set(policy.document.metadata.name, { policy, orders: orders[i] as number[] });
+    into.set(policy.name, { policy, orders: orders[i] as number[] });
 }
 
 /** Whether all have their orders already. */

@@ -7,6 +7,8 @@ import { checkAttachments } from './check-attachments.js';
 import { checkCycles, checkReferences, checkUnique } from './check.js';
 import type { Checked, Find } from './check.js';
 import { compile } from './compile.js';
+import type { Replacement } from './difference.js';
+import { difference } from './difference.js';
 import { warnAboutNothing } from './nothing.js';
 import type { Desired, Lowered, LoweredPolicy } from './types.js';
 
@@ -36,7 +38,7 @@ export function examine(documents: readonly Document[], previous?: Examined): Ex
   const errors: DocumentError[] = [];
   const namesStay = gone.every((one) => one.kind === 'SecurityPolicy' || replaced.has(documentKey(one)));
   const attachmentsStay =
-    base && [...fresh, ...gone].every((one) => isAttachedAs(one, replaced.get(documentKey(one))));
+    base && [...fresh, ...gone].every((one) => isAttachedAs(one, replaced.get(documentKey(one)), base));
   const attachments = attachmentsStay ? base.attachments : [];
   if (replaced.size < fresh.length) checkUnique(documents, into(errors));
   checkReferences(namesStay ? fresh : documents, documents, into(errors));
@@ -53,32 +55,18 @@ function into(list: DocumentError[]): Find {
     list.push({ file: origin.file, line, column: 1, path, message });
 }
 
-interface Replacement {
-  before: Document;
-  after: Document;
-}
-
-/** What came, what went, and what of it are new versions of a document, by key. */
-function difference(before: readonly Document[], after: readonly Document[]) {
-  const left = new Set(before);
-  const fresh = after.filter((document) => !left.delete(document));
-  const gone = [...left];
-  const old = new Map(gone.map((document) => [documentKey(document), document]));
-  const replaced = new Map<string, Replacement>();
-  for (const document of fresh) {
-    const key = documentKey(document);
-    const previous = old.get(key);
-    if (previous) replaced.set(key, { before: previous, after: document });
-  }
-  return { fresh, gone, replaced };
-}
-
 /** Whether a document that came or went leaves alone how workloads are attached; labels, for one, do. */
-function isAttachedAs(one: Document, replacement: Replacement | undefined): boolean {
+function isAttachedAs(
+  one: Document,
+  replacement: Replacement | undefined,
+  { attachments }: Examined,
+): boolean {
   if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Host';
   if (!replacement) return false;
   const { before, after } = replacement;
-  return isDeepStrictEqual([before.spec, before.origin], [after.spec, after.origin]);
+  // Where something stands is part of a warning.
+  const moved = attachments.length > 0 && !isDeepStrictEqual(before.origin, after.origin);
+  return !moved && isDeepStrictEqual(before.spec, after.spec);
 }
 
 function selectedInVain(desired: Desired, base: Examined | undefined): Map<string, DocumentError[]> {

@@ -15,7 +15,7 @@ import { protocolNumber } from '../documents/index.js';
 import { parsePorts } from '../documents/fields.js';
 import type { ServiceMatch, SharedRule } from '../engine/messages.js';
 import { canonical, canonicalOf, digest, ruleIds } from './names.js';
-import { categoryOf } from './order.js';
+import { categoryOf, priorityOf } from './order.js';
 import type { AddressSource, LoweredPolicy, LoweredRule, ScopeSource } from './types.js';
 
 export type Services = ReadonlyMap<string, ServiceDocument>;
@@ -49,7 +49,17 @@ class PolicyLowering {
     const ids = ruleIds(document);
     const rules = document.spec.rules.map((rule, i) => this.rule(rule, i, ids[i] ?? ''));
     const places = new Map(ids.map((id, i) => [id, i]));
-    return { document, services: [...this.used], category, rules, places, addressSets, scopes };
+    return {
+      document,
+      name: document.metadata.name,
+      priority: priorityOf(document),
+      services: [...this.used],
+      category,
+      rules,
+      places,
+      addressSets,
+      scopes,
+    };
   }
 
   private rule(rule: Rule, i: number, id: string): LoweredRule {

@@ -13,13 +13,31 @@ export function categoryOf(policy: SecurityPolicyDocument): number {
   return CATEGORIES.indexOf(policy.spec.category ?? DEFAULT_CATEGORY);
 }
 
+export function priorityOf(policy: SecurityPolicyDocument): number {
+  return policy.spec.priority ?? DEFAULT_PRIORITY;
+}
+
 export function orderedPolicies(documents: readonly Document[]): SecurityPolicyDocument[] {
-  const priority = (policy: SecurityPolicyDocument) => policy.spec.priority ?? DEFAULT_PRIORITY;
-  return ofKind(documents, 'SecurityPolicy').sort(
-    (a, b) =>
-      categoryOf(a) - categoryOf(b) ||
-      priority(a) - priority(b) ||
-      (a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0),
+  return ofKind(documents, 'SecurityPolicy')
+    .map((document) => ({
+      document,
+      name: document.metadata.name,
+      category: categoryOf(document),
+      priority: priorityOf(document),
+    }))
+    .sort(byPlace)
+    .map(({ document }) => document);
+}
+
+interface Place {
+  category: number;
+  priority: number;
+  name: string;
+}
+
+export function byPlace(a: Place, b: Place): number {
+  return (
+    a.category - b.category || a.priority - b.priority || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
   );
 }
 

@@ -5,6 +5,7 @@ import type { Delta } from '../engine/messages.js';
 import type { Document, Kind, Origin } from '../documents/index.js';
 import { documentKey, KINDS } from '../documents/index.js';
 import { compile } from './compile.js';
+import { difference } from './difference.js';
 import { ruleIds } from './names.js';
 import { change } from './publish.js';
 import type { Desired } from './types.js';
@@ -64,10 +65,7 @@ function changedDocuments(
   before: readonly Document[],
   after: readonly Document[],
 ): Pick<Plan, 'changes' | 'unchanged'> {
-  // Most documents are the same objects: only the others are compared.
-  const stay = new Set(before);
-  const fresh = after.filter((document) => !stay.delete(document));
-  const old = new Map([...stay].map((document) => [documentKey(document), document]));
+  const { fresh, gone, replaced } = difference(before, after);
   const changes: DocumentChange[] = [];
   const note = (change: DocumentChange['change'], document: Document, fields: FieldChange[] = []) =>
     changes.push({
@@ -79,13 +77,12 @@ function changedDocuments(
     });
   let unchanged = after.length - fresh.length;
   for (const document of fresh) {
-    const previous = old.get(documentKey(document));
-    old.delete(documentKey(document));
+    const previous = replaced.get(documentKey(document))?.before;
     if (!previous) note('added', document);
     else if (sameDocument(previous, document)) unchanged++;
     else note('changed', document, changedFields(previous, document));
   }
-  for (const document of old.values()) note('removed', document);
+  for (const document of gone) if (!replaced.has(documentKey(document))) note('removed', document);
   changes.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || (a.name < b.name ? -1 : 1));
   return { changes, unchanged };
 }

@@ -43,33 +43,38 @@ export class World {
   private readonly members: Memo<Names>;
   private readonly addresses: Memo<Addresses>;
 
-  /** Documents without errors; workloads by name. */
-  constructor(workloads: readonly WorkloadDocument[], groups: readonly GroupDocument[], previous?: World) {
-    this.groups = new Map(groups.map((group) => [group.metadata.name, group]));
+  /** Documents without errors. */
+  constructor(
+    private readonly workloadDocuments: readonly WorkloadDocument[],
+    private readonly groupDocuments: readonly GroupDocument[],
+    previous?: World,
+  ) {
+    this.groups = new Map(groupDocuments.map((group) => [group.metadata.name, group]));
+    const names = workloadDocuments.map((document) => document.metadata.name).sort();
+    const documents = new Map(workloadDocuments.map((document) => [document.metadata.name, document]));
     this.workloads = new Map(
-      workloads.map((document) => [
-        document.metadata.name,
-        resolveWorkload(document, previous?.workloads.get(document.metadata.name)),
-      ]),
+      names.map((name) => {
+        const document = documents.get(name) as WorkloadDocument;
+        return [name, resolveWorkload(document, previous?.workloads.get(name))];
+      }),
     );
     this.previous = previous;
     this.members = new Memo(previous?.members);
     this.addresses = new Memo(previous?.addresses);
-    this.everyone = previous?.everyone ?? new Set();
     if (previous !== undefined) this.compare(previous);
-    const names = [...this.workloads.keys()];
-    if (names.length !== this.everyone.size || names.some((name) => !this.everyone.has(name)))
-      this.everyone = new Set(names);
+    const same =
+      previous?.everyone.size === names.length && names.every((name) => previous.everyone.has(name));
+    this.everyone = same ? previous.everyone : new Set(names);
   }
 
-  /** Whether it holds these documents and no others. */
+  /** Whether it was made of these documents. */
   isOf(workloads: readonly WorkloadDocument[], groups: readonly GroupDocument[]): boolean {
-    return (
-      workloads.length === this.workloads.size &&
-      groups.length === this.groups.size &&
-      workloads.every((document) => this.workloads.get(document.metadata.name)?.document === document) &&
-      groups.every((document) => this.groups.get(document.metadata.name) === document)
-    );
+    return isSame(workloads, this.workloadDocuments) && isSame(groups, this.groupDocuments);
+  }
+
+  /** How much is known of it, asked for by what is there and by what was there. */
+  get size(): number {
+    return this.members.size + this.addresses.size;
   }
 
   /** All that was known before and is of use has been asked for: the world before may go. */
@@ -209,6 +214,14 @@ class Memo<V> {
   settle(): void {
     this.previous = undefined;
   }
+
+  get size(): number {
+    return this.known.size;
+  }
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i]);
 }
 
 function unite(all: Part<Names>[]): Names {

@@ -30,7 +30,9 @@ export interface LoweredRule {
 export interface LoweredPolicy {
   document: SecurityPolicyDocument;
   services: readonly ServiceDocument[];
+  name: string;
   category: number;
+  priority: number;
   /** As the document orders them. */
   rules: readonly LoweredRule[];
   /** Where each rule stands in `rules`, by its id. */

@@ -29,7 +29,7 @@ export class Uses {
       changed.set(name, this.of(name) + count);
     }
     if (same) return this;
-    return changed.size * 8 > this.#base.size
+    return changed.size * 32 > this.#base.size
       ? Uses.#joined(this.#base, changed)
       : new Uses(this.#base, changed);
   }
