@@ -72,9 +72,17 @@ const IndexEntry& Publisher::take_out(HeldEntry& held) {
   slots_ -= held.rule->slots;
   orders_.erase(held.entry->order);
   held.rule->entries.erase(&held);
-  held.scope->entries.erase(&held);
+  leave_scope(held);
   retired_.push_back(std::move(held.entry));
   return *retired_.back();
+}
+
+// The last of the scope's entries takes its place.
+void Publisher::leave_scope(HeldEntry& held) {
+  auto& entries = held.scope->entries;
+  entries[held.place] = entries.back();
+  entries_by_serial_.at(entries.back()->serial)->place = held.place;
+  entries.pop_back();
 }
 
 void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope& scope) {
@@ -82,7 +90,8 @@ void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope&
   held.rule = &rule;
   held.scope = &scope;
   rule.entries.insert(&held);
-  scope.entries.insert(&held);
+  held.place = scope.entries.size();
+  scope.entries.push_back(held.entry.get());
   orders_[held.entry->order] = &held;
   slots_ += rule.slots;
   classifier_.add(held.entry.get(), scope.members);
@@ -188,18 +197,16 @@ void Publisher::change_members(Scope& scope, std::vector<uint32_t> members) {
   std::ranges::set_difference(scope.members, members, std::back_inserter(left));
   std::ranges::set_difference(members, scope.members, std::back_inserter(joined));
   scope.members = std::move(members);
-  std::vector<const IndexEntry*> entries;
-  for (const HeldEntry* held : scope.entries) entries.push_back(held->entry.get());
   // Whether its members have other rules for having been in it, or for being in it now.
-  const bool counts = !entries.empty() || scope.touched == number_;
+  const bool counts = !scope.entries.empty() || scope.touched == number_;
   for (uint32_t workload : left) {
     std::erase(scopes_of_[workload], &scope);
-    classifier_.leave(workload, entries);
+    classifier_.leave(workload, scope.entries);
     if (counts) touch(workload);
   }
   for (uint32_t workload : joined) {
     scopes_of_[workload].push_back(&scope);
-    classifier_.join(workload, entries);
+    classifier_.join(workload, scope.entries);
     if (counts) touch(workload);
   }
 }
@@ -251,11 +258,11 @@ std::shared_ptr<const Generation> Publisher::build() {
 }
 
 void Publisher::settled() {
+  classifier_.settled();
+  retired_.clear();
   for (auto& [macs, workload] : forget_) macs->forget(workload);
   forget_.clear();
-  retired_.clear();
   for (Places* places : {&set_numbers_, &segment_numbers_, &workload_numbers_}) places->settled();
-  classifier_.settled();
 }
 
 Publisher::InventoryView Publisher::inventory() const {

@@ -84,9 +84,9 @@ class Publisher {
   struct Scope {
     std::string name;
     std::string digest;
-    std::vector<uint32_t> members;  // places of workloads, sorted
-    std::unordered_set<HeldEntry*> entries;
-    uint64_t touched = 0;  // number of the delta that last gave its members new epochs
+    std::vector<uint32_t> members;           // places of workloads, sorted
+    std::vector<const IndexEntry*> entries;  // in any order
+    uint64_t touched = 0;                    // number of the delta that last gave its members new epochs
   };
   struct HeldEntry {
     std::string digest;
@@ -94,6 +94,7 @@ class Publisher {
     std::unique_ptr<const IndexEntry> entry;  // null: out of the classifier while a delta is applied
     HeldRule* rule = nullptr;
     Scope* scope = nullptr;
+    size_t place = 0;  // among the scope's entries
   };
   struct OpenPort {
     std::shared_ptr<AttachedPort> attached;  // null: a free place
@@ -130,6 +131,7 @@ class Publisher {
   bool same(const HeldEntry& held, const EntryChange& change) const;
   const IndexEntry& take_out(HeldEntry& held);
   void put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope& scope);
+  void leave_scope(HeldEntry& held);
   void link(HeldRule& held, const RuleChange& change);
   void unlink(HeldRule& held);
   std::vector<uint32_t> places_of(const std::vector<std::string>& names) const;
@@ -155,7 +157,7 @@ class Publisher {
   std::unordered_map<std::string, Scope> scopes_;
   std::unordered_map<std::string, HeldEntry> entries_;
   std::unordered_map<uint64_t, const HeldEntry*> orders_;
-  std::unordered_map<uint32_t, const HeldEntry*> entries_by_serial_;
+  std::unordered_map<uint32_t, HeldEntry*> entries_by_serial_;
   std::vector<std::unique_ptr<const IndexEntry>> retired_;  // until settled
   uint32_t next_entry_serial_ = 1;
   size_t slots_ = 0;  // that all entries take

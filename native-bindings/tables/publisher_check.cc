@@ -142,24 +142,23 @@ Refusal Publisher::check_entries(const Delta& delta, const DeltaNames& names) co
 Refusal Publisher::check_users(const Delta& delta, const DeltaNames& names) const {
   for (const std::string& id : delta.remove_entries)
     if (!entries_.contains(id)) return refuse_removal("Entry", id, kNotThere);
-  // The first entry that the change leaves as it is, or whose new form it does not refuse for itself.
-  auto first_left = [&](const std::unordered_set<HeldEntry*>& entries) -> const HeldEntry* {
-    for (const HeldEntry* held : entries)
-      if (const std::string& id = held->entry->id; !names.removed_entries.contains(id) && !names.entries.contains(id))
-        return held;
-    return nullptr;
+  // What is set anew says itself, in check_entries, whether it refers to what goes.
+  auto stays = [&](const IndexEntry& entry) {
+    return !names.removed_entries.contains(entry.id) && !names.entries.contains(entry.id);
   };
   for (const std::string& name : delta.remove_scopes) {
     auto scope = scopes_.find(name);
     if (scope == scopes_.end()) return refuse_removal("Scope", name, kNotThere);
-    if (auto left = first_left(scope->second.entries))
-      return refuse_removal("Scope", name, "entry " + quoted(left->entry->id) + " applies to it. Remove that too.");
+    for (const IndexEntry* entry : scope->second.entries)
+      if (stays(*entry))
+        return refuse_removal("Scope", name, "entry " + quoted(entry->id) + " applies to it. Remove that too.");
   }
   for (const std::string& key : delta.remove_rules) {
     auto rule = rules_.find(key);
     if (rule == rules_.end()) return refuse_removal("Rule", key, kNotThere);
-    if (auto left = first_left(rule->second.entries))
-      return refuse_removal("Rule", key, "entry " + quoted(left->entry->id) + " refers to it. Remove that too.");
+    for (const HeldEntry* held : rule->second.entries)
+      if (stays(*held->entry))
+        return refuse_removal("Rule", key, "entry " + quoted(held->entry->id) + " refers to it. Remove that too.");
   }
   for (const std::string& name : delta.remove_address_sets) {
     auto set = sets_.find(name);

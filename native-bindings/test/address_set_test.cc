@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "test/frames.h"
 
 namespace headgate::test {
@@ -88,31 +90,66 @@ TEST_CASE("an IPv6 range never speaks for IPv4") {
   CHECK(both.contains(address_of("fd00::1")));
 }
 
+// Few addresses, and often next to each other.
+Address some_address(std::mt19937& random) {
+  Address a;
+  if (random() % 2) a.bytes[10] = a.bytes[11] = 0xff;
+  a.bytes[random() % 4 ? 15 : 8] = static_cast<uint8_t>(random() % 12);
+  return a;
+}
+
+std::vector<AddressRange> some_ranges(std::mt19937& random) {
+  std::vector<AddressRange> ranges;
+  for (size_t n = random() % 6; n; --n) {
+    Address a = some_address(random), b = some_address(random);
+    if (is_ipv4(a) == is_ipv4(b)) ranges.push_back({std::min(a, b), std::max(a, b)});
+  }
+  return ranges;
+}
+
+bool in_one(const std::vector<AddressRange>& ranges, const Address& a) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const AddressRange& r) {
+    return is_ipv4(r.first) == is_ipv4(a) && r.first <= a && a <= r.last;
+  });
+}
+
 TEST_CASE("property: a set contains what one of its ranges does") {
   const uint32_t seed = test_seed();
   INFO(rerun(seed, "property: a set contains what one of its ranges does"));
   std::mt19937 random(seed);
-  const auto address = [&] {  // few, and often next to each other
-    Address a;
-    if (random() % 2) a.bytes[10] = a.bytes[11] = 0xff;
-    a.bytes[random() % 4 ? 15 : 8] = static_cast<uint8_t>(random() % 12);
-    return a;
-  };
   for (int round = 0; round < 2000; ++round) {
-    std::vector<AddressRange> ranges;
-    for (size_t n = random() % 6; n; --n) {
-      Address a = address(), b = address();
-      if (is_ipv4(a) != is_ipv4(b)) continue;
-      ranges.push_back({std::min(a, b), std::max(a, b)});
-    }
+    const std::vector<AddressRange> ranges = some_ranges(random);
     const AddressSet set(ranges);
     for (int i = 0; i < 20; ++i) {
-      const Address a = address();
-      bool wanted = false;
-      for (const AddressRange& r : ranges) wanted |= is_ipv4(r.first) == is_ipv4(a) && r.first <= a && a <= r.last;
-      REQUIRE_MESSAGE(set.contains(a) == wanted, format_address(a));
+      const Address a = some_address(random);
+      REQUIRE_MESSAGE(set.contains(a) == in_one(ranges, a), format_address(a));
     }
   }
+}
+
+TEST_CASE("property: an edited set is the set that has what was left and what was added") {
+  const uint32_t seed = test_seed();
+  INFO(rerun(seed, "property: an edited set is the set that has what was left and what was added"));
+  std::mt19937 random(seed);
+  for (int round = 0; round < 5000; ++round) {
+    const auto was = some_ranges(random), add = some_ranges(random), remove = some_ranges(random);
+    const AddressSet set = AddressSet(was).edited(AddressSet(add), AddressSet(remove));
+    for (int i = 0; i < 20; ++i) {
+      const Address a = some_address(random);
+      const bool wanted = (in_one(was, a) && !in_one(remove, a)) || in_one(add, a);
+      REQUIRE_MESSAGE(set.contains(a) == wanted, format_address(a));
+    }
+    CHECK(AddressSet(set.ranges()).ranges() == set.ranges());  // sorted, apart, merged
+  }
+}
+
+TEST_CASE("what is taken out of all addresses leaves the rest, at both ends too") {
+  const AddressSet all = set_of({"0.0.0.0/0", "::/0"});
+  CHECK(all.edited({}, all).empty());
+  const AddressSet ends = all.edited({}, set_of({"0.0.0.0", "255.255.255.255", "::", "ffff::/16"}));
+  for (const char* out : {"0.0.0.0", "255.255.255.255", "::", "ffff::1"}) CHECK_FALSE(ends.contains(address_of(out)));
+  for (const char* in : {"0.0.0.1", "255.255.255.254", "::1", "fffe:ffff::"}) CHECK(ends.contains(address_of(in)));
+  CHECK(all.edited(all, all).ranges() == all.ranges());
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // The firewall: order, categories, observe, pass, default, logs, rejects, state, and what edits do to live connections.
 #include <doctest/doctest.h>
 
+#include <functional>
+
 #include "test/bed.h"
 
 namespace headgate::test {
@@ -302,6 +304,49 @@ TEST_CASE("rule logs: a burst, then a limited rate that says what it left out") 
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].suppressed == 2);
   CHECK(begin(1, 1).empty());  // a known flow: nothing was judged
+}
+
+TEST_CASE("hit counters survive every edit of their entry") {
+  Bed bed;
+  Delta d;
+  d.set_scopes = {{"s", "1", {"a"}}};
+  d.set_rules = {rule("one", Action::kAllow), rule("two", Action::kAllow)};
+  d.set_entries = {{"e", "1", "one", 3, 10, false, true, "s"}};
+  bed.publish(d);
+  const auto packets = [&] {
+    uint64_t sum = 0;
+    bed.context().hits.walk(0, UINT32_MAX, [&](const Hit& hit) {
+      if (hit.entry && bed.publisher().entry_id(hit.entry) == "e" && hit.direction == Direction::kOut)
+        sum += hit.packets;
+    });
+    return sum;
+  };
+  uint64_t sent = 0;
+  const auto edit = [&](const std::function<void(Delta&, EntryChange&)>& change) {
+    Delta next;
+    next.set_entries = d.set_entries;
+    change(next, next.set_entries[0]);
+    d.set_entries = next.set_entries;
+    bed.publish(next);
+    CHECK(bed.reached("a", udp(), "b") == 1);
+    CHECK(bed.reached("a", udp(2000, static_cast<uint16_t>(3000 + sent)), "b") == 1);
+    sent += 2;
+    CHECK(packets() == sent);
+  };
+  edit([](Delta&, EntryChange&) {});
+  edit([](Delta&, EntryChange& e) { e.rule = "two"; });
+  edit([](Delta&, EntryChange& e) { e.order = 5, e.category = 0; });
+  edit([](Delta&, EntryChange& e) { e.in = true; });
+  edit([](Delta& d, EntryChange& e) { d.set_scopes = {{"t", "1", {"a", "b"}}}, e.scope = "t"; });
+  edit([](Delta& d, EntryChange&) { d.set_rules = {rule("two", Action::kAllow)}, d.set_rules[0].log = true; });
+  edit([](Delta& d, EntryChange&) { d.edit_scopes = {{"t", "2", {}, {"b"}}}; });
+  Delta gone;
+  gone.remove_entries = {"e"};
+  bed.publish(gone);
+  gone = {};
+  gone.set_entries = d.set_entries;
+  bed.publish(gone);
+  CHECK(packets() == 0);  // another entry of the same name
 }
 
 TEST_CASE("reevaluate: an edit is felt by the next frame of a live connection, both ways") {

@@ -182,6 +182,59 @@ TEST_CASE("policy and workloads change under traffic and no frame is lost for an
       CHECK_MESSAGE(stats.drops[reason][0] + stats.drops[reason][1] == 0, kReasonTexts[reason].name);
 }
 
+// Two policies that each stop every frame, one at the sender, one at the receiver: only a frame that met half of the
+// one and half of the other would pass.
+TEST_CASE("no frame is judged by a mixture of two generations") {
+  Running r(2);
+  const auto policy = [](bool at_sender) {
+    Delta delta;
+    delta.set_rules = {rule("allow", Action::kAllow), rule("drop", Action::kDrop)};
+    delta.set_entries = {{"at-a", "1", at_sender ? "drop" : "allow", 3, 1, false, true, "a"},
+                         {"at-b", "1", at_sender ? "allow" : "drop", 3, 2, true, false, "b"}};
+    return delta;
+  };
+  REQUIRE_FALSE(r.engine->publish(policy(true)));
+  std::atomic<bool> stop{false};
+  std::thread traffic([&] {
+    for (uint16_t i = 0; !stop; ++i) {  // new flows and known ones
+      r.a->push(flow(i % 3 ? i : i % 30).bytes(), {}, i % 2);
+      if (i % 64 == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  });
+  const auto dropped = [&](Direction d) {
+    return r.engine->stats().drops[static_cast<size_t>(Reason::kPolicyDrop)][static_cast<int>(d)];
+  };
+  size_t passed = 0;
+  bool at_sender = true;
+  for (int round = 0; round < 300 || dropped(Direction::kIn) < 1000 || dropped(Direction::kOut) < 1000; ++round) {
+    REQUIRE_FALSE(r.engine->publish(policy(at_sender = !at_sender)));
+    passed += r.take(r.b).size();
+  }
+  stop = true;
+  traffic.join();
+  CHECK(passed + r.take(r.b).size() == 0);
+}
+
+TEST_CASE("rules beyond the engine's limit are refused") {
+  const std::string folder = "/dev/shm/hgtest-" + std::to_string(getpid()) + "-limit";
+  EngineOptions limited = options(0, 64, folder);
+  limited.rules = 2;
+  std::string error;
+  auto engine = Engine::create(limited, error);
+  REQUIRE_MESSAGE(engine, error);
+  Delta delta;
+  delta.set_rules = {rule("r", Action::kAllow)};
+  delta.set_scopes = {{"s", "1", {}}};
+  delta.set_entries = {entry("a", "r", 1, "s"), entry("b", "r", 2, "s"), entry("c", "r", 3, "s")};
+  CHECK(engine->publish(delta).code == "table-full");
+  CHECK(engine->generation() == 0);
+  delta.set_entries.pop_back();
+  CHECK_FALSE(engine->publish(delta));
+  CHECK(engine->generation() == 1);
+  engine.reset();
+  std::filesystem::remove_all(folder);
+}
+
 TEST_CASE("no frame passes before the first policy") {
   Running r(0);
   std::string error;
