@@ -1,0 +1,301 @@
+#include "tables/class_records.h"
+
+namespace headgate {
+namespace {
+
+uint64_t hash_of(const std::vector<SetId>& sets) {
+  uint64_t hash = sets.size();
+  for (SetId set : sets) hash = (hash ^ set) * 0xd6e8feb86659fd93ull, hash ^= hash >> 32;
+  return hash;
+}
+
+}  // namespace
+
+ClassRecords::Set& ClassRecords::set_of(SetId set) {
+  if (set >= sets_.size()) sets_.resize(set + 1);
+  return sets_[set];
+}
+
+void ClassRecords::add_slot(SetId set, SideOf side, uint32_t slot) {
+  set_of(set).slots[side].push_back(slot);
+}
+
+void ClassRecords::remove_slot(SetId set, SideOf side, uint32_t slot) {
+  auto& slots = set_of(set).slots[side];
+  auto place = std::find(slots.rbegin(), slots.rend(), slot);
+  *place = slots.back();
+  slots.pop_back();
+}
+
+void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::vector<ClassId>& gone) {
+  for (ClassId id : made) {
+    for (SetId set : classes_.sets(id)) {
+      Set& s = set_of(set);
+      if (++s.class_count > kNarrow && s.tier == Tier::kNarrow) widen(set);
+      if (s.tier == Tier::kNarrow) s.classes.push_back(id);
+    }
+    dirty_.push_back(id);
+  }
+  for (ClassId id : gone) {
+    for (SetId set : classes_.sets(id)) {
+      Set& s = set_of(set);
+      --s.class_count;
+      if (s.tier == Tier::kNarrow) std::erase(s.classes, id);
+      if (s.class_count == 0) s.tier = Tier::kNarrow;
+    }
+    leaving_.push_back(id);
+  }
+}
+
+void ClassRecords::widen(SetId set) {
+  Set& s = sets_[set];
+  s.tier = Tier::kMerged;
+  dirty_.insert(dirty_.end(), s.classes.begin(), s.classes.end());
+  s.classes = {};
+}
+
+// Every class that holds the set gets its parts anew. Rare: a set becomes loose once.
+void ClassRecords::loosen(SetId set) {
+  sets_[set].tier = Tier::kLoose;
+  for (ClassId id = 0; id < classes_.size(); ++id)
+    if (classes_.in_use(id) && std::binary_search(classes_.sets(id).begin(), classes_.sets(id).end(), set))
+      dirty_.push_back(id);
+}
+
+uint32_t ClassRecords::acquire_part(const std::vector<SetId>& sets) {
+  auto& same_hash = part_index_[hash_of(sets)];
+  for (uint32_t part : same_hash)
+    if (parts_[part].sets == sets) {
+      ++parts_[part].uses;
+      return part;
+    }
+  uint32_t part = static_cast<uint32_t>(parts_.size());
+  if (free_parts_.empty()) {
+    parts_.push_back({sets, 1});
+  } else {
+    part = free_parts_.back();
+    free_parts_.pop_back();
+    parts_[part] = {sets, 1};
+  }
+  same_hash.push_back(part);
+  for (SetId set : sets) {
+    sets_[set].parts.push_back(part);
+    if (sets_[set].tier == Tier::kMerged && sets_[set].parts.size() > kMergeable) overmerged_.push_back(set);
+  }
+  for (int side = 0; side < 2; ++side) part_records_[side].grow(parts_.size());
+  dirty_parts_.push_back(part);
+  return part;
+}
+
+void ClassRecords::release_part(uint32_t part) {
+  if (--parts_[part].uses) return;
+  auto found = part_index_.find(hash_of(parts_[part].sets));
+  std::erase(found->second, part);
+  if (found->second.empty()) part_index_.erase(found);
+  for (SetId set : parts_[part].sets) std::erase(sets_[set].parts, part);
+  leaving_parts_.push_back(part);
+}
+
+// Parts of the class's wide sets; its narrow ones go into `narrow`.
+std::vector<uint32_t> ClassRecords::parts_for(ClassId id, std::vector<SetId>& narrow) {
+  std::vector<SetId> merged;
+  std::vector<uint32_t> parts;
+  for (SetId set : classes_.sets(id)) {
+    if (set_of(set).tier == Tier::kNarrow)
+      narrow.push_back(set);
+    else if (sets_[set].tier == Tier::kMerged)
+      merged.push_back(set);
+    else
+      parts.push_back(acquire_part({set}));
+  }
+  if (!merged.empty()) parts.push_back(acquire_part(merged));
+  return parts;
+}
+
+void ClassRecords::assign_parts(ClassId id) {
+  if (id >= class_parts_.size()) class_parts_.resize(id + 1);
+  std::vector<SetId> narrow;
+  std::vector<uint32_t> now = parts_for(id, narrow);
+  for (uint32_t part : class_parts_[id]) release_part(part);
+  class_parts_[id] = std::move(now);
+}
+
+void ClassRecords::build(bool all) {
+  for (int side = 0; side < 2; ++side) class_records_[side].grow(classes_.size());
+  if (all) {
+    dirty_.clear();
+    for (ClassId id = 0; id < classes_.size(); ++id)
+      if (classes_.in_use(id)) dirty_.push_back(id);
+  }
+  std::vector<ClassId> todo;
+  while (!dirty_.empty()) {
+    std::sort(dirty_.begin(), dirty_.end());
+    dirty_.erase(std::unique(dirty_.begin(), dirty_.end()), dirty_.end());
+    std::erase_if(dirty_, [&](ClassId id) { return !classes_.in_use(id); });
+    todo.insert(todo.end(), dirty_.begin(), dirty_.end());
+    for (ClassId id : std::exchange(dirty_, {})) assign_parts(id);
+    for (SetId set : std::exchange(overmerged_, {}))
+      if (sets_[set].tier == Tier::kMerged) loosen(set);
+  }
+  if (all) {
+    dirty_parts_.clear();
+    for (uint32_t part = 0; part < parts_.size(); ++part) dirty_parts_.push_back(part);
+  }
+  for (uint32_t part : std::exchange(dirty_parts_, {}))
+    if (parts_[part].uses)
+      for (SideOf side : {kSource, kDestination}) replace(part_records_[side][part], make(parts_[part].sets, {}, side));
+  std::sort(todo.begin(), todo.end());
+  todo.erase(std::unique(todo.begin(), todo.end()), todo.end());
+  for (ClassId id : todo) {
+    std::vector<SetId> narrow;
+    for (SetId set : classes_.sets(id))
+      if (sets_[set].tier == Tier::kNarrow) narrow.push_back(set);
+    for (SideOf side : {kSource, kDestination}) replace(class_records_[side][id], make(narrow, class_parts_[id], side));
+  }
+}
+
+uint32_t ClassRecords::make(const std::vector<SetId>& sets, const std::vector<uint32_t>& parts, SideOf side) {
+  if (scratch_.size() < slots_.words()) scratch_.resize(slots_.words());
+  std::vector<uint32_t> touched;
+  for (SetId set : sets)
+    for (uint32_t slot : sets_[set].slots[side]) {
+      if (!scratch_[slot >> 6]) touched.push_back(slot >> 6);
+      scratch_[slot >> 6] |= uint64_t{1} << (slot & 63);
+    }
+  std::sort(touched.begin(), touched.end());
+  Lists lists;
+  for (uint32_t word : touched)
+    lists[static_cast<size_t>(list_of(side, word << 6))].push_back({word, std::exchange(scratch_[word], 0)});
+  return make(lists, parts);
+}
+
+int ClassRecords::list_of(SideOf side, uint32_t slot) const {
+  uint8_t kind = slots_.kind_of(slot);
+  if (!(kind & (side == kSource ? kNamesDestinations : kNamesSources))) return 0;
+  return 1 + (kind & kWideSource ? 1 : 0) + (kind & kWideDestination ? 2 : 0);
+}
+
+uint32_t ClassRecords::make(const Lists& lists, const std::vector<uint32_t>& parts) {
+  std::vector<SlotWord> both;
+  SideRecord header{};
+  size_t end = 0;
+  for (int i = 0; i < kLists; ++i) {
+    header.ends[i] = static_cast<uint16_t>(end += lists[static_cast<size_t>(i)].size());
+    if (i > 0 && !lists[static_cast<size_t>(i)].empty()) header.lists |= static_cast<uint16_t>(1u << (i - 1)) & 15;
+    if (i > 0) both.insert(both.end(), lists[static_cast<size_t>(i)].begin(), lists[static_cast<size_t>(i)].end());
+  }
+  if (end == 0 && parts.empty()) return 0;
+  for (const SlotWord& word : both) header.signature |= uint64_t{1} << (word.index & 63);
+  if (both.size() > kShort) {
+    std::sort(both.begin(), both.end(), [](const SlotWord& a, const SlotWord& b) { return a.index < b.index; });
+    header.ranked = word_set::make(arena_, both);
+  }
+  header.parts = static_cast<uint16_t>(parts.size()) & 0xfff;
+  uint32_t offset = arena_.allocate(header.bytes());
+  SideRecord& record = *arena_.at<SideRecord>(offset);
+  record = header;
+  auto* indexes = const_cast<uint32_t*>(record.indexes());
+  size_t at = 0;
+  for (const auto& list : lists)
+    for (const SlotWord& word : list) {
+      record.bits()[at] = word.bits;
+      indexes[at++] = word.index;
+    }
+  std::copy(parts.begin(), parts.end(), const_cast<uint32_t*>(record.part_ids()));
+  return offset;
+}
+
+void ClassRecords::drop(uint32_t record) {
+  if (!record) return;
+  const SideRecord& r = *arena_.at<SideRecord>(record);
+  word_set::drop(arena_, r.ranked);
+  arena_.retire(record, r.bytes());
+}
+
+void ClassRecords::replace(uint32_t& record, uint32_t now) {
+  drop(record);
+  std::atomic_ref(record).store(now, std::memory_order_release);
+}
+
+// Sets or clears one bit, in place where its word stays.
+void ClassRecords::edit(uint32_t& offset, SideOf side, uint32_t slot, bool set) {
+  SideRecord empty{};
+  SideRecord& record = offset ? *arena_.at<SideRecord>(offset) : empty;
+  const int mine = list_of(side, slot);
+  const uint32_t word = slot >> 6;
+  const uint64_t bit = uint64_t{1} << (slot & 63);
+  const uint32_t* indexes = record.indexes();
+  for (uint32_t i = mine ? record.ends[mine - 1] : 0; i < record.ends[mine]; ++i) {
+    if (indexes[i] != word) continue;
+    uint64_t& bits = record.bits()[i];
+    if (!set && bits == bit) break;  // the word goes
+    if (mine && record.ranked)
+      set ? word_set::set_bit(arena_, record.ranked, slot) : word_set::clear_bit(arena_, record.ranked, slot);
+    set ? set_bits(bits, bit) : clear_bits(bits, bit);
+    return;
+  }
+  Lists lists;
+  for (int list = 0, i = 0; list < kLists; ++list)
+    for (; i < record.ends[list]; ++i) lists[static_cast<size_t>(list)].push_back({indexes[i], record.bits()[i]});
+  auto& list = lists[static_cast<size_t>(mine)];
+  auto place =
+      std::lower_bound(list.begin(), list.end(), word, [](const SlotWord& w, uint32_t i) { return w.index < i; });
+  if (set)
+    list.insert(place, {word, bit});
+  else if (place != list.end() && place->index == word)
+    list.erase(place);
+  else
+    return;
+  std::vector<uint32_t> parts(record.part_ids(), record.part_ids() + record.parts);
+  replace(offset, make(lists, parts));
+}
+
+template <class Visit>
+void ClassRecords::each_record(const std::vector<SetId>& sets, SideOf side, Visit visit) {
+  for (SetId set : sets) {
+    if (set >= sets_.size()) continue;
+    if (sets_[set].tier == Tier::kNarrow) {
+      for (ClassId id : sets_[set].classes) visit(class_records_[side][id]);
+      continue;
+    }
+    for (uint32_t part : sets_[set].parts) visit(part_records_[side][part]);
+  }
+}
+
+void ClassRecords::set_bit(const std::vector<SetId>& sets, SideOf side, uint32_t slot) {
+  each_record(sets, side, [&](uint32_t& record) { edit(record, side, slot, true); });
+}
+
+void ClassRecords::clear_bit(const std::vector<SetId>& sets, SideOf side, uint32_t slot) {
+  each_record(sets, side, [&](uint32_t& record) { edit(record, side, slot, false); });
+}
+
+void ClassRecords::settle() {
+  for (ClassId id : leaving_) {
+    for (int side = 0; side < 2; ++side) replace(class_records_[side][id], 0);
+    if (id < class_parts_.size()) {
+      for (uint32_t part : class_parts_[id]) release_part(part);
+      class_parts_[id] = {};
+    }
+  }
+  leaving_.clear();
+  for (uint32_t part : leaving_parts_) {
+    if (parts_[part].uses) continue;
+    for (int side = 0; side < 2; ++side) replace(part_records_[side][part], 0);
+    parts_[part] = {};
+    free_parts_.push_back(part);
+  }
+  leaving_parts_.clear();
+}
+
+size_t ClassRecords::memory() const {
+  size_t bytes = sets_.capacity() * sizeof(Set) + class_parts_.capacity() * 24 + parts_.capacity() * sizeof(Part);
+  for (const Set& s : sets_)
+    bytes += 4 * (s.slots[0].capacity() + s.slots[1].capacity() + s.classes.capacity() + s.parts.capacity());
+  for (const auto& parts : class_parts_) bytes += 4 * parts.capacity();
+  for (const Part& part : parts_) bytes += 4 * part.sets.capacity() + 32;
+  for (int side = 0; side < 2; ++side) bytes += class_records_[side].memory() + part_records_[side].memory();
+  return bytes;
+}
+
+}  // namespace headgate

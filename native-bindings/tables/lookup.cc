@@ -1,0 +1,127 @@
+#include "tables/lookup.h"
+
+namespace headgate {
+
+// One walk: what is asked, and the best slot so far.
+struct Lookup::Search {
+  const Lookup& lookup;
+  const uint64_t* live;
+  WordSet::View index;
+  WordSet::View service;
+  WordSet::View source_port;
+  uint64_t from;
+  uint64_t best = UINT64_MAX;  // order
+  uint32_t slot = UINT32_MAX;
+
+  // Slots of one word that match on both addresses.
+  [[gnu::always_inline]] void consider(uint32_t word, uint64_t bits) {
+    // Words behind the end hold only slots that came later.
+    if (word >= lookup.live_words_) [[unlikely]]
+      return;
+    if (lookup.lowest_[word] > best >> Slots::kOrderUnit) return;
+    bits &= live[word] & index[word];
+    if (!bits) return;
+    bits &= service[word] | lookup.any_service_[word];
+    uint8_t flags = lookup.flags_[word];
+    if (flags & kNamesSourcePorts) bits &= source_port[word];
+    if (bits) choose(word, bits, flags);
+  }
+
+  [[gnu::always_inline]] void choose(uint32_t word, uint64_t bits, uint8_t flags) {
+    if (from == 0 && flags & kOrdered) bits &= ~bits + 1;
+    do {
+      uint32_t at = word << 6 | static_cast<uint32_t>(std::countr_zero(bits));
+      uint64_t order = lookup.orders_[at];
+      bool better = order < best && order >= from;
+      best = better ? order : best;
+      slot = better ? at : slot;
+    } while (bits &= bits - 1);
+  }
+
+  [[gnu::always_inline]] void alone(const SideRecord& r) {
+    const uint64_t* bits = r.bits();
+    const uint32_t* indexes = r.indexes();
+    for (uint32_t i = 0, n = r.alone(); i < n; ++i) consider(indexes[i], bits[i]);
+  }
+
+  [[gnu::always_inline]] void both(const SideRecord& a, const SideRecord& b) {
+    uint32_t lists = a.lists & b.lists;
+    if (!lists || !(a.signature & b.signature)) return;
+    do {
+      int list = 1 + std::countr_zero(lists);
+      if (a.ends[list] - a.ends[list - 1] <= b.ends[list] - b.ends[list - 1])
+        walk(a, b, list);
+      else
+        walk(b, a, list);
+    } while (lists &= lists - 1);
+  }
+
+  // Looks the words of the shorter list up in the other.
+  void walk(const SideRecord& shorter, const SideRecord& other, int list) {
+    const uint32_t *indexes = shorter.indexes(), *theirs = other.indexes();
+    const uint64_t *bits = shorter.bits(), *their_bits = other.bits();
+    const uint64_t signature = other.signature;
+    for (uint32_t i = shorter.ends[list - 1], end = shorter.ends[list]; i < end; ++i) {
+      uint32_t word = indexes[i];
+      if (!(signature >> (word & 63) & 1)) continue;
+      uint64_t common = 0;
+      if (other.ranked) {
+        common = lookup.words(other.ranked)[word];
+      } else {
+        for (uint32_t j = other.ends[list - 1]; j < other.ends[list]; ++j)
+          common = theirs[j] == word ? their_bits[j] : common;
+      }
+      if (common &= bits[i]) consider(word, common);
+    }
+  }
+};
+
+ClassId Lookup::class_of(const Address& address) const {
+  if (address.half(0) == 0 && static_cast<uint32_t>(address.half(1)) == 0xffff0000u) {
+    uint32_t number;
+    memcpy(&number, address.bytes.data() + 12, sizeof number);
+    return ClassTrie::find(arena_, ipv4_root_, __builtin_bswap32(number));
+  }
+  return ipv6_->find(__builtin_bswap64(address.half(0)), __builtin_bswap64(address.half(1)));
+}
+
+Lookup::Classes Lookup::classes_of(const FlowHeaders& flow) const {
+  Classes classes;
+  classes.source = class_of(flow.source);
+  classes.destination = class_of(flow.destination);
+  classes.service = ClassTrie::find(arena_, service_root_, service_key(flow));
+  classes.source_port = source_ports_ ? ClassTrie::find(arena_, service_root_, source_port_key(flow)) : kEmptyClass;
+  return classes;
+}
+
+const IndexEntry* Lookup::first_match(uint32_t workload, Direction direction, const FlowHeaders& flow,
+                                      uint64_t from) const {
+  if (workload >= indexes_->size()) return nullptr;
+  Classes classes = classes_of(flow);
+  Search search{*this,
+                live_[static_cast<int>(direction)]->data(),
+                WordSet::View(words((*indexes_)[workload])),
+                WordSet::View(words(service_records_[classes.service])),
+                WordSet::View(words(service_records_[classes.source_port])),
+                from};
+  const SideRecord& source = class_record(kSource, classes.source);
+  const SideRecord& destination = class_record(kDestination, classes.destination);
+  // From the most to the least specific: what is found early spares looking at words that cannot be better.
+  search.both(source, destination);
+  for (uint32_t i = 0; i < source.parts; ++i) search.both(part_record(kSource, source.part_ids()[i]), destination);
+  for (uint32_t j = 0; j < destination.parts; ++j)
+    search.both(source, part_record(kDestination, destination.part_ids()[j]));
+  search.alone(source);
+  search.alone(destination);
+  for (uint32_t j = 0; j < destination.parts; ++j) search.alone(part_record(kDestination, destination.part_ids()[j]));
+  for (uint32_t i = 0; i < source.parts; ++i) {
+    const SideRecord& part = part_record(kSource, source.part_ids()[i]);
+    search.alone(part);
+    for (uint32_t j = 0; j < destination.parts; ++j)
+      search.both(part, part_record(kDestination, destination.part_ids()[j]));
+  }
+  for (uint32_t word : *open_words_) search.consider(word, ~uint64_t{0});
+  return search.slot == UINT32_MAX ? nullptr : entries_[search.slot];
+}
+
+}  // namespace headgate

@@ -1,0 +1,69 @@
+// The lookup of rules, as packet threads do it: which entry of a workload's index table is the first that matches a
+// flow.
+//
+// The flow's addresses and ports are turned into classes (tables/address_classes.h, service_classes.h); a class names
+// the slots whose rules hold it, as sparse bitmaps. Words of those bitmaps are combined with the workload's index
+// table, a bitmap itself, and the best slot that is left decides. Of the four ways in which a rule can name addresses
+// each has words of its own, so only words that can match are looked at:
+//
+//   neither side        the open words, of which there are few
+//   one side            the words in that side's class
+//   both sides          the words in both classes: the shorter list is walked and looked up in the other
+//
+// After Lakshman and Stiliadis, "High-speed policy-based packet forwarding" (SIGCOMM 1998), whose bit vectors are dense
+// and per rule list; here they are sparse, tiered (tables/class_records.h), and shared by all workloads.
+#pragma once
+
+#include <memory>
+
+#include "tables/address_classes.h"
+#include "tables/class_records.h"
+#include "tables/service_classes.h"
+
+namespace headgate {
+
+// A value; valid until every reader has taken over the next one and the classifier was told so.
+class Lookup {
+ public:
+  // The first entry, in order and not before `from`, that is in the workload's index table, runs in this direction and
+  // matches; null if there is none.
+  const IndexEntry* first_match(uint32_t workload, Direction direction, const FlowHeaders& flow, uint64_t from) const;
+
+ private:
+  friend class Classifier;
+  struct Classes {
+    ClassId source, destination, service, source_port;
+  };
+  struct Search;
+
+  Classes classes_of(const FlowHeaders& flow) const;
+  ClassId class_of(const Address& address) const;
+  const SideRecord& class_record(SideOf side, ClassId id) const { return record(class_records_[side][id]); }
+  const SideRecord& part_record(SideOf side, uint32_t part) const { return record(part_records_[side][part]); }
+  const SideRecord& record(uint32_t offset) const {
+    return *reinterpret_cast<const SideRecord*>(arena_ + size_t{offset} * Arena::kUnit);
+  }
+  const WordSet& words(uint32_t offset) const {
+    return *reinterpret_cast<const WordSet*>(arena_ + size_t{offset} * Arena::kUnit);
+  }
+
+  const uint8_t* arena_ = nullptr;
+  uint32_t ipv4_root_ = 0;
+  uint32_t service_root_ = 0;
+  bool source_ports_ = false;  // some rule names source ports
+  uint32_t live_words_ = 0;
+  const uint32_t* class_records_[2] = {};
+  const uint32_t* part_records_[2] = {};
+  const uint32_t* service_records_ = nullptr;
+  const uint64_t* any_service_ = nullptr;  // by word
+  const uint8_t* flags_ = nullptr;         // by word
+  const uint32_t* lowest_ = nullptr;       // by word
+  const uint64_t* orders_ = nullptr;       // by slot
+  const IndexEntry* const* entries_ = nullptr;
+  std::shared_ptr<const Ipv6Runs> ipv6_;
+  std::shared_ptr<const std::vector<uint64_t>> live_[2];  // by direction: slots of entries that are in force
+  std::shared_ptr<const std::vector<uint32_t>> open_words_;
+  std::shared_ptr<const std::vector<uint32_t>> indexes_;  // by workload: its index table, a WordSet
+};
+
+}  // namespace headgate
