@@ -1,9 +1,10 @@
 // Checks what documents say about each other: names that do not exist, groups in a circle, several Host
 // documents here; devices, MACs, addresses and VLANs in check-attachments.ts. What single documents say was
 // checked when they were read.
-import type { Document, DocumentError, Kind, Selection } from '../documents/index.js';
+import type { Document, DocumentError, Selection } from '../documents/index.js';
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
+import type { Kinds } from './kinds.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -34,18 +35,15 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
+type Referred = 'Segment' | 'Workload' | 'Group' | 'Service';
+
 /** Checks what `documents` refer to, which must be among `all`. */
-export function checkReferences(documents: readonly Document[], all: readonly Document[], error: Find): void {
-  const sets = new Map<Kind, Set<string>>();
-  const named = (kind: Kind) => {
-    const names = sets.get(kind) ?? new Set(ofKind(all, kind).map((document) => document.metadata.name));
-    sets.set(kind, names);
-    return names;
-  };
+export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
   for (const document of documents) {
-    const refer = (kind: Kind, name: string, path: string, line?: number) => {
-      if (named(kind).has(name)) return;
-      error(document, path, `there is no ${kind} "${name}": ${suggest(name, [...named(kind)])}`, line);
+    const refer = (kind: Referred, name: string, path: string, line?: number) => {
+      const names = all.names(kind);
+      if (names.has(name)) return;
+      error(document, path, `there is no ${kind} "${name}": ${suggest(name, [...names])}`, line);
     };
     const referAll = (selection: Selection | undefined, path: string, line?: number) => {
       for (const [i, name] of (selection?.groups ?? []).entries())

@@ -3,9 +3,9 @@
 // Compiling after a change costs what has changed: given what the documents before came to, everything that they have
 // in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
 // of those that stay.
-import type { Document, DocumentOf, Kind } from '../documents/index.js';
-import { KINDS } from '../documents/index.js';
+import type { Document } from '../documents/index.js';
 import type { Inventory } from '../engine/messages.js';
+import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
@@ -25,10 +25,10 @@ import { Uses } from './uses.js';
 
 /** Documents without errors -> the engine's state; `previous` is what the documents before came to. */
 export function compile(documents: readonly Document[], previous?: Lowered): Lowered {
-  const kinds = byKind(documents);
-  const [host] = kinds.Host;
-  const services = new Map(kinds.Service.map((service) => [service.metadata.name, service]));
-  const policies = kinds.SecurityPolicy.map((policy) => lowerPolicy(policy, services)).sort(byPlace);
+  const kinds = Kinds.of(documents, previous?.kinds);
+  const { lists, services } = kinds;
+  const [host] = lists.Host;
+  const policies = lists.SecurityPolicy.map((policy) => lowerPolicy(policy, services)).sort(byPlace);
   const world = worldOf(kinds, previous);
   const { gone, come } = changedPolicies(policies, previous?.desired.policies);
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
@@ -46,7 +46,7 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(kinds.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
+    segments: new Map(lists.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
     workloads: sameWorld
       ? previous.desired.workloads
       : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
@@ -62,7 +62,7 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   };
   world.settle();
   const report = makeReport(desired, host && { file: host.origin.file, line: host.origin.line });
-  return { desired, report, world, addressSetUses, scopeUses };
+  return { desired, report, kinds, world, addressSetUses, scopeUses };
 }
 
 /** The same policy with the orders that an engine holds already, so that nothing has to move there. */
@@ -77,15 +77,7 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
 }
 
-type ByKind = { [K in Kind]: DocumentOf<K>[] };
-
-function byKind(documents: readonly Document[]): ByKind {
-  const found = Object.fromEntries(KINDS.map((kind) => [kind, []])) as unknown as Record<Kind, Document[]>;
-  for (const document of documents) found[document.kind].push(document);
-  return found as ByKind;
-}
-
-function worldOf({ Workload, Group }: ByKind, before: Lowered | undefined): World {
+function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
   if (before === undefined) return new World(Workload, Group);
   const { world, desired } = before;
   // A world that was asked for much that is no longer there is left for one like it.

@@ -9,6 +9,7 @@ import type { Checked, Find } from './check.js';
 import { compile } from './compile.js';
 import type { Replacement } from './difference.js';
 import { difference } from './difference.js';
+import { Kinds } from './kinds.js';
 import { warnAboutNothing } from './nothing.js';
 import type { Desired, Lowered, LoweredPolicy } from './types.js';
 
@@ -41,7 +42,7 @@ export function examine(documents: readonly Document[], previous?: Examined): Ex
     base && [...fresh, ...gone].every((one) => isAttachedAs(one, replaced.get(documentKey(one)), base));
   const attachments = attachmentsStay ? base.attachments : [];
   if (replaced.size < fresh.length) checkUnique(documents, into(errors));
-  checkReferences(namesStay ? fresh : documents, documents, into(errors));
+  checkReferences(namesStay ? fresh : documents, Kinds.of(documents, base?.lowered?.kinds), into(errors));
   if (fresh.some(({ kind }) => kind === 'Group')) checkCycles(documents, into(errors));
   if (!attachmentsStay) checkAttachments(documents, into(errors), into(attachments));
   const lowered = errors.length === 0 ? compile(documents, base?.lowered) : undefined;

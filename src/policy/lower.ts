@@ -20,14 +20,16 @@ import type { AddressSource, LoweredPolicy, LoweredRule, ScopeSource } from './t
 
 export type Services = ReadonlyMap<string, ServiceDocument>;
 
-const loweredBefore = new WeakMap<SecurityPolicyDocument, LoweredPolicy>();
+/** `checked`: the services that it is known to be right for. */
+const loweredBefore = new WeakMap<SecurityPolicyDocument, { lowered: LoweredPolicy; checked: Services }>();
 
 /** Gives back the same object for the same documents. Throws on services that `check` would refuse. */
 export function lowerPolicy(document: SecurityPolicyDocument, services: Services): LoweredPolicy {
   const before = loweredBefore.get(document);
-  if (before?.services.every((service) => services.get(service.metadata.name) === service)) return before;
-  const lowered = new PolicyLowering(document, services).lower();
-  loweredBefore.set(document, lowered);
+  if (before?.checked === services) return before.lowered;
+  const isRight = before?.lowered.services.every((one) => services.get(one.metadata.name) === one);
+  const lowered = before && isRight ? before.lowered : new PolicyLowering(document, services).lower();
+  loweredBefore.set(document, { lowered, checked: services });
   return lowered;
 }
 

@@ -1,6 +1,7 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
 import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
 import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
+import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
 import type { Uses } from './uses.js';
 
@@ -98,6 +99,7 @@ export interface Lowered {
   desired: Desired;
   report: Report;
   /** What the next compile goes on from. */
+  kinds: Kinds;
   world: World;
   addressSetUses: Uses;
   scopeUses: Uses;
