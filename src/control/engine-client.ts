@@ -4,6 +4,7 @@
 // Every result is checked against its schema. A request that is under way when the connection breaks fails with
 // `engine-lost`: whether it took effect is then unknown, and the caller reconciles after the next connect.
 import { connect, type Socket } from 'node:net';
+import { accepts } from '../documents/accepts.js';
 import { encodeMessage, FrameReader } from '../engine/framing.js';
 import {
   PROTOCOL_VERSION,
@@ -95,7 +96,9 @@ export class EngineClient {
         timer,
         reject,
         resolve: (result) => {
-          const parsed = requests[type].result.safeParse(result);
+          const schema = requests[type].result;
+          if (accepts(schema, result)) return resolve(result as Result<T>);
+          const parsed = schema.safeParse(result);
           if (parsed.success) resolve(parsed.data as Result<T>);
           else reject(badReply(type, parsed.error.issues[0]));
         },

@@ -56,7 +56,14 @@ function compileType(schema: z.core.$ZodType): Predicate {
   }
   if (schema instanceof z.ZodCustom) return (value) => schema.def.fn(value) === true;
   if (schema instanceof z.ZodBoolean) return (value) => typeof value === 'boolean';
-  // Formats (`z.int()`, `z.email()`) are schemas that are checks themselves.
+  if (schema instanceof z.ZodTuple && schema.def.rest === null) {
+    const items = schema.def.items.map(compile);
+    return (value) =>
+      Array.isArray(value) && value.length === items.length && items.every((item, i) => item(value[i]));
+  }
+  if (schema instanceof z.ZodNumberFormat && schema._zod.def.format === 'safeint')
+    return (value) => Number.isSafeInteger(value);
+  // Other formats (`z.email()`) are schemas that are checks themselves.
   if (schema._zod.traits.has('$ZodCheck')) return () => false;
   if (schema instanceof z.ZodString) return (value) => typeof value === 'string';
   if (schema instanceof z.ZodNumber) return (value) => Number.isFinite(value);

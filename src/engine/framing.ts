@@ -60,7 +60,7 @@ export class FrameReader {
       const size = this.#checked(this.#buffer.readUInt32BE(at));
       const end = at + HEADER_BYTES + size;
       if (end > this.#length) break;
-      messages.push(Buffer.from(this.#buffer.subarray(at + HEADER_BYTES, end)));
+      messages.push(this.#buffer.subarray(at + HEADER_BYTES, end));
       at = end;
     }
     this.#drop(at);
@@ -85,7 +85,7 @@ export class FrameReader {
 
   #drop(count: number): void {
     if (count === 0) return;
-    // A big message leaves no big buffer behind.
+    // A big message leaves no big buffer behind, and the messages given back are never written over.
     this.#buffer = Buffer.from(this.#buffer.subarray(count, this.#length));
     this.#length -= count;
   }

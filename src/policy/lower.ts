@@ -86,16 +86,18 @@ class PolicyLowering {
   }
 
   private content(rule: Rule): SharedRule {
-    const content = {
-      ...(rule.from && { sources: this.addressSetsOf(rule.from) }),
-      ...(rule.to && { destinations: this.addressSetsOf(rule.to) }),
-      ...(rule.services && { services: this.servicesOf(rule.services) }),
+    const content: SharedRule = {
+      key: '',
       action: rule.action,
       mode: rule.mode ?? this.document.spec.mode ?? 'enforce',
       log: rule.log ?? false,
       onChange: rule.onChange ?? 'reevaluate',
     };
-    return { key: digest(JSON.stringify(content)), ...content };
+    if (rule.from) content.sources = this.addressSetsOf(rule.from);
+    if (rule.to) content.destinations = this.addressSetsOf(rule.to);
+    if (rule.services) content.services = this.servicesOf(rule.services);
+    content.key = digest(JSON.stringify(content));
+    return content;
   }
 
   /** Names of the address sets whose union the selection is; never none. */
@@ -133,9 +135,17 @@ class PolicyLowering {
       const service = this.services.get(one);
       if (!service) throw new Error(`service "${one}" does not exist`);
       this.used.add(service);
-      return service.spec.entries.map(matchOf);
+      return matchesOf(service);
     });
   }
+}
+
+const matchesBefore = new WeakMap<ServiceDocument, ServiceMatch[]>();
+
+function matchesOf(service: ServiceDocument): ServiceMatch[] {
+  const matches = matchesBefore.get(service) ?? service.spec.entries.map(matchOf);
+  matchesBefore.set(service, matches);
+  return matches;
 }
 
 /** A service entry in the engine's terms. */

@@ -4,11 +4,11 @@ import type { Rule, SecurityPolicyDocument } from '../documents/index.js';
 
 /** JSON with sorted keys: the same text for the same content. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const given = Object.entries(value).filter(([, inner]) => inner !== undefined);
+  given.sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${given.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join()}}`;
 }
 
 const texts = new WeakMap<object, string>();

@@ -8,7 +8,7 @@ import { compile } from './compile.js';
 import { difference } from './difference.js';
 import { ruleIds } from './names.js';
 import { change } from './publish.js';
-import type { Desired } from './types.js';
+import type { Desired, LoweredRule } from './types.js';
 
 export interface FieldChange {
   /** `spec.rules[web-in].action`: rules go by the name in their id, list entries by position. */
@@ -89,19 +89,19 @@ function changedDocuments(
 
 /** What a delta from the one state to the other touches. */
 export function countsOf(delta: Delta, { before, after }: Compiled): Plan['counts'] {
-  const isNew = (id: string) => !before.policies.get(id.slice(0, id.indexOf('/')))?.policy.places.has(id);
   const { setEntries = [], removeEntries = [], editScopes = [] } = delta;
-  const added = setEntries.filter(({ id }) => isNew(id)).length;
+  const changed = setEntries.flatMap(({ id }) => (ruleOf(before, id) ? [id] : []));
   return {
-    rulesAdded: added,
-    rulesChanged: setEntries.length - added,
+    rulesAdded: setEntries.length - changed.length,
+    rulesChanged: changed.length,
     rulesRemoved: removeEntries.length,
     workloadsTouched: new Set([
       ...(delta.setWorkloads ?? []).map(({ name }) => name),
       ...(delta.removeWorkloads ?? []),
       ...editScopes.flatMap(({ add, remove }) => [...add, ...remove]),
-      ...workloadsOf(after, new Set(setEntries.map(({ id }) => id))),
-      ...workloadsOf(before, new Set([...removeEntries, ...setEntries.map(({ id }) => id)])),
+      ...workloadsOf(after, new Set(setEntries.map(({ scope }) => scope))),
+      ...workloadsOf(before, scopesOf(before, removeEntries)),
+      ...workloadsOf(before, scopesOf(before, changed)),
     ]).size,
     addressSetsTouched: [delta.setAddressSets, delta.editAddressSets, delta.removeAddressSets].reduce(
       (sum, list) => sum + (list?.length ?? 0),
@@ -110,14 +110,17 @@ export function countsOf(delta: Delta, { before, after }: Compiled): Plan['count
   };
 }
 
-/** The workloads that have any of these entries. */
-function workloadsOf({ policies, scopes }: Desired, ids: Set<string>): Set<string> {
-  const names = new Set<string>();
-  for (const id of ids) {
-    const policy = policies.get(id.slice(0, id.indexOf('/')))?.policy;
-    const scope = policy?.rules[policy.places.get(id) ?? -1]?.entry.scope;
-    if (scope !== undefined) names.add(scope);
-  }
+function ruleOf({ policies }: Desired, id: string): LoweredRule | undefined {
+  const policy = policies.get(id.slice(0, id.indexOf('/')))?.policy;
+  return policy?.rules[policy.places.get(id) ?? -1];
+}
+
+function scopesOf(desired: Desired, ids: readonly string[]): Set<string> {
+  return new Set(ids.flatMap((id) => ruleOf(desired, id)?.entry.scope ?? []));
+}
+
+/** The workloads of these scopes. */
+function workloadsOf({ scopes }: Desired, names: Set<string>): Set<string> {
   return new Set([...names].flatMap((name) => [...(scopes.get(name)?.workloads ?? [])]));
 }
 

@@ -21,6 +21,8 @@ export class Uses {
     const by = new Map<string, number>();
     for (const name of gone) by.set(name, (by.get(name) ?? 0) - 1);
     for (const name of come) by.set(name, (by.get(name) ?? 0) + 1);
+    if (this.#base.size === 0 && this.#changed.size === 0)
+      return by.size === 0 ? this : new Uses(by, this.#changed);
     const changed = new Map(this.#changed);
     let same = true;
     for (const [name, count] of by) {
