@@ -103,7 +103,7 @@ std::vector<uint32_t> ClassRecords::parts_for(ClassId id, std::vector<SetId>& na
   for (SetId set : classes_.sets(id)) {
     if (set_of(set).tier == Tier::kNarrow)
       narrow.push_back(set);
-    else if (sets_[set].tier == Tier::kMerged)
+    else if (sets_[set].tier == Tier::kMerged || parts.size() + 1 >= kMostParts)
       merged.push_back(set);
     else
       parts.push_back(acquire_part({set}));
@@ -175,22 +175,33 @@ int ClassRecords::list_of(SideOf side, uint32_t slot) const {
   return 1 + (kind & kWideSource ? 1 : 0) + (kind & kWideDestination ? 2 : 0);
 }
 
+uint32_t ClassRecords::lowest_of(const SlotWord& word) const {
+  uint64_t lowest = UINT64_MAX;
+  for (uint64_t bits = word.bits; bits; bits &= bits - 1)
+    lowest = std::min(lowest, slots_.orders()[word.index << 6 | static_cast<uint32_t>(std::countr_zero(bits))]);
+  return static_cast<uint32_t>(std::min<uint64_t>(UINT32_MAX, lowest >> Slots::kOrderUnit));
+}
+
 uint32_t ClassRecords::make(const Lists& lists, const std::vector<uint32_t>& parts) {
   std::vector<SlotWord> both;
   SideRecord header{};
   size_t end = 0;
   for (int i = 0; i < kLists; ++i) {
     header.ends[i] = static_cast<uint16_t>(end += lists[static_cast<size_t>(i)].size());
-    if (i > 0 && !lists[static_cast<size_t>(i)].empty()) header.lists |= static_cast<uint16_t>(1u << (i - 1)) & 15;
+    if (i > 0 && !lists[static_cast<size_t>(i)].empty()) header.lists |= static_cast<uint8_t>(1u << (i - 1));
     if (i > 0) both.insert(both.end(), lists[static_cast<size_t>(i)].begin(), lists[static_cast<size_t>(i)].end());
   }
   if (end == 0 && parts.empty()) return 0;
-  for (const SlotWord& word : both) header.signature |= uint64_t{1} << (word.index & 63);
+  header.lowest = UINT32_MAX;
+  for (const SlotWord& word : both) {
+    header.signature |= uint64_t{1} << (word.index & 63);
+    header.lowest = std::min(header.lowest, lowest_of(word));
+  }
   if (both.size() > kShort) {
     std::sort(both.begin(), both.end(), [](const SlotWord& a, const SlotWord& b) { return a.index < b.index; });
     header.ranked = word_set::make(arena_, both);
   }
-  header.parts = static_cast<uint16_t>(parts.size()) & 0xfff;
+  header.parts = static_cast<uint16_t>(parts.size());
   uint32_t offset = arena_.allocate(header.bytes());
   SideRecord& record = *arena_.at<SideRecord>(offset);
   record = header;
@@ -231,6 +242,8 @@ void ClassRecords::edit(uint32_t& offset, SideOf side, uint32_t slot, bool set) 
     if (!set && bits == bit) break;  // the word goes
     if (mine && record.ranked)
       set ? word_set::set_bit(arena_, record.ranked, slot) : word_set::clear_bit(arena_, record.ranked, slot);
+    if (mine && set)
+      std::atomic_ref(record.lowest).store(std::min(record.lowest, lowest_of({word, bit})), std::memory_order_relaxed);
     set ? set_bits(bits, bit) : clear_bits(bits, bit);
     return;
   }

@@ -25,10 +25,13 @@ constexpr int kLists = 5;  // of a record: words alone, then those with both sid
 // whose rules leave the other side open.
 struct SideRecord {
   uint16_t ends[kLists];
-  uint16_t parts : 12;
-  uint16_t lists : 4;  // bit i: list i + 1 is not empty
+  uint8_t lists;  // bit i: list i + 1 is not empty
+  uint8_t unused;
+  uint16_t parts;
+  uint16_t unused2;
   uint32_t ranked;     // a WordSet of all words with both sides, where they are many
-  uint64_t signature;  // of words with both sides: bit (index & 63)
+  uint32_t lowest;     // of those words: no slot's order is below it, in units of 1 << Slots::kOrderUnit
+  uint64_t signature;  // of those words: bit (index & 63)
 
   uint32_t words() const { return ends[kLists - 1]; }
   uint32_t alone() const { return ends[0]; }
@@ -37,12 +40,13 @@ struct SideRecord {
   const uint32_t* part_ids() const { return indexes() + words(); }
   size_t bytes() const { return sizeof(SideRecord) + 12 * size_t{words()} + 4 * size_t{parts}; }
 };
-static_assert(sizeof(SideRecord) == 24);
+static_assert(sizeof(SideRecord) == 32);
 
 class ClassRecords {
  public:
   static constexpr uint32_t kNarrow = 32;     // most classes of a narrow set
   static constexpr uint32_t kMergeable = 64;  // most parts that a wide set is merged into
+  static constexpr size_t kMostParts = 63;    // of one class: loose sets beyond are merged after all
   static constexpr size_t kShort = 12;        // words that are searched one by one
 
   ClassRecords(Arena& arena, const Slots& slots, const Classes& classes)
@@ -95,6 +99,7 @@ class ClassRecords {
   using Lists = std::array<std::vector<SlotWord>, kLists>;
   uint32_t make(const Lists& lists, const std::vector<uint32_t>& parts);
   int list_of(SideOf side, uint32_t slot) const;
+  uint32_t lowest_of(const SlotWord& word) const;
   void replace(uint32_t& record, uint32_t now);
   void drop(uint32_t record);
   void edit(uint32_t& record, SideOf side, uint32_t slot, bool set);

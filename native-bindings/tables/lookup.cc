@@ -8,7 +8,7 @@ struct Lookup::Search {
   const uint64_t* live;
   WordSet::View index;
   WordSet::View service;
-  WordSet::View source_port;
+  const WordSet& source_port;
   uint64_t from;
   uint64_t best = UINT64_MAX;  // order
   uint32_t slot = UINT32_MAX;
@@ -39,25 +39,25 @@ struct Lookup::Search {
   }
 
   [[gnu::always_inline]] void alone(const SideRecord& r) {
+    const uint32_t n = r.alone();
+    if (!n) return;
     const uint64_t* bits = r.bits();
     const uint32_t* indexes = r.indexes();
-    for (uint32_t i = 0, n = r.alone(); i < n; ++i) consider(indexes[i], bits[i]);
+    for (uint32_t i = 0; i < n; ++i) consider(indexes[i], bits[i]);
   }
 
   [[gnu::always_inline]] void both(const SideRecord& a, const SideRecord& b) {
     uint32_t lists = a.lists & b.lists;
-    if (!lists || !(a.signature & b.signature)) return;
+    if (!lists || !(a.signature & b.signature) || std::max(a.lowest, b.lowest) > best >> Slots::kOrderUnit) return;
     do {
       int list = 1 + std::countr_zero(lists);
-      if (a.ends[list] - a.ends[list - 1] <= b.ends[list] - b.ends[list - 1])
-        walk(a, b, list);
-      else
-        walk(b, a, list);
+      bool swap = a.ends[list] - a.ends[list - 1] > b.ends[list] - b.ends[list - 1];
+      walk(swap ? b : a, swap ? a : b, list);
     } while (lists &= lists - 1);
   }
 
   // Looks the words of the shorter list up in the other.
-  void walk(const SideRecord& shorter, const SideRecord& other, int list) {
+  [[gnu::always_inline]] void walk(const SideRecord& shorter, const SideRecord& other, int list) {
     const uint32_t *indexes = shorter.indexes(), *theirs = other.indexes();
     const uint64_t *bits = shorter.bits(), *their_bits = other.bits();
     const uint64_t signature = other.signature;
@@ -74,6 +74,22 @@ struct Lookup::Search {
       if (common &= bits[i]) consider(word, common);
     }
   }
+};
+
+// The record of a class and those of its parts.
+struct Lookup::Records {
+  uint32_t count;
+  const SideRecord* records[1 + ClassRecords::kMostParts];
+
+  Records(const Lookup& lookup, SideOf side, ClassId id) {
+    const SideRecord& own = lookup.record(lookup.class_records_[side][id]);
+    records[0] = &own;
+    count = 1 + own.parts;
+    const uint32_t* parts = own.part_ids();
+    const uint32_t* offsets = lookup.part_records_[side];
+    for (uint32_t i = 1; i < count; ++i) records[i] = &lookup.record(offsets[parts[i - 1]]);
+  }
+  const SideRecord* operator[](uint32_t i) const { return records[i]; }
 };
 
 ClassId Lookup::class_of(const Address& address) const {
@@ -102,24 +118,17 @@ const IndexEntry* Lookup::first_match(uint32_t workload, Direction direction, co
                 live_[static_cast<int>(direction)]->data(),
                 WordSet::View(words((*indexes_)[workload])),
                 WordSet::View(words(service_records_[classes.service])),
-                WordSet::View(words(service_records_[classes.source_port])),
+                words(service_records_[classes.source_port]),
                 from};
-  const SideRecord& source = class_record(kSource, classes.source);
-  const SideRecord& destination = class_record(kDestination, classes.destination);
+  Records sources(*this, kSource, classes.source), destinations(*this, kDestination, classes.destination);
   // From the most to the least specific: what is found early spares looking at words that cannot be better.
-  search.both(source, destination);
-  for (uint32_t i = 0; i < source.parts; ++i) search.both(part_record(kSource, source.part_ids()[i]), destination);
-  for (uint32_t j = 0; j < destination.parts; ++j)
-    search.both(source, part_record(kDestination, destination.part_ids()[j]));
-  search.alone(source);
-  search.alone(destination);
-  for (uint32_t j = 0; j < destination.parts; ++j) search.alone(part_record(kDestination, destination.part_ids()[j]));
-  for (uint32_t i = 0; i < source.parts; ++i) {
-    const SideRecord& part = part_record(kSource, source.part_ids()[i]);
-    search.alone(part);
-    for (uint32_t j = 0; j < destination.parts; ++j)
-      search.both(part, part_record(kDestination, destination.part_ids()[j]));
-  }
+  search.both(*sources[0], *destinations[0]);
+  for (uint32_t i = 1; i < sources.count; ++i) search.both(*sources[i], *destinations[0]);
+  for (uint32_t j = 1; j < destinations.count; ++j) search.both(*sources[0], *destinations[j]);
+  for (uint32_t i = 0; i < sources.count; ++i) search.alone(*sources[i]);
+  for (uint32_t j = 0; j < destinations.count; ++j) search.alone(*destinations[j]);
+  for (uint32_t i = 1; i < sources.count; ++i)
+    for (uint32_t j = 1; j < destinations.count; ++j) search.both(*sources[i], *destinations[j]);
   for (uint32_t word : *open_words_) search.consider(word, ~uint64_t{0});
   return search.slot == UINT32_MAX ? nullptr : entries_[search.slot];
 }

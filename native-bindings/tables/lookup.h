@@ -35,11 +35,10 @@ class Lookup {
     ClassId source, destination, service, source_port;
   };
   struct Search;
+  struct Records;
 
   Classes classes_of(const FlowHeaders& flow) const;
   ClassId class_of(const Address& address) const;
-  const SideRecord& class_record(SideOf side, ClassId id) const { return record(class_records_[side][id]); }
-  const SideRecord& part_record(SideOf side, uint32_t part) const { return record(part_records_[side][part]); }
   const SideRecord& record(uint32_t offset) const {
     return *reinterpret_cast<const SideRecord*>(arena_ + size_t{offset} * Arena::kUnit);
   }

@@ -1,33 +1,14 @@
 #include "tables/service_classes.h"
 
-#include "packet/headers.h"
-
 namespace headgate {
 namespace {
 
-enum Domain : uint32_t { kTcpPorts, kUdpPorts, kSctpPorts, kIcmpTypes, kIcmp6Types, kProtocols, kSourcePorts };
 using Range = KeyRange<uint32_t>;
 
 // New specifications and slots beyond these: everything is made anew.
 constexpr size_t kFewSpecs = 8;
 constexpr size_t kFewSlots = 64;
 
-int domain_of(int protocol) {
-  switch (protocol) {
-    case kTcp:
-      return kTcpPorts;
-    case kUdp:
-      return kUdpPorts;
-    case kSctp:
-      return kSctpPorts;
-    case kIcmp:
-      return kIcmpTypes;
-    case kIcmp6:
-      return kIcmp6Types;
-    default:
-      return -1;
-  }
-}
 bool has_ports(uint32_t domain) {
   return domain <= kSctpPorts;
 }
@@ -55,12 +36,12 @@ void add_domain(std::vector<Range>& keys, const ServiceMatch& s, uint32_t domain
 
 void add_match(std::vector<Range>& keys, const ServiceMatch& s) {
   for (uint32_t domain = kTcpPorts; domain <= kIcmp6Types; ++domain)
-    if (s.protocol < 0 || domain_of(s.protocol) == static_cast<int>(domain)) add_domain(keys, s, domain);
+    if (s.protocol < 0 || kServiceDomains[static_cast<size_t>(s.protocol)] == domain) add_domain(keys, s, domain);
   bool bare = s.ports.empty() && s.source_ports.empty() && s.icmp_type < 0 && s.icmp_code < 0;
   if (!bare) return;
   if (s.protocol < 0)
     put(keys, kProtocols, 0, 255);
-  else if (domain_of(s.protocol) < 0)
+  else if (kServiceDomains[static_cast<size_t>(s.protocol)] == kProtocols)
     put(keys, kProtocols, static_cast<uint32_t>(s.protocol), static_cast<uint32_t>(s.protocol));
 }
 
@@ -96,15 +77,6 @@ std::vector<ServicePart> service_parts(const Rule& rule) {
     if (!part.keys.empty()) parts.push_back(std::move(part));
   }
   return parts;
-}
-
-uint32_t service_key(const FlowHeaders& flow) {
-  int domain = domain_of(flow.protocol);
-  if (domain < 0) return kProtocols << 16 | flow.protocol;
-  uint32_t value = has_ports(static_cast<uint32_t>(domain))
-                       ? flow.destination_port
-                       : static_cast<uint32_t>(flow.icmp_type) << 8 | flow.icmp_code;
-  return static_cast<uint32_t>(domain) << 16 | value;
 }
 
 SpecId ServiceClasses::acquire(const std::vector<Range>& keys) {

@@ -6,8 +6,10 @@
 // the set of specifications that hold it, and has one bitmap: the slots with one of them.
 #pragma once
 
+#include <array>
 #include <map>
 
+#include "packet/headers.h"
 #include "tables/class_trie.h"
 #include "tables/rule.h"
 #include "tables/word_set.h"
@@ -25,9 +27,24 @@ struct ServicePart {
 };
 std::vector<ServicePart> service_parts(const Rule& rule);
 
-uint32_t service_key(const FlowHeaders& flow);
+enum ServiceDomain : uint8_t { kTcpPorts, kUdpPorts, kSctpPorts, kIcmpTypes, kIcmp6Types, kProtocols, kSourcePorts };
+
+constexpr std::array<uint8_t, 256> kServiceDomains = [] {
+  std::array<uint8_t, 256> domains;
+  domains.fill(kProtocols);
+  domains[kTcp] = kTcpPorts, domains[kUdp] = kUdpPorts, domains[kSctp] = kSctpPorts;
+  domains[kIcmp] = kIcmpTypes, domains[kIcmp6] = kIcmp6Types;
+  return domains;
+}();
+
+inline uint32_t service_key(const FlowHeaders& flow) {
+  uint32_t domain = kServiceDomains[flow.protocol];
+  uint32_t types = static_cast<uint32_t>(flow.icmp_type) << 8 | flow.icmp_code;
+  uint32_t value = domain >= kIcmpTypes ? types : flow.destination_port;
+  return domain << 16 | (domain == kProtocols ? flow.protocol : value);
+}
 inline uint32_t source_port_key(const FlowHeaders& flow) {
-  return 6u << 16 | flow.source_port;
+  return uint32_t{kSourcePorts} << 16 | flow.source_port;
 }
 
 class ServiceClasses {
