@@ -1,4 +1,5 @@
 // Names that stay the same across edits: rule ids, content digests.
+import * as crypto from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { Rule, SecurityPolicyDocument } from '../documents/index.js';
 
@@ -22,8 +23,14 @@ export function canonicalOf(part: object): string {
 
 /** 96 bits of SHA-256 as 16 characters: names content. */
 export function digest(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 16);
+  return sha256(text, 'base64url').slice(0, 16);
 }
+
+/** In one call, where Node has that (from 20.12 on): documents come to hundreds of thousands of digests. */
+const sha256: (text: string, encoding: 'base64url' | 'hex') => string =
+  'hash' in crypto
+    ? (text, encoding) => crypto.hash('sha256', text, encoding)
+    : (text, encoding) => createHash('sha256').update(text).digest(encoding);
 
 /**
  * The id of each rule of a policy, in order: `policy/name`, or for an unnamed rule `policy/` and six hex digits
@@ -43,5 +50,5 @@ export function ruleIds(policy: SecurityPolicyDocument): string[] {
 }
 
 function contentName(rule: Rule): string {
-  return createHash('sha256').update(canonical(rule)).digest('hex').slice(0, 6);
+  return sha256(canonical(rule), 'hex').slice(0, 6);
 }
