@@ -62,6 +62,16 @@
       'target_name': 'bench_pipeline', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
     },
+    {
+      # rte_acl_peer.cc is not part of it: scripts/bench builds that as a library of its own, where DPDK is.
+      'target_name': 'bench_classify', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': [
+        'native-bindings/bench/linear.cc', 'native-bindings/bench/lookup_reader.cc', 'native-bindings/bench/rte_acl.cc',
+        'native-bindings/bench/rule_table.cc', 'native-bindings/bench/tuples.cc',
+        '<!@(ls native-bindings/bench/classify*.cc)',
+      ],
+      'libraries': ['-lpthread', '-ldl'],
+    },
     # Only of use in the sanitized build (--debug): native-bindings/fuzz/fuzz.h says how to run them.
     {
       'target_name': 'fuzz_parse', 'type': 'executable', 'dependencies': ['headgate_engine'],
