@@ -1,5 +1,6 @@
 // Speaks to control's HTTP API on its unix socket. Throws HeadgateErrors: control's own, or why it cannot be reached.
 import { request } from 'node:http';
+import { NDJSON, type Outcome, type Progress } from '../control/api.js';
 import { errorCode, errorMessage, HeadgateError, type ErrorBody } from '../shared/errors.js';
 import { controlSocket } from '../shared/paths.js';
 
@@ -14,26 +15,31 @@ export class ApiClient {
     return this.#call<T>('GET', path);
   }
 
-  post<T>(path: string, body: unknown): Promise<T> {
-    return this.#call<T>('POST', path, body);
+  /** `show` is told where the request has come to. */
+  post<T>(path: string, body: unknown, show?: (progress: Progress) => void): Promise<T> {
+    return this.#call<T>('POST', path, body, show);
   }
 
   delete<T>(path: string): Promise<T> {
     return this.#call<T>('DELETE', path);
   }
 
-  #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  #call<T>(method: string, path: string, body?: unknown, show?: (progress: Progress) => void): Promise<T> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const headers =
-      payload === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': payload.length };
+    const headers = {
+      ...(payload && { 'Content-Type': 'application/json', 'Content-Length': payload.length }),
+      ...(show && { Accept: NDJSON }),
+    };
     return new Promise((resolve, reject) => {
       const call = request({ socketPath: this.#socket, method, path, headers }, (response) => {
         const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        const lines =
+          show !== undefined && response.headers['content-type'] === NDJSON ? new Lines<T>(show) : undefined;
+        response.on('data', (chunk: Buffer) => (lines ? lines.push(chunk) : chunks.push(chunk)));
         response.on('error', (error) => reject(this.#unreachable(error)));
         response.on('end', () => {
           try {
-            resolve(outcome<T>(response.statusCode ?? 0, Buffer.concat(chunks)));
+            resolve(lines ? lines.outcome() : outcome<T>(response.statusCode ?? 0, Buffer.concat(chunks)));
           } catch (error) {
             reject(error as Error);
           }
@@ -68,6 +74,44 @@ export class ApiClient {
       `Control did not answer on ${this.#socket}: ${errorMessage(cause)}`,
       { cause },
     );
+  }
+}
+
+/** Reads lines of progress, shows them, and keeps the last one: the outcome. */
+class Lines<T> {
+  #chunks: Buffer[] = [];
+  #last: Outcome | undefined;
+  readonly #show: (progress: Progress) => void;
+
+  constructor(show: (progress: Progress) => void) {
+    this.#show = show;
+  }
+
+  push(chunk: Buffer): void {
+    let begin = 0;
+    for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', begin)) {
+      this.#chunks.push(chunk.subarray(begin, end));
+      this.#take(Buffer.concat(this.#chunks).toString('utf8'));
+      this.#chunks = [];
+      begin = end + 1;
+    }
+    this.#chunks.push(chunk.subarray(begin));
+  }
+
+  #take(line: string): void {
+    const value = JSON.parse(line) as Progress | Outcome;
+    if ('step' in value) this.#show(value);
+    else this.#last = value;
+  }
+
+  outcome(): T {
+    if (this.#last === undefined) {
+      throw new HeadgateError('control-lost', 'Control ended before it answered.', {
+        remedy: '`headgate diff` tells what is in force.',
+      });
+    }
+    if ('result' in this.#last) return this.#last.result as T;
+    throw HeadgateError.from(this.#last.error);
   }
 }
 

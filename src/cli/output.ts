@@ -144,18 +144,40 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 86400)}d${Math.floor((whole % 86400) / 3600)}h`;
 }
 
-/** `while` a long work runs: one line on stderr when that is a terminal, removed at its end. */
+/** While a long work runs: one line on stderr when that is a terminal, removed at its end. */
 export async function withProgress<T>(text: string, work: Promise<T>): Promise<T> {
-  if (!process.stderr.isTTY) return work;
+  return withBar(() => work, text);
+}
+
+/** The same with a bar, for a work that tells where it is. */
+export async function withBar<T>(
+  work: (show: ((progress: { step: string; done: number }) => void) | undefined) => Promise<T>,
+  text = `${bar(0)} send`,
+): Promise<T> {
+  if (!process.stderr.isTTY) return work(undefined);
   const began = Date.now();
-  const timer = setInterval(
-    () => process.stderr.write(`\r${text} ${Math.round((Date.now() - began) / 1000)} s `),
-    500,
-  );
+  let line = text;
+  const draw = () => {
+    const seconds = Math.round((Date.now() - began) / 1000);
+    process.stderr.write(`\r${line} ${seconds} s\u001b[K`);
+  };
+  const timer = setInterval(draw, 500);
   try {
-    return await work;
+    return await work(({ step, done }) => {
+      line = `${bar(done)} ${step}`;
+      if (Date.now() - began >= 500) draw();
+    });
   } finally {
     clearInterval(timer);
     if (Date.now() - began >= 500) process.stderr.write('\r\u001b[K');
   }
+}
+
+const BAR_WIDTH = 20;
+
+/** `[#######-------------]  35%` for 0.35. */
+export function bar(done: number): string {
+  const full = Math.round(done * BAR_WIDTH);
+  const percent = String(Math.round(done * 100)).padStart(3);
+  return `[${'#'.repeat(full)}${'-'.repeat(BAR_WIDTH - full)}] ${percent}%`;
 }

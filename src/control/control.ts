@@ -22,11 +22,11 @@ import {
   type Source,
 } from '../documents/index.js';
 import { change, diff, isEmpty, plan, withOrdersOf, type Desired, type Lowered } from '../policy/index.js';
-import type { Inventory, Params, RequestType, Result } from '../engine/messages.js';
+import type { Delta, Inventory, Params, RequestType, Result } from '../engine/messages.js';
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
-import type { ApplyResult, PlanResult, StatusResult } from './api.js';
+import type { ApplyResult, PlanResult, Progress, StatusResult } from './api.js';
 import { policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
 import { EngineClient } from './engine-client.js';
 
@@ -47,6 +47,17 @@ interface Held {
   desired: Desired;
   generation: number;
 }
+
+/** The delta from one state to the next, where it is known already. */
+interface Planned {
+  before: Desired;
+  delta: Delta;
+}
+
+/** Says where a change has come to, and lets whoever listens hear it. */
+export type Tell = (progress: Progress) => void | Promise<void>;
+
+const silent: Tell = () => undefined;
 
 export class Control {
   readonly #options: ControlOptions;
@@ -128,14 +139,15 @@ export class Control {
   /** What an apply would change; changes nothing. */
   plan(sources: readonly Source[], prune: boolean): PlanResult {
     const given = readSources(sources, this.#options.host);
-    const next = this.#next(upsert(this.#policy.documents, given, prune));
-    return this.#compare(next);
+    const { delta: _, ...result } = this.#compare(this.#next(upsert(this.#policy.documents, given, prune)));
+    return result;
   }
 
-  apply(sources: readonly Source[], prune: boolean): Promise<ApplyResult> {
-    return this.#inTurn(() => {
+  apply(sources: readonly Source[], prune: boolean, tell: Tell = silent): Promise<ApplyResult> {
+    return this.#inTurn(async () => {
+      await tell({ step: 'read', done: 0 });
       const given = readSources(sources, this.#options.host);
-      return this.#change('apply', upsert(this.#policy.documents, given, prune));
+      return this.#change('apply', upsert(this.#policy.documents, given, prune), tell);
     });
   }
 
@@ -188,10 +200,10 @@ export class Control {
     return policyOf(documents, this.#options.host, this.#policy);
   }
 
-  #compare({ documents, lowered, warnings }: Policy): PlanResult {
+  #compare({ documents, lowered, warnings }: Policy): PlanResult & { delta: Delta } {
     const desired = { before: this.lowered.desired, after: lowered.desired };
-    const { changes, unchanged, counts } = plan(this.#policy.documents, documents, desired);
-    return { changes, unchanged: unchanged + 1, counts, warnings: warnings.map(formatError) };
+    const { unchanged, ...planned } = plan(this.#policy.documents, documents, desired);
+    return { ...planned, unchanged: unchanged + 1, warnings: warnings.map(formatError) };
   }
 
   #parse(revision: Revision): Document[] {
@@ -207,11 +219,14 @@ export class Control {
   }
 
   /** Makes the documents the policy in force, or throws and leaves all as it was. */
-  async #change(cause: string, documents: Document[]): Promise<ApplyResult> {
+  async #change(cause: string, documents: Document[], tell: Tell = silent): Promise<ApplyResult> {
     const before = this.#policy;
+    await tell({ step: 'check', done: 0.35 });
     const next = this.#next(documents);
-    const result = this.#compare(next);
-    const published = await this.#publish(next);
+    const { delta, ...result } = this.#compare(next);
+    await tell({ step: 'publish', done: 0.6 });
+    const published = await this.#publish(next, { before: before.lowered.desired, delta });
+    await tell({ step: 'store', done: 0.9 });
     if (!isSame(documents, before.documents)) await this.#commit(cause, next, before);
     this.#enforce(next);
     this.#options.log.info(
@@ -238,9 +253,9 @@ export class Control {
   }
 
   /** Brings the engine to the policy with the smallest delta. */
-  async #publish(policy: Policy): Promise<{ generation: number; milliseconds: number }> {
+  async #publish(policy: Policy, planned?: Planned): Promise<{ generation: number; milliseconds: number }> {
     try {
-      return await this.#publishFrom(this.#held ?? (await this.#inventory(policy)), policy);
+      return await this.#publishFrom(this.#held ?? (await this.#inventory(policy)), policy, planned);
     } catch (error) {
       if (errorCode(error) !== 'stale') throw error;
       this.#held = undefined;
@@ -255,10 +270,14 @@ export class Control {
     return inventory;
   }
 
-  async #publishFrom(from: Held | Inventory, policy: Policy) {
+  async #publishFrom(from: Held | Inventory, policy: Policy, planned?: Planned) {
     const { desired } = policy.lowered;
     const { generation } = from;
-    const delta = 'desired' in from ? change(from.desired, desired) : diff(from, desired);
+    const delta = !('desired' in from)
+      ? diff(from, desired)
+      : from.desired === planned?.before
+        ? planned.delta
+        : change(from.desired, desired);
     const published = isEmpty(delta)
       ? { generation, milliseconds: 0 }
       : await this.#engine.request('publish', { delta: { base: generation, ...delta } });

@@ -8,8 +8,8 @@ import { KINDS, type Kind } from '../documents/index.js';
 import { evaluateFlow } from '../policy/index.js';
 import type { Logger } from '../observe/logger.js';
 import { errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
-import { applyBody, explainBody, rollbackBody } from './api.js';
-import type { Control } from './control.js';
+import { applyBody, explainBody, NDJSON, rollbackBody } from './api.js';
+import type { Control, Tell } from './control.js';
 import * as views from './views.js';
 
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -20,6 +20,7 @@ interface Call {
   names: string[];
   query: URLSearchParams;
   body: unknown;
+  tell: Tell | undefined;
 }
 
 interface Route {
@@ -39,7 +40,7 @@ export const ROUTES: Route[] = [
   {
     method: 'POST',
     path: '/v1/apply',
-    answer: ({ control, body }) => applied(control, parse(applyBody, body)),
+    answer: ({ control, body, tell }) => applied(control, parse(applyBody, body), tell),
   },
   {
     method: 'POST',
@@ -85,8 +86,8 @@ function planned(control: Control, { sources, prune }: z.output<typeof applyBody
   return control.plan(sources, prune);
 }
 
-function applied(control: Control, { sources, prune }: z.output<typeof applyBody>) {
-  return control.apply(sources, prune);
+function applied(control: Control, { sources, prune }: z.output<typeof applyBody>, tell: Tell | undefined) {
+  return control.apply(sources, prune, tell);
 }
 
 function explained(control: Control, question: z.output<typeof explainBody>) {
@@ -232,7 +233,7 @@ async function serve(
 ): Promise<void> {
   const began = performance.now();
   try {
-    const result = await answer(request, control);
+    const result = await answer(request, control, teller(request, response));
     send(response, 200, result);
   } catch (error) {
     const body = toErrorBody(error);
@@ -247,7 +248,21 @@ async function serve(
   log.debug({ method, url, status: response.statusCode, milliseconds: performance.now() - began }, 'request');
 }
 
+/** Writes lines of progress for who takes them. The first one begins the answer: its status is then 200. */
+function teller(request: IncomingMessage, response: ServerResponse): Tell | undefined {
+  if (request.headers.accept !== NDJSON) return undefined;
+  return async (progress) => {
+    if (!response.headersSent) response.writeHead(200, { 'Content-Type': NDJSON });
+    response.write(`${JSON.stringify(progress)}\n`);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+}
+
 function send(response: ServerResponse, status: number, value: unknown): void {
+  if (response.headersSent) {
+    response.end(`${JSON.stringify(status === 200 ? { result: value } : value)}\n`);
+    return;
+  }
   const body = Buffer.from(JSON.stringify(value));
   // What is left of an unread body would be taken for the next request.
   const close = status === 413 ? { Connection: 'close' } : {};
@@ -255,7 +270,7 @@ function send(response: ServerResponse, status: number, value: unknown): void {
   response.end(body);
 }
 
-async function answer(request: IncomingMessage, control: Control): Promise<unknown> {
+async function answer(request: IncomingMessage, control: Control, tell: Tell | undefined): Promise<unknown> {
   const url = new URL(request.url ?? '/', 'http://headgate');
   const fitting = ROUTES.flatMap((route) => {
     const names = match(route.path, url.pathname);
@@ -272,7 +287,7 @@ async function answer(request: IncomingMessage, control: Control): Promise<unkno
     throw new HeadgateError('wrong-method', `${url.pathname} takes ${methods}, not ${request.method ?? ''}.`);
   }
   const body = found.route.method === 'POST' ? await readBody(request) : undefined;
-  return found.route.answer({ control, names: found.names, query: url.searchParams, body });
+  return found.route.answer({ control, names: found.names, query: url.searchParams, body, tell });
 }
 
 /** The segments that stand for `:names`; undefined when the path is another one. */

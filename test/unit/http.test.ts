@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ApplyResult, Progress } from '../../src/control/api.js';
 import { MAX_BODY_BYTES, HttpApi, ROUTES } from '../../src/control/http.js';
 import { controlSocket } from '../../src/shared/paths.js';
 import { BASE, source, Stack } from '../support/stack.js';
@@ -190,6 +191,21 @@ describe('answers', () => {
     expect((await call('GET', '/v1/stats')).body).toMatchObject({
       hits: [{ rule: 'shop/web-to-db' }, {}, { rule: 'default' }],
     });
+  });
+
+  it('apply tells where it is to who asks for it, then the result or the error', async () => {
+    const seen: Progress[] = [];
+    const body = { sources: source(BASE), prune: false };
+    const result = await stack.client.post<ApplyResult>('/v1/apply', body, (progress) => seen.push(progress));
+    expect(result).toMatchObject({ revision: 1, counts: { rulesAdded: 1 } });
+    expect(seen.map(({ step }) => step)).toEqual(['read', 'check', 'publish', 'store']);
+    expect(seen.map(({ done }) => done)).toEqual(seen.map(({ done }) => done).sort());
+    const wrong = { sources: source(BASE.replace('action: allow', 'action: alow')), prune: false };
+    seen.length = 0;
+    await expect(
+      stack.client.post('/v1/apply', wrong, (progress) => seen.push(progress)),
+    ).rejects.toMatchObject({ code: 'documents', details: [expect.stringContaining('allow') as string] });
+    expect(seen.map(({ step }) => step)).toEqual(['read']);
   });
 
   it('plan changes nothing', async () => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { duration, quantity, renderTable, shortPath, useColor, type Column } from '../../src/cli/output.js';
+import {
+  bar,
+  duration,
+  quantity,
+  renderTable,
+  shortPath,
+  useColor,
+  type Column,
+} from '../../src/cli/output.js';
 
 interface Row {
   name: string;
@@ -79,4 +87,12 @@ it('colour is for terminals, and NO_COLOR is heeded', () => {
   expect(useColor(terminal, {})).toBe(true);
   expect(useColor(terminal, { NO_COLOR: '1' })).toBe(false);
   expect(useColor({ isTTY: false } as NodeJS.WriteStream, {})).toBe(false);
+});
+
+it('a bar shows how much is done', () => {
+  expect([0, 0.35, 1].map(bar)).toEqual([
+    '[--------------------]   0%',
+    '[#######-------------]  35%',
+    '[####################] 100%',
+  ]);
 });

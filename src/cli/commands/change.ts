@@ -13,6 +13,7 @@ import {
   paint,
   printData,
   shortPath,
+  withBar,
   withProgress,
   type Format,
 } from '../output.js';
@@ -109,10 +110,8 @@ async function plan(options: ChangeOptions): Promise<void> {
 
 async function apply(options: ChangeOptions): Promise<void> {
   const body = await bodyOf(options);
-  showApplied(
-    await withProgress('applying', new ApiClient(options.runDir).post<ApplyResult>('/v1/apply', body)),
-    options,
-  );
+  const client = new ApiClient(options.runDir);
+  showApplied(await withBar((show) => client.post<ApplyResult>('/v1/apply', body, show)), options);
 }
 
 async function rollback(revision: number | undefined, options: ChangeOptions): Promise<void> {
@@ -190,7 +189,7 @@ function inline(value: unknown): string {
 function summary({ changes, unchanged, counts }: PlanResult): string {
   const by = (kind: DocumentChange['change']) => changes.filter(({ change }) => change === kind).length;
   const documents = `${by('added')} to add, ${by('changed')} to change, ${by('removed')} to remove, ${unchanged} unchanged`;
-  const engine = `${counted(counts.rulesAdded, 'rule')} more, ${counts.rulesRemoved} fewer, ${counted(counts.workloadsTouched, 'workload')} and ${counted(counts.addressSetsTouched, 'address set')} touched`;
+  const engine = `${counted(counts.rulesAdded, 'rule')} more, ${counts.rulesChanged} changed, ${counts.rulesRemoved} fewer, ${counted(counts.workloadsTouched, 'workload')} and ${counted(counts.addressSetsTouched, 'address set')} touched`;
   return `Documents: ${documents}.\nEngine: ${engine}.`;
 }
 
