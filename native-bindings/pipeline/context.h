@@ -10,6 +10,7 @@
 #include "tables/generation.h"
 #include "tables/hits.h"
 #include "tables/log_ring.h"
+#include "tables/lookup_memo.h"
 #include "tables/token_bucket.h"
 
 namespace headgate {
@@ -28,6 +29,7 @@ struct Context {
   const Generation* generation;
   ConnectionTable& connections;
   HitTable& hits;
+  LookupMemo& memo;
   FragmentTable& fragments;
   Counters& counters;
   LogRing& log;

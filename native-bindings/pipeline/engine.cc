@@ -253,7 +253,9 @@ bool Engine::classify(const std::string& name, Direction direction, const FlowHe
                       std::string& entry) const {
   uint32_t workload = publisher_.find_place(name);
   if (workload == kNoWorkload) return false;
-  const IndexEntry* decides = deciding_entry(*current_->lookup, workload, direction, flow, [](const IndexEntry&) {});
+  const IndexEntry* decides =
+      deciding_entry([&](uint64_t from) { return current_->lookup->first_match(workload, direction, flow, from); },
+                     [](const IndexEntry&) {});
   action = decides ? decides->rule->action : current_->default_action;
   entry = decides ? decides->id : "";
   return true;

@@ -39,8 +39,8 @@ Worker::Worker(const WorkerOptions& options)
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, hits_,   fragments_, counters_,     log_,
-           outputs_,          pool_,        nullptr, answers_,   options.secret} {
+      ctx_{generation_.get(), connections_, hits_,   memo_,    fragments_,    counters_, log_,
+           outputs_,          pool_,        nullptr, answers_, options.secret} {
   connections_.set_secret(options.secret);
   for (Frame*& frame : frames_) frame = pool_.acquire();
   epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");

@@ -71,6 +71,7 @@ class Worker {
   FramePool pool_;
   ConnectionTable connections_;
   HitTable hits_;
+  LookupMemo memo_;
   FragmentTable fragments_;
   Counters counters_;
   LogRing log_;

@@ -83,7 +83,10 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     hit.last_seen = ctx.now;
     if (entry.rule->log) log_match(ctx, hit, *entry.rule, flow);
   };
-  if (const IndexEntry* entry = deciding_entry(*ctx.generation->lookup, workload, direction, flow, note))
+  auto first_match = [&](uint64_t from) {
+    return ctx.memo.first_match(*ctx.generation->lookup, workload, direction, flow, from);
+  };
+  if (const IndexEntry* entry = deciding_entry(first_match, note))
     return {entry->rule->action, entry->rule->on_change, place, true};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;

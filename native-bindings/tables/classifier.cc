@@ -225,6 +225,7 @@ std::shared_ptr<const Lookup> Classifier::commit() {
 
 std::shared_ptr<const Lookup> Classifier::publish() {
   Lookup& l = current_;
+  ++l.number_;
   l.arena_ = arena_.base();
   l.ipv4_root_ = addresses_.ipv4_root();
   l.ipv6_ = addresses_.ipv6();

@@ -1,17 +1,17 @@
 // The walk through a workload's index table: which entry decides over a flow, and which ones it meets on the way.
 #pragma once
 
-#include "tables/classifier.h"
+#include "tables/lookup.h"
 
 namespace headgate {
 
 // The entry that decides; null: the default action. `visit(entry)` sees every entry that matches, in order: those that
-// only observe, and those that pass the flow on to the next category, before the one that decides.
-template <class Visit>
-const IndexEntry* deciding_entry(const Lookup& lookup, uint32_t workload, Direction direction, const FlowHeaders& flow,
-                                 Visit visit) {
+// only observe, and those that pass the flow on to the next category, before the one that decides. `first_match(from)`
+// asks the lookup.
+template <class FirstMatch, class Visit>
+const IndexEntry* deciding_entry(FirstMatch first_match, Visit visit) {
   uint64_t from = 0;
-  while (const IndexEntry* entry = lookup.first_match(workload, direction, flow, from)) {
+  while (const IndexEntry* entry = first_match(from)) {
     visit(*entry);
     if (entry->rule->observe)
       from = entry->order + 1;

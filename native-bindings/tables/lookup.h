@@ -29,6 +29,9 @@ class Lookup {
   // matches; null if there is none.
   const IndexEntry* first_match(uint32_t workload, Direction direction, const FlowHeaders& flow, uint64_t from) const;
 
+  uint64_t number() const { return number_; }  // of the commit that made it, from 1
+  bool asks_source_ports() const { return source_ports_; }
+
  private:
   friend class Classifier;
   struct Classes {
@@ -46,6 +49,7 @@ class Lookup {
     return *reinterpret_cast<const WordSet*>(arena_ + size_t{offset} * Arena::kUnit);
   }
 
+  uint64_t number_ = 0;
   const uint8_t* arena_ = nullptr;
   uint32_t ipv4_root_ = 0;
   uint32_t service_root_ = 0;

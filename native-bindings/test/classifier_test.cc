@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tables/lookup_memo.h"
 #include "test/frames.h"
 #include "test/naive_classifier.h"
 
@@ -160,6 +161,7 @@ class Pair {
     }
   }
 
+  // Through the memo, which has seen earlier lookups too.
   void compare(const Lookup& lookup, const NaiveClassifier& naive, uint32_t flows) {
     for (uint32_t i = 0; i < flows; ++i) {
       FlowHeaders flow = world_.flow();
@@ -169,6 +171,7 @@ class Pair {
       for (int step = 0; step < 3; ++step) {
         const IndexEntry* expected = naive.first_match(workload, direction, flow, from);
         REQUIRE(lookup.first_match(workload, direction, flow, from) == expected);
+        REQUIRE(memo_.first_match(lookup, workload, direction, flow, from) == expected);
         if (!expected) break;
         from = world_.chance(50) ? expected->order + 1 : expected->next_category();
       }
@@ -183,6 +186,7 @@ class Pair {
   World& world_;
   Classifier classifier_;
   NaiveClassifier naive_;
+  LookupMemo memo_;
   std::vector<uint32_t> set_users_;
   std::vector<std::unique_ptr<IndexEntry>> entries_, removed_;
   std::set<uint64_t> orders_;
