@@ -58,6 +58,28 @@ describe('apply', () => {
     expect(delta?.removeRules).toHaveLength(1);
   });
 
+  it('asks for the inventory after a connect, and then knows what the engine holds', async () => {
+    const control = await stack.start();
+    let asked = 0;
+    const inventory = stack.native.inventory.bind(stack.native);
+    stack.native.inventory = () => {
+      asked += 1;
+      return inventory();
+    };
+    await control.apply(source(BASE), false);
+    await control.apply(source(changed('drop')), false);
+    expect(asked).toBe(0);
+    expect(stack.native.deltas.map(({ base }) => base)).toEqual([0, 1, 2]);
+    // Somebody else published: the engine refuses what was made against another state.
+    await stack.native.publish({ removeEntries: ['shop/web-to-db'] });
+    const result = await control.apply(source(changed('reject')), false);
+    expect(asked).toBe(1);
+    expect(result.generation).toBe(5);
+    const [rule, ...others] = stack.native.state.rules.values();
+    expect([rule?.action, others.length]).toEqual(['reject', 0]);
+    expect([...stack.native.state.entries.keys()]).toEqual(['shop/web-to-db']);
+  });
+
   it('removes what the files do not name only with prune', async () => {
     const control = await stack.start();
     await control.apply(source(BASE), false);
