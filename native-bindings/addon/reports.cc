@@ -96,6 +96,10 @@ Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
   out.Set("sourcePort", ports ? c.source_port : 0);
   out.Set("destination", format_address(c.destination));
   out.Set("destinationPort", ports ? c.destination_port : 0);
+  if (c.protocol == kIcmp || c.protocol == kIcmp6) {
+    out.Set("icmpType", c.icmp_type);
+    out.Set("icmpCode", c.icmp_code);
+  }
   out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
   out.Set("verdicts", write_list(env, flow.verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
   out.Set("packets", write_pair(env, c.packets));

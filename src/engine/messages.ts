@@ -211,6 +211,9 @@ export const flowSchema = z.strictObject({
   sourcePort: z.int(),
   destination: z.string(),
   destinationPort: z.int(),
+  /** Of the first frame; ICMP only. */
+  icmpType: z.int().optional(),
+  icmpCode: z.int().optional(),
   state: z.string(),
   verdicts: z.array(verdictSchema).max(2),
   packets: z.tuple([z.number(), z.number()]),

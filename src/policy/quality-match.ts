@@ -2,7 +2,7 @@
 //
 // Every "covers" is true only if it is; it may be false where it would take more to see it. "Meets" is the other way
 // round: false only if no flow can match both.
-import type { Range } from '../documents/ip.js';
+import type { Address, Range } from '../documents/ip.js';
 import { mergeRanges } from '../documents/ip.js';
 import type { ServiceMatch } from '../engine/messages.js';
 import type { Desired, LoweredRule } from './types.js';
@@ -28,6 +28,7 @@ export interface Matched {
   rules: readonly MatchedRule[];
   scopes: Scopes;
   services: ServiceLists;
+  sides: Sides;
 }
 
 export function matchedRules(desired: Desired): Matched {
@@ -53,7 +54,7 @@ export function matchedRules(desired: Desired): Matched {
       };
     }),
   );
-  return { rules, scopes, services };
+  return { rules, scopes, services, sides };
 }
 
 /**
@@ -67,7 +68,9 @@ const ANYWHERE: readonly Range[] = [
   { family: 6, first: 0n, last: (1n << 128n) - 1n },
 ];
 
-class Sides {
+export class Sides {
+  private readonly sorted4: Float64Array;
+  private readonly sorted6: readonly bigint[];
   private readonly places4: ReadonlyMap<number, number>;
   private readonly places6: ReadonlyMap<bigint, number>;
   private readonly known = new Map<string, Side>();
@@ -82,9 +85,10 @@ class Sides {
         else all6.add(first).add(last + 1n);
       }
     }
-    this.places4 = new Map(Array.from(Float64Array.from(all4).sort(), (end, i) => [end, i]));
-    const sorted = [...all6].sort((a, b) => (a < b ? -1 : 1));
-    this.places6 = new Map(sorted.map((end, i) => [end, this.places4.size + i]));
+    this.sorted4 = Float64Array.from(all4).sort();
+    this.sorted6 = [...all6].sort((a, b) => (a < b ? -1 : 1));
+    this.places4 = new Map(Array.from(this.sorted4, (end, i) => [end, i]));
+    this.places6 = new Map(this.sorted6.map((end, i) => [end, this.sorted4.length + i]));
     this.any = this.placed(ANYWHERE);
   }
 
@@ -99,6 +103,12 @@ class Sides {
     return side;
   }
 
+  /** The place of an address, for `holdsPlace`. */
+  placeOf({ family, value }: Address): number {
+    if (family === 4) return countUpTo(this.sorted4, Number(value)) - 1;
+    return this.sorted4.length + countUpTo(this.sorted6, value) - 1;
+  }
+
   private placed(ranges: readonly Range[]): Side {
     const side = new Int32Array(2 * ranges.length);
     for (const [i, { family, first, last }] of ranges.entries()) {
@@ -109,6 +119,22 @@ class Sides {
     }
     return side;
   }
+}
+
+/** How many of the sorted values are not greater. */
+function countUpTo<T extends number | bigint>(sorted: ArrayLike<T>, value: T): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as T) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export function holdsPlace(side: Side, place: number): boolean {
+  const at = rangeAt(side, place);
+  return at >= 0 && place < (side[at + 1] as number);
 }
 
 /** Whether the addresses of `inner` are all in `outer`; neither is empty. */
@@ -225,6 +251,11 @@ export class ServiceLists {
       this.outlines.push(outlineOf(list));
     }
     return number;
+  }
+
+  /** Undefined: any. */
+  listOf(number: number): Services {
+    return this.lists[number];
   }
 
   covers(outer: number, inner: number): boolean {

@@ -12,6 +12,7 @@ import { documentsOf } from '../../src/lab/generate/write.js';
 import { evaluateIn, World } from '../../src/policy/evaluate.js';
 import { compile } from '../../src/policy/index.js';
 import { ruleIds } from '../../src/policy/names.js';
+import { Judge } from '../../src/policy/quality-flows.js';
 import { qualityOf } from '../../src/policy/quality.js';
 import type { Direction } from '../../src/policy/types.js';
 import { documentSets, packets, places } from './arbitrary-documents.js';
@@ -114,6 +115,22 @@ test('in random worlds', () => {
   expect(tally.unreachable).toBeGreaterThan(20);
   expect(tally.redundant).toBeGreaterThan(20);
   expect(tally.hits).toBeGreaterThan(1000);
+});
+
+test('the judge of connections says what evaluate says', () => {
+  const tally = { rule: 0, default: 0 };
+  holds('policy-quality.test.ts', fc.tuple(documentSets, flows), 300, ([documents, asked]) => {
+    const judge = new Judge(compile(documents).desired);
+    const world = new World(documents);
+    for (const { workload, direction, packet } of asked) {
+      const { action, rule } = evaluateIn(world, workload, direction, packet);
+      const flow = { sourcePort: 0, destinationPort: 0, ...packet } as Parameters<Judge['judge']>[2];
+      const said = judge.judge(workload, direction, flow);
+      expect({ packet, ...said }).toEqual({ packet, action, ...(rule && { rule: rule.id }) });
+      tally[rule ? 'rule' : 'default']++;
+    }
+  });
+  expect(Math.min(tally.rule, tally.default)).toBeGreaterThan(100);
 });
 
 const seed = Number(process.env['HEADGATE_SEED'] ?? Date.now() % 2 ** 31);
