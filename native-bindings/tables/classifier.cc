@@ -266,8 +266,6 @@ void Classifier::take_out(const IndexEntry* entry) {
       services_.release(spec);
     }
     source_port_slots_ -= use.source_ports != kAnyService;
-    for (uint32_t workload = 0; workload < indexes_.size(); ++workload)
-      set_index(workload, word_set::clear_bit(arena_, indexes_[workload], slot));
   });
   // A slot's successor is read before it is freed: each_slot is done with the chain here.
   std::vector<uint32_t> slots;
@@ -276,10 +274,23 @@ void Classifier::take_out(const IndexEntry* entry) {
   first_slots_.erase(entry);
 }
 
+void Classifier::take_out_of_indexes(std::vector<uint32_t> slots) {
+  bool few = slots.size() <= kFewEntries;
+  std::vector<SlotWord> words = few ? std::vector<SlotWord>() : words_of(slots);
+  for (uint32_t workload = 0; workload < indexes_.size(); ++workload) {
+    if (!few && indexes_[workload]) set_index(workload, word_set::set_all(arena_, indexes_[workload], words, false));
+    if (few)
+      for (uint32_t slot : slots) set_index(workload, word_set::clear_bit(arena_, indexes_[workload], slot));
+  }
+}
+
 void Classifier::settled() {
   arena_.settle();
   records_.settle();
   addresses_.classes().settle();
+  std::vector<uint32_t> slots;
+  for (const IndexEntry* entry : leaving_) each_slot(entry, [&](uint32_t slot) { slots.push_back(slot); });
+  take_out_of_indexes(std::move(slots));
   for (const IndexEntry* entry : std::exchange(leaving_, {})) take_out(entry);
   services_.settle();
 }

@@ -78,6 +78,7 @@ class Classifier {
   void set_index(uint32_t workload, uint32_t index);
   void set_live(const IndexEntry* entry, bool live);
   void take_out(const IndexEntry* entry);
+  void take_out_of_indexes(std::vector<uint32_t> slots);
   template <class Visit>
   void each_slot(const IndexEntry* entry, Visit visit) const {
     auto first = first_slots_.find(entry);
