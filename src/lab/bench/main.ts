@@ -4,6 +4,7 @@
 // other, so that what the machine does meanwhile falls on all alike. Only the ratios mean anything.
 import { parseArgs } from 'node:util';
 import { undoAll } from '../cleanup.js';
+import { classify } from './classify.js';
 import { emptyPipeline, headgate } from './headgate.js';
 import type { Ends, Join } from './join.js';
 import { kernelBridge, nftables } from './kernel.js';
@@ -73,11 +74,14 @@ const benches: Record<string, Bench> = {
   },
 };
 
-const names = [...Object.keys(benches), 'pipeline'];
+/** Those that join no namespaces. */
+const others = { pipeline, classify };
+
+const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
   --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each
+  --runs    how many runs of each (not of pipeline and classify)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {
@@ -100,7 +104,7 @@ async function main(): Promise<number> {
   const bench = benches[name];
   const result =
     bench === undefined
-      ? await pipeline({ quick: values.quick, say })
+      ? await others[name as keyof typeof others]({ quick: values.quick, say })
       : await compare(name, bench, {
           runs: values.runs === undefined ? (values.quick ? 2 : bench.runs) : Number(values.runs),
           seconds: values.quick ? 1 : bench.seconds,

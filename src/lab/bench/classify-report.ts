@@ -1,0 +1,134 @@
+// What bench_classify prints, one JSON object a line, and how it is summed up: ratios of rounds that ran in turn, and
+// geometric means over rule sets of one size.
+import { rounded, spread } from './report.js';
+
+/** Lookups a second by side, a figure for each round: `headgate`, `linear`, and an `rte_acl-` for each algorithm. */
+export type Rates = { headgate: number[]; linear: number[] } & Record<string, number[]>;
+
+export interface BuildLine {
+  mode: 'build';
+  set: string;
+  rules: number;
+  widened: number;
+  headgateSeconds: number;
+  headgateBytes: number;
+  rteAclSeconds?: number;
+  rteAclBytes?: number;
+  rteAclFailed?: string;
+}
+
+export interface LookupsLine {
+  mode: 'lookups';
+  set: string;
+  headers: 'corner' | 'uniform';
+  /** Headers in a row for one workload. */
+  burst?: number;
+  rates: Rates;
+}
+
+export interface OtherLine {
+  mode: 'memory' | 'idle' | 'edits' | 'memoryAfterEdits' | 'peers';
+  set: string;
+}
+
+export type Line = BuildLine | LookupsLine | OtherLine;
+
+/** Millions of lookups a second; each side's best round, and of rte_acl its best algorithm's. */
+export interface Compared {
+  headgate: number;
+  linear: number;
+  rte_acl?: number;
+  algorithm?: string;
+  /** Headgate / rte_acl, of the best rounds. */
+  ratio?: number;
+  /** The median of the rounds' ratios, each beside the algorithm that was best in that round. */
+  medianRatio?: number;
+}
+
+const MILLION = 1e6;
+const PEER = 'rte_acl-';
+
+export function compareRates(rates: Rates): Compared {
+  const best = (name: string): number => Math.max(...(rates[name] ?? []));
+  const compared = { headgate: best('headgate') / MILLION, linear: best('linear') / MILLION };
+  const algorithms = Object.keys(rates).filter((name) => name.startsWith(PEER));
+  const first = algorithms[0];
+  if (first === undefined) return compared;
+  const algorithm = algorithms.reduce((one, other) => (best(other) > best(one) ? other : one), first);
+  const ratios = rates.headgate.map(
+    (rate, round) => rate / Math.max(...algorithms.map((name) => rates[name]?.[round] ?? NaN)),
+  );
+  return {
+    ...compared,
+    rte_acl: best(algorithm) / MILLION,
+    algorithm: algorithm.slice(PEER.length),
+    ratio: best('headgate') / best(algorithm),
+    medianRatio: spread(ratios).median,
+  };
+}
+
+export function geometricMean(values: number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+const SIZES = [1000, 10_000, 50_000, 100_000];
+/** Generated sets hold a bit fewer rules than their names say. */
+export function sizeClass(rules: number): number {
+  const distance = (size: number): number => Math.abs(Math.log(size / rules));
+  return SIZES.reduce((one, other) => (distance(other) < distance(one) ? other : one));
+}
+
+export interface SetResult extends Compared {
+  set: string;
+  headers: string;
+  rules: number;
+}
+
+export function setResults(lines: Line[]): SetResult[] {
+  const builds = new Map(lines.filter((line) => line.mode === 'build').map((line) => [line.set, line]));
+  return lines
+    .filter((line) => line.mode === 'lookups')
+    .flatMap(({ set, headers, rates }) => {
+      const build = builds.get(set);
+      return build === undefined ? [] : [{ set, headers, rules: build.rules, ...compareRates(rates) }];
+    });
+}
+
+export interface SizeSummary {
+  results: number;
+  /** Geometric means. `ratio` and `rte_acl`: of the results that have rte_acl. */
+  headgate: number;
+  linear: number;
+  rte_acl?: number;
+  ratio?: number;
+  medianRatio?: number;
+}
+
+/** Sums up the sets of about so many rules; nothing if there are none. */
+export function summarizeSize(results: SetResult[], size: number): SizeSummary | undefined {
+  const these = results.filter(({ rules }) => sizeClass(rules) === size);
+  if (these.length === 0) return undefined;
+  const mean = (part: 'headgate' | 'linear' | 'rte_acl' | 'ratio' | 'medianRatio'): number | undefined => {
+    const values = these.flatMap((result) => result[part] ?? []);
+    return values.length === 0 ? undefined : rounded(geometricMean(values));
+  };
+  const [rteAcl, ratio, medianRatio] = [mean('rte_acl'), mean('ratio'), mean('medianRatio')];
+  return {
+    results: these.length,
+    headgate: mean('headgate') ?? NaN,
+    linear: mean('linear') ?? NaN,
+    ...(rteAcl === undefined ? {} : { rte_acl: rteAcl }),
+    ...(ratio === undefined ? {} : { ratio }),
+    ...(medianRatio === undefined ? {} : { medianRatio }),
+  };
+}
+
+/** The result of a firewall-like or ipc set that is the least good beside rte_acl. */
+export function leastOfFirewalls(results: SetResult[]): SetResult | undefined {
+  return results
+    .filter(({ set, ratio }) => /^(fw|ipc)/.test(set) && ratio !== undefined)
+    .reduce<SetResult | undefined>(
+      (least, one) => (least === undefined || (one.ratio ?? 0) < (least.ratio ?? 0) ? one : least),
+      undefined,
+    );
+}
