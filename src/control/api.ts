@@ -4,15 +4,19 @@ import type { DocumentChange, FlowAnswer, Plan } from '../policy/index.js';
 import type { Attachment, Hello, Stats } from '../engine/messages.js';
 import type { ErrorBody } from '../shared/errors.js';
 import type { RevisionSummary } from '../store/store.js';
+import type { Review } from './review.js';
 
 const sources = z.array(z.strictObject({ file: z.string().min(1).max(4096), text: z.string() })).max(10_000);
 
-/** POST /v1/apply and /v1/plan. */
+/** POST /v1/apply. */
 export const applyBody = z.strictObject({
   sources,
   /** Also remove every document that the sources do not name. */
   prune: z.boolean().default(false),
 });
+
+/** POST /v1/plan; `review`: say also what the rules are good for, and which connections would end. */
+export const planBody = applyBody.extend({ review: z.boolean().default(false) });
 
 /** POST /v1/rollback; `revision` absent: the one before the newest. */
 export const rollbackBody = z.strictObject({ revision: z.int().min(1).optional() });
@@ -45,6 +49,7 @@ export const explainBody = z.strictObject({
 });
 
 export type ApplyBody = z.input<typeof applyBody>;
+export type PlanBody = z.input<typeof planBody>;
 export type RollbackBody = z.input<typeof rollbackBody>;
 export type ExplainBody = z.input<typeof explainBody>;
 export type ExplainResult = FlowAnswer;
@@ -55,6 +60,9 @@ export interface PlanResult {
   counts: Plan['counts'];
   warnings: string[];
 }
+
+/** What POST /v1/plan gives; without `review` in its body, or without an engine, parts are absent. */
+export interface PlanReviewResult extends PlanResult, Partial<Review> {}
 
 export interface ApplyResult extends PlanResult {
   /** The newest revision; the old one when nothing changed. */

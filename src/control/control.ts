@@ -42,6 +42,11 @@ export interface ControlOptions {
   firstPause?: number;
 }
 
+interface Changed {
+  before: Desired;
+  after: Desired;
+}
+
 /** What the engine holds. */
 interface Held {
   desired: Desired;
@@ -137,10 +142,11 @@ export class Control {
   }
 
   /** What an apply would change; changes nothing. */
-  plan(sources: readonly Source[], prune: boolean): PlanResult {
+  plan(sources: readonly Source[], prune: boolean): { result: PlanResult; desired: Changed } {
     const given = readSources(sources, this.#options.host);
-    const { delta: _, ...result } = this.#compare(this.#next(upsert(this.#policy.documents, given, prune)));
-    return result;
+    const next = this.#next(upsert(this.#policy.documents, given, prune));
+    const { delta: _, ...result } = this.#compare(next);
+    return { result, desired: { before: this.lowered.desired, after: next.lowered.desired } };
   }
 
   apply(sources: readonly Source[], prune: boolean, tell: Tell = silent): Promise<ApplyResult> {

@@ -8,8 +8,9 @@ import { KINDS, type Kind } from '../documents/index.js';
 import { evaluateFlow } from '../policy/index.js';
 import type { Logger } from '../observe/logger.js';
 import { errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
-import { applyBody, explainBody, NDJSON, rollbackBody } from './api.js';
+import { applyBody, explainBody, NDJSON, planBody, rollbackBody, type PlanReviewResult } from './api.js';
 import type { Control, Tell } from './control.js';
+import { review } from './review.js';
 import * as views from './views.js';
 
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -35,7 +36,7 @@ export const ROUTES: Route[] = [
   {
     method: 'POST',
     path: '/v1/plan',
-    answer: ({ control, body }) => planned(control, parse(applyBody, body)),
+    answer: ({ control, body }) => planned(control, parse(planBody, body)),
   },
   {
     method: 'POST',
@@ -82,8 +83,9 @@ export const ROUTES: Route[] = [
   { method: 'GET', path: '/v1/stats', answer: ({ control }) => views.stats(control) },
 ];
 
-function planned(control: Control, { sources, prune }: z.output<typeof applyBody>) {
-  return control.plan(sources, prune);
+async function planned(control: Control, given: z.output<typeof planBody>): Promise<PlanReviewResult> {
+  const { result, desired } = control.plan(given.sources, given.prune);
+  return given.review ? { ...result, ...(await review(control, result, desired)) } : result;
 }
 
 function applied(control: Control, { sources, prune }: z.output<typeof applyBody>, tell: Tell | undefined) {

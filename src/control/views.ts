@@ -41,7 +41,7 @@ function toResult(document: Document, attachment: Attachment | undefined): Docum
 }
 
 /** What the engine says; undefined while there is none: documents are then shown without state and hits. */
-async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
+export async function ifThere<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
   } catch (error) {

@@ -7,4 +7,6 @@ export { change, diff, entriesOf, inventoryOf, isEmpty, rulesOf } from './publis
 export { describePacket, evaluate } from './evaluate.js';
 export type { Decision, MissField, NearestMiss, Packet } from './evaluate.js';
 export { evaluateFlow, type FlowAnswer, type FlowQuestion } from './evaluate-flow.js';
+export { findEnded, type EndedConnections } from './quality-flows.js';
+export { findQuality, type Quality } from './quality.js';
 export { countsOf, plan, sameDocument, type DocumentChange, type FieldChange, type Plan } from './plan.js';

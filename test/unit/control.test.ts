@@ -112,7 +112,7 @@ describe('apply', () => {
     });
     expect(stack.native.inventory()).toEqual(before);
     expect((await stack.store.load()).revision?.number).toBe(1);
-    expect(control.plan(source(BASE), true).changes).toEqual([]);
+    expect(control.plan(source(BASE), true).result.changes).toEqual([]);
     expect(control.status().ready).toBe(true);
   });
 

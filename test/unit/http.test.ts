@@ -208,6 +208,58 @@ describe('answers', () => {
     expect(seen.map(({ step }) => step)).toEqual(['read']);
   });
 
+  it('plan says, when asked, which rules are of no use and which connections would end', async () => {
+    await apply(BASE);
+    const verdict = { action: 'allow' as const, rule: 'shop/web-to-db' };
+    stack.native.flowList = [
+      {
+        tracker: 'lan',
+        protocol: 6,
+        source: '10.0.0.1',
+        sourcePort: 1234,
+        destination: '10.0.0.2',
+        destinationPort: 5432,
+        state: 'established',
+        verdicts: [
+          { ...verdict, workload: 'web', direction: 'out' },
+          { ...verdict, workload: 'db', direction: 'in' },
+        ],
+        packets: [1, 2],
+        bytes: [3, 4],
+        age: 1,
+        idle: 0,
+        expires: 10,
+      },
+    ];
+    const cut = `apiVersion: headgate/v1
+kind: SecurityPolicy
+metadata: { name: cut }
+spec:
+  category: emergency
+  rules: [{ name: all, action: drop }, { name: tcp, action: allow, services: [{ protocol: tcp }] }]
+`;
+    const plan = (body: object) =>
+      call('POST', '/v1/plan', JSON.stringify({ sources: source(cut), ...body }));
+    const { body } = await plan({ review: true });
+    expect(body).toMatchObject({
+      quality: {
+        findings: [
+          { kind: 'unreachable', rule: { id: 'cut/tcp' }, by: [{ id: 'cut/all' }] },
+          { kind: 'unreachable', rule: { id: 'shop/web-to-db' }, by: [{ id: 'cut/all' }] },
+        ],
+        lookedAt: 3,
+        rules: 3,
+      },
+      connections: {
+        total: 1,
+        lookedAt: 1,
+        dropped: 1,
+        examples: [{ at: { workload: 'web', direction: 'out', rule: 'cut/all' }, how: 'dropped' }],
+      },
+    });
+    expect((await plan({})).body).not.toHaveProperty('quality');
+  });
+
   it('plan changes nothing', async () => {
     const plan = await call('POST', '/v1/plan', JSON.stringify({ sources: source(BASE) }));
     expect(plan).toMatchObject({

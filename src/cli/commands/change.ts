@@ -1,6 +1,6 @@
 // plan, apply, diff, rollback, delete: what changes the documents in force, or says what would.
 import { type Command } from 'commander';
-import type { ApplyBody, ApplyResult, PlanResult } from '../../control/api.js';
+import type { ApplyBody, ApplyResult, PlanBody, PlanResult, PlanReviewResult } from '../../control/api.js';
 import type { DocumentChange, FieldChange } from '../../policy/index.js';
 import { ApiClient } from '../client.js';
 import { fail } from '../failure.js';
@@ -18,6 +18,7 @@ import {
   type Format,
 } from '../output.js';
 import { sourcesOf } from '../sources.js';
+import { describeConnections, showFindings } from './review.js';
 
 interface ChangeOptions {
   filename?: string[];
@@ -102,10 +103,15 @@ async function bodyOf({ filename, prune = false }: ChangeOptions): Promise<Apply
 }
 
 async function plan(options: ChangeOptions): Promise<void> {
-  const result = await new ApiClient(options.runDir).post<PlanResult>('/v1/plan', await bodyOf(options));
+  const body: PlanBody = { ...(await bodyOf(options)), review: true };
+  const result = await new ApiClient(options.runDir).post<PlanReviewResult>('/v1/plan', body);
   showWarnings(result);
-  if (isData(options.output)) printData(options.output, result);
-  else out(`${describeChanges(result.changes, true)}${summary(result)}\n`);
+  if (isData(options.output)) {
+    printData(options.output, result);
+    return;
+  }
+  showFindings(result);
+  out(`${describeChanges(result.changes, true)}${summary(result)}\n${describeConnections(result)}`);
 }
 
 async function apply(options: ChangeOptions): Promise<void> {
