@@ -40,6 +40,16 @@ export function numberBetween(least: number, most: number): (text: string) => nu
   };
 }
 
+const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Parses `30d`, `12h`, `5m`, `90s` to seconds; for commander's argParser. */
+export function duration(text: string): number {
+  const [, number, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(number) * (UNITS[unit ?? ''] ?? NaN);
+  if (seconds > 0) return seconds;
+  throw new InvalidArgumentError('A time like 30d, 12h, 5m or 90s is wanted.');
+}
+
 /** Examples at the end of a command's help: each a command and what it does. */
 export function examples(command: Command, lines: [string, string][]): Command {
   const text = lines.map(([line, what]) => `  # ${what}\n  ${line}`).join('\n');

@@ -116,6 +116,20 @@ export interface RuleResult {
   line: number;
 }
 
+/** GET /v1/rules?unused=SECONDS. */
+export interface UnusedResult {
+  /** For how many of the seconds hits were counted: less than was asked for when the engine started later. */
+  counted: number;
+  rules: UnusedRule[];
+}
+
+export interface UnusedRule extends RuleResult {
+  /** Seconds since its last hit; absent: never since counting began. */
+  lastHit?: number;
+  /** It came into force later, or came back, or the store does not reach back: its hits were counted for less long. */
+  isNew: boolean;
+}
+
 export interface FlowResult {
   tracker: string;
   protocol: string;

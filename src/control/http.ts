@@ -11,6 +11,7 @@ import { errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import { applyBody, explainBody, NDJSON, planBody, rollbackBody, type PlanReviewResult } from './api.js';
 import type { Control, Tell } from './control.js';
 import { review } from './review.js';
+import { unusedRules } from './unused.js';
 import * as views from './views.js';
 
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -68,7 +69,7 @@ export const ROUTES: Route[] = [
     path: '/v1/documents/:kind/:name',
     answer: ({ control, names: [kind, name] }) => control.delete(deletable(kindOf(kind)), name ?? ''),
   },
-  { method: 'GET', path: '/v1/rules', answer: ({ control }) => views.rules(control) },
+  { method: 'GET', path: '/v1/rules', answer: ({ control, query }) => ruled(control, query) },
   { method: 'GET', path: '/v1/revisions', answer: ({ control }) => control.revisions() },
   {
     method: 'GET',
@@ -90,6 +91,11 @@ async function planned(control: Control, given: z.output<typeof planBody>): Prom
 
 function applied(control: Control, { sources, prune }: z.output<typeof applyBody>, tell: Tell | undefined) {
   return control.apply(sources, prune, tell);
+}
+
+function ruled(control: Control, query: URLSearchParams) {
+  const unused = query.get('unused');
+  return unused === null ? views.rules(control) : unusedRules(control, count(unused, 'number of seconds', 1));
 }
 
 function explained(control: Control, question: z.output<typeof explainBody>) {

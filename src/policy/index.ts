@@ -4,6 +4,7 @@ export type { Checked } from './check.js';
 export { compile, withOrdersOf } from './compile.js';
 export { check, examine, type Examined } from './examine.js';
 export { change, diff, entriesOf, inventoryOf, isEmpty, rulesOf } from './publish.js';
+export { ruleIds } from './names.js';
 export { describePacket, evaluate } from './evaluate.js';
 export type { Decision, MissField, NearestMiss, Packet } from './evaluate.js';
 export { evaluateFlow, type FlowAnswer, type FlowQuestion } from './evaluate-flow.js';

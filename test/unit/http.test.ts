@@ -181,6 +181,11 @@ describe('answers', () => {
         workloads: 2,
       },
     ]);
+    const unused = async (seconds: number) => (await call('GET', `/v1/rules?unused=${seconds}`)).body;
+    expect(await unused(10)).toMatchObject({ rules: [] });
+    stack.native.hits = stack.native.hits.map((one) => ({ ...one, idle: 10 }));
+    expect(await unused(10)).toMatchObject({ rules: [{ id: 'shop/web-to-db', lastHit: 10, isNew: true }] });
+    expect(await call('GET', '/v1/rules?unused=1d')).toMatchObject({ status: 400 });
     const flows = {
       protocol: 'tcp',
       verdicts: [{ rule: 'shop/web-to-db' }, { rule: 'default', action: 'drop' }],

@@ -1,16 +1,35 @@
 // get: documents in force, rules with their hits, revisions of the store.
 import { type Command } from 'commander';
-import type { DocumentResult, RevisionsResult, RuleResult } from '../../control/api.js';
+import type {
+  DocumentResult,
+  RevisionsResult,
+  RuleResult,
+  UnusedResult,
+  UnusedRule,
+} from '../../control/api.js';
 import type { DocumentOf, Kind, Selection } from '../../documents/index.js';
 import { HeadgateError } from '../../shared/errors.js';
 import type { Revision } from '../../store/store.js';
 import { ApiClient } from '../client.js';
 import { resourceOf } from '../kinds.js';
-import { examples, runDirOption } from '../options.js';
-import { out, outputOption, paint, print, quantity, shortPath, type Column, type Format } from '../output.js';
+import { duration as parseDuration, examples, runDirOption } from '../options.js';
+import {
+  duration,
+  note,
+  out,
+  outputOption,
+  paint,
+  print,
+  quantity,
+  shortPath,
+  type Column,
+  type Format,
+} from '../output.js';
 import { stringify } from 'yaml';
 
 interface GetOptions {
+  /** Seconds. */
+  unused?: number;
   runDir: string;
   output: Format;
 }
@@ -22,6 +41,11 @@ export function registerGet(program: Command): void {
       .description('show documents in force, rules with their hits, or revisions')
       .argument('<kind>', 'segment, workload, group, service, securitypolicy, host, rules, revisions')
       .argument('[name]', 'only this one; for rules a policy or policy/rule')
+      .option(
+        '--unused <time>',
+        'rules only: those that nothing has hit for so long, such as 30d',
+        parseDuration,
+      )
       .addOption(outputOption())
       .addOption(runDirOption())
       .action(get),
@@ -29,6 +53,7 @@ export function registerGet(program: Command): void {
       ['headgate get workloads', 'all workloads and how they are attached'],
       ['headgate get securitypolicy web -o yaml', 'a document as it can be applied again'],
       ['headgate get rules web', 'the rules of policy web with their hits'],
+      ['headgate get rules --unused 30d', 'rules that nothing has hit for 30 days'],
       ['headgate get revisions', 'what rollback can go back to'],
     ],
   );
@@ -37,7 +62,13 @@ export function registerGet(program: Command): void {
 async function get(kind: string, name: string | undefined, options: GetOptions): Promise<void> {
   const resource = resourceOf(kind);
   const client = new ApiClient(options.runDir);
-  if (resource === 'rules') await getRules(client, name, options.output);
+  if (options.unused !== undefined && resource !== 'rules')
+    throw new HeadgateError('usage', `--unused is for rules, not for ${kind}.`, {
+      remedy: 'headgate get rules --unused 30d',
+    });
+  if (resource === 'rules' && options.unused !== undefined)
+    await getUnused(client, name, options.unused, options.output);
+  else if (resource === 'rules') await getRules(client, name, options.output);
   else if (resource === 'revisions') await getRevisions(client, name, options.output);
   else await getDocuments(client, resource, name, options.output);
 }
@@ -75,6 +106,26 @@ async function getRules(client: ApiClient, name: string | undefined, format: For
   print(format, rules, RULE_COLUMNS);
 }
 
+async function getUnused(
+  client: ApiClient,
+  name: string | undefined,
+  seconds: number,
+  format: Format,
+): Promise<void> {
+  const { counted, rules } = await client.get<UnusedResult>(`/v1/rules?unused=${seconds}`);
+  const found = rules.filter((rule) => name === undefined || rule.id === name || rule.policy === name);
+  print(format, found, UNUSED_COLUMNS, { counted, rules: found });
+  if (counted < seconds)
+    note(
+      `hits are counted for ${duration(counted)} only, since the engine started: what is listed had none in that time`,
+    );
+  const fresh = found.filter(({ isNew }) => isNew).length;
+  if (fresh > 0)
+    note(
+      `${fresh} of ${found.length} came into force, or back, later than ${duration(counted)} ago: had none since then`,
+    );
+}
+
 async function getRevisions(client: ApiClient, name: string | undefined, format: Format): Promise<void> {
   if (name === undefined) {
     print(format, await client.get<RevisionsResult>('/v1/revisions'), REVISION_COLUMNS);
@@ -96,6 +147,19 @@ const RULE_COLUMNS: Column<RuleResult>[] = [
   { title: 'WORKLOADS', value: ({ workloads }) => workloads, align: 'right', wide: true },
   { title: 'PRIORITY', value: ({ priority }) => priority, align: 'right', wide: true },
   { title: 'LOG', value: ({ log }) => (log ? 'yes' : 'no'), wide: true },
+  { title: 'WHERE', value: ({ file, line }) => `${shortPath(file)}:${line}`, wide: true },
+];
+
+const UNUSED_COLUMNS: Column<UnusedRule>[] = [
+  { title: 'RULE', value: ({ id }) => id, shrink: true },
+  { title: 'SECTION', value: ({ policy, position }) => `${policy} #${position}`, shrink: true },
+  { title: 'ACTION', value: ({ action, mode }) => (mode === 'observe' ? `${action} (observe)` : action) },
+  {
+    title: 'LAST HIT',
+    value: ({ lastHit }) => (lastHit === undefined ? 'never' : `${duration(lastHit)} ago`),
+  },
+  { title: 'NEW', value: ({ isNew }) => (isNew ? 'yes' : 'no') },
+  { title: 'WORKLOADS', value: ({ workloads }) => workloads, align: 'right' },
   { title: 'WHERE', value: ({ file, line }) => `${shortPath(file)}:${line}`, wide: true },
 ];
 
