@@ -37,6 +37,8 @@ class PolicyLowering {
   private readonly used = new Set<ServiceDocument>();
   private readonly addressSets = new Map<string, AddressSource>();
   private readonly scopes = new Map<string, ScopeSource>();
+  /** By the text of what they select. */
+  private readonly scopeNames = new Map<string, string>();
   private readonly category: number;
 
   constructor(
@@ -104,13 +106,14 @@ class PolicyLowering {
   private addressSetsOf(selection: Selection): string[] {
     // What is excluded is excluded of all: such a selection is one set, and its groups are in it.
     if (selection.except) return [this.inlineSet(selection)];
-    const { groups = [], ...own } = selection;
+    const { groups = [], workloads, addresses } = selection;
     const names = new Set<string>();
     for (const group of groups) {
       names.add(`group:${group}`);
       this.addressSets.set(`group:${group}`, group);
     }
-    if (Object.keys(own).length > 0 || names.size === 0) names.add(this.inlineSet(own));
+    if (workloads || addresses || names.size === 0)
+      names.add(this.inlineSet({ ...(workloads && { workloads }), ...(addresses && { addresses }) }));
     return [...names].sort();
   }
 
@@ -123,9 +126,13 @@ class PolicyLowering {
   /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
   private scope(rule: Selection | undefined): string {
     const policy = this.document.spec.appliedTo;
-    const text = (selection: Selection | undefined) => (selection ? canonicalOf(selection) : '');
-    const name = `scope:${digest(`${text(policy)} ${text(rule)}`)}`;
-    if (!this.scopes.has(name)) this.scopes.set(name, { policy, rule });
+    const text = `${policy ? canonicalOf(policy) : ''} ${rule ? canonicalOf(rule) : ''}`;
+    let name = this.scopeNames.get(text);
+    if (name === undefined) {
+      name = `scope:${digest(text)}`;
+      this.scopeNames.set(text, name);
+      this.scopes.set(name, { policy, rule });
+    }
     return name;
   }
 
