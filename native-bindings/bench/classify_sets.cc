@@ -8,13 +8,15 @@
 #include "bench/classify.h"
 #include "bench/linear.h"
 #include "bench/rule_table.h"
+#include "tables/lookup_memo.h"
 
 namespace headgate::bench {
 
 namespace {
 
-constexpr size_t kJudged = 2000;  // answers that the linear scan checks
-constexpr size_t kCall = 32;      // headers that rte_acl gets at once
+constexpr size_t kJudged = 2000;    // answers that the linear scan checks
+constexpr size_t kCall = 32;        // headers that rte_acl gets at once
+constexpr size_t kRepeated = 1024;  // headers that are asked again and again, for the memo
 
 struct Sides {
   std::shared_ptr<const Lookup> headgate;
@@ -46,8 +48,10 @@ Json measure(const std::string& where, const std::vector<Header>& headers, const
   const auto& library = options.rte_acl;
   RteHeaders* rte_headers = sides.rte_acl ? library->headers(headers.data(), headers.size()) : nullptr;
   auto algorithms = sides.rte_acl ? library->algorithms(sides.rte_acl) : std::vector<RteAclLibrary::Algorithm>{};
-  std::vector<uint32_t> ours(headers.size()), theirs(headers.size());
-  std::vector<double> headgate, linear;
+  std::vector<uint32_t> ours(headers.size()), theirs(headers.size()), remembered(headers.size());
+  std::vector<double> headgate, warm_memo, linear;
+  LookupMemo memo;
+  const size_t repeated = std::min(kRepeated, headers.size());
   std::vector<std::vector<double>> rte_acl(algorithms.size());
   size_t at = 0;
   uint32_t sum = 0;
@@ -56,6 +60,14 @@ Json measure(const std::string& where, const std::vector<Header>& headers, const
       for (size_t i = 0; i < flows.size(); ++i) ours[i] = answer(*sides.headgate, 0, flows[i]);
       return flows.size();
     }));
+    warm_memo.push_back(rate_of(options.turn, [&] {
+      for (size_t i = 0; i < repeated; ++i) {
+        const IndexEntry* entry = memo.first_match(*sides.headgate, 0, Direction::kIn, flows[i], 0);
+        remembered[i] = entry ? entry->serial : 0;
+      }
+      return repeated;
+    }));
+    compare(where, headers, repeated, ours, "the memo", [&](size_t i) { return remembered[i]; });
     for (size_t a = 0; a < algorithms.size(); ++a) {
       library->use_algorithm(sides.rte_acl, algorithms[a].number);
       rte_acl[a].push_back(rate_of(options.turn, [&] {
@@ -75,7 +87,7 @@ Json measure(const std::string& where, const std::vector<Header>& headers, const
   volatile uint32_t used = sum;  // so that the scan is not optimized away
   (void)used;
   Json rates;
-  rates.add("headgate", headgate).add("linear", linear);
+  rates.add("headgate", headgate).add("headgate-memo", warm_memo).add("linear", linear);
   for (size_t a = 0; a < algorithms.size(); ++a) rates.add(std::string("rte_acl-") + algorithms[a].name, rte_acl[a]);
   return rates;
 }

@@ -29,6 +29,11 @@ test('best rounds are compared, and rte_acl with its best algorithm', () => {
   expect(compared.medianRatio).toBe(1.5);
 });
 
+test('a warm memo is compared round by round', () => {
+  const rates = { headgate: [2 * M, 4 * M, M], linear: [M, M, M], 'headgate-memo': [8 * M, 8 * M, 8 * M] };
+  expect(compareRates(rates).memo).toBe(4);
+});
+
 test('without rte_acl there is no ratio', () => {
   expect(compareRates({ headgate: [2 * M], linear: [M] })).toEqual({ headgate: 2, linear: 1 });
 });

@@ -2,7 +2,10 @@
 // geometric means over rule sets of one size.
 import { rounded, spread } from './report.js';
 
-/** Lookups a second by side, a figure for each round: `headgate`, `linear`, and an `rte_acl-` for each algorithm. */
+/**
+ * Lookups a second by side, a figure for each round: `headgate`, `linear`, an `rte_acl-` for each algorithm, and
+ * `headgate-memo` for a few headers that are asked again and again.
+ */
 export type Rates = { headgate: number[]; linear: number[] } & Record<string, number[]>;
 
 export interface BuildLine {
@@ -37,6 +40,8 @@ export type Line = BuildLine | LookupsLine | OtherLine;
 export interface Compared {
   headgate: number;
   linear: number;
+  /** With a warm memo / without: the median of the rounds. */
+  memo?: number;
   rte_acl?: number;
   algorithm?: string;
   /** Headgate / rte_acl, of the best rounds. */
@@ -50,7 +55,12 @@ const PEER = 'rte_acl-';
 
 export function compareRates(rates: Rates): Compared {
   const best = (name: string): number => Math.max(...(rates[name] ?? []));
-  const compared = { headgate: best('headgate') / MILLION, linear: best('linear') / MILLION };
+  const warm = rates['headgate-memo']?.map((rate, round) => rate / (rates.headgate[round] ?? NaN));
+  const compared = {
+    headgate: best('headgate') / MILLION,
+    linear: best('linear') / MILLION,
+    ...(warm === undefined ? {} : { memo: spread(warm).median }),
+  };
   const algorithms = Object.keys(rates).filter((name) => name.startsWith(PEER));
   const first = algorithms[0];
   if (first === undefined) return compared;
@@ -94,33 +104,20 @@ export function setResults(lines: Line[]): SetResult[] {
     });
 }
 
-export interface SizeSummary {
-  results: number;
-  /** Geometric means. `ratio` and `rte_acl`: of the results that have rte_acl. */
-  headgate: number;
-  linear: number;
-  rte_acl?: number;
-  ratio?: number;
-  medianRatio?: number;
-}
+const PARTS = ['headgate', 'linear', 'memo', 'rte_acl', 'ratio', 'medianRatio'] as const;
+
+/** Geometric means; of `rte_acl` and what is compared with it: of the results that have it. */
+export type SizeSummary = { results: number } & Partial<Record<(typeof PARTS)[number], number>>;
 
 /** Sums up the sets of about so many rules; nothing if there are none. */
 export function summarizeSize(results: SetResult[], size: number): SizeSummary | undefined {
   const these = results.filter(({ rules }) => sizeClass(rules) === size);
   if (these.length === 0) return undefined;
-  const mean = (part: 'headgate' | 'linear' | 'rte_acl' | 'ratio' | 'medianRatio'): number | undefined => {
+  const means = PARTS.flatMap((part) => {
     const values = these.flatMap((result) => result[part] ?? []);
-    return values.length === 0 ? undefined : rounded(geometricMean(values));
-  };
-  const [rteAcl, ratio, medianRatio] = [mean('rte_acl'), mean('ratio'), mean('medianRatio')];
-  return {
-    results: these.length,
-    headgate: mean('headgate') ?? NaN,
-    linear: mean('linear') ?? NaN,
-    ...(rteAcl === undefined ? {} : { rte_acl: rteAcl }),
-    ...(ratio === undefined ? {} : { ratio }),
-    ...(medianRatio === undefined ? {} : { medianRatio }),
-  };
+    return values.length === 0 ? [] : [[part, rounded(geometricMean(values))] as const];
+  });
+  return { results: these.length, ...Object.fromEntries(means) };
 }
 
 /** The result of a firewall-like or ipc set that is the least good beside rte_acl. */

@@ -38,7 +38,7 @@ export async function classify({ quick, say }: Options): Promise<Result> {
   const lines: Line[] = [];
   for (const set of [...given, ...generated]) {
     say(`${basename(set)}: building, then looking up`);
-    const rounds = quick ? ['--rounds', '2', '--turn', '0.05'] : ['--rounds', '7'];
+    const rounds = quick ? ['--rounds', '2', '--turn', '0.05'] : ['--rounds', '5'];
     const printed = await run('sets', [...peer, ...rounds, set]);
     lines.push(...printed);
     setResults(printed).forEach((result) => say(describe(result)));
@@ -113,7 +113,7 @@ function summarize(lines: Line[], workloads: Line[], given: number): Result {
   const bySize = Object.fromEntries(sizes.map((size) => [size, summarizeSize(results, size)]));
   const ofFamous = results.filter(({ set }) => !set.endsWith('_generated'));
   const main = bySize[10_000];
-  const peers = {
+  const peers: Record<string, number> = {
     linear: main?.linear ?? NaN,
     ...(main?.rte_acl === undefined ? {} : { rte_acl: main.rte_acl }),
   };
@@ -124,13 +124,13 @@ function summarize(lines: Line[], workloads: Line[], given: number): Result {
     better: 'higher',
     peers,
     ratios: {
-      linear: rounded((main?.headgate ?? NaN) / peers.linear),
+      linear: rounded((main?.headgate ?? NaN) / (main?.linear ?? NaN)),
       ...(main?.ratio === undefined ? {} : { rte_acl: main.ratio }),
     },
     details: {
       about:
         'geometric means over the rule sets of 10,000 rules, corner and uniform headers, one workload; ' +
-        'best rounds, in processor time; of rte_acl its best algorithm for each',
+        'best rounds, in processor time; of rte_acl its best algorithm for each; memo: with a warm one / without',
       classbench: given === 0 ? '../shared/classbench is not here' : `${given} sets`,
       geometricMeans: bySize,
       withoutGenerated: summarizeSize(ofFamous, 10_000),
