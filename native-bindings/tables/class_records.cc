@@ -1,5 +1,7 @@
 #include "tables/class_records.h"
 
+#include <map>
+
 namespace headgate {
 namespace {
 
@@ -21,10 +23,7 @@ void ClassRecords::add_slot(SetId set, SideOf side, uint32_t slot) {
 }
 
 void ClassRecords::remove_slot(SetId set, SideOf side, uint32_t slot) {
-  auto& slots = set_of(set).slots[side];
-  auto place = std::find(slots.rbegin(), slots.rend(), slot);
-  *place = slots.back();
-  slots.pop_back();
+  set_of(set).slots[side].erase(slot);
 }
 
 void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::vector<ClassId>& gone) {
@@ -40,7 +39,7 @@ void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::
     for (SetId set : classes_.sets(id)) {
       Set& s = set_of(set);
       --s.class_count;
-      if (s.tier == Tier::kNarrow) std::erase(s.classes, id);
+      if (s.tier == Tier::kNarrow) s.classes.erase(id);
       if (s.class_count == 0) s.tier = Tier::kNarrow;
     }
     leaving_.push_back(id);
@@ -51,7 +50,7 @@ void ClassRecords::widen(SetId set) {
   Set& s = sets_[set];
   s.tier = Tier::kMerged;
   dirty_.insert(dirty_.end(), s.classes.begin(), s.classes.end());
-  s.classes = {};
+  s.classes = SmallList();
 }
 
 // Every class that holds the set gets its parts anew. Rare: a set becomes loose once.
@@ -92,18 +91,17 @@ void ClassRecords::release_part(uint32_t part) {
   auto found = part_index_.find(hash_of(parts_[part].sets));
   std::erase(found->second, part);
   if (found->second.empty()) part_index_.erase(found);
-  for (SetId set : parts_[part].sets) std::erase(sets_[set].parts, part);
+  for (SetId set : parts_[part].sets) sets_[set].parts.erase(part);
   leaving_parts_.push_back(part);
 }
 
-// Parts of the class's wide sets; its narrow ones go into `narrow`.
-std::vector<uint32_t> ClassRecords::parts_for(ClassId id, std::vector<SetId>& narrow) {
+// Parts for the class's wide sets; each is released once.
+std::vector<uint32_t> ClassRecords::acquire_parts(ClassId id) {
   std::vector<SetId> merged;
   std::vector<uint32_t> parts;
   for (SetId set : classes_.sets(id)) {
-    if (set_of(set).tier == Tier::kNarrow)
-      narrow.push_back(set);
-    else if (sets_[set].tier == Tier::kMerged || parts.size() + 1 >= kMostParts)
+    if (set_of(set).tier == Tier::kNarrow) continue;
+    if (sets_[set].tier == Tier::kMerged || parts.size() + 1 >= kMostParts)
       merged.push_back(set);
     else
       parts.push_back(acquire_part({set}));
@@ -112,12 +110,10 @@ std::vector<uint32_t> ClassRecords::parts_for(ClassId id, std::vector<SetId>& na
   return parts;
 }
 
-void ClassRecords::assign_parts(ClassId id) {
-  if (id >= class_parts_.size()) class_parts_.resize(id + 1);
-  std::vector<SetId> narrow;
-  std::vector<uint32_t> now = parts_for(id, narrow);
-  for (uint32_t part : class_parts_[id]) release_part(part);
-  class_parts_[id] = std::move(now);
+// Those that its records name: both sides name the same.
+std::vector<uint32_t> ClassRecords::parts_of(ClassId id) const {
+  const SideRecord& record = *arena_.at<SideRecord>(class_records_[kSource][id]);
+  return {record.part_ids(), record.part_ids() + record.parts};
 }
 
 void ClassRecords::build(bool all) {
@@ -127,13 +123,14 @@ void ClassRecords::build(bool all) {
     for (ClassId id = 0; id < classes_.size(); ++id)
       if (classes_.in_use(id)) dirty_.push_back(id);
   }
-  std::vector<ClassId> todo;
+  std::map<ClassId, std::vector<uint32_t>> parts;  // of the classes to be made
   while (!dirty_.empty()) {
-    std::sort(dirty_.begin(), dirty_.end());
-    dirty_.erase(std::unique(dirty_.begin(), dirty_.end()), dirty_.end());
-    std::erase_if(dirty_, [&](ClassId id) { return !classes_.in_use(id); });
-    todo.insert(todo.end(), dirty_.begin(), dirty_.end());
-    for (ClassId id : std::exchange(dirty_, {})) assign_parts(id);
+    for (ClassId id : std::exchange(dirty_, {})) {
+      if (!classes_.in_use(id)) continue;
+      auto [place, fresh] = parts.try_emplace(id);
+      std::vector<uint32_t> before = std::exchange(place->second, acquire_parts(id));
+      for (uint32_t part : before) release_part(part);
+    }
     for (SetId set : std::exchange(overmerged_, {}))
       if (sets_[set].tier == Tier::kMerged) loosen(set);
   }
@@ -144,13 +141,12 @@ void ClassRecords::build(bool all) {
   for (uint32_t part : std::exchange(dirty_parts_, {}))
     if (parts_[part].uses)
       for (SideOf side : {kSource, kDestination}) replace(part_records_[side][part], make(parts_[part].sets, {}, side));
-  std::sort(todo.begin(), todo.end());
-  todo.erase(std::unique(todo.begin(), todo.end()), todo.end());
-  for (ClassId id : todo) {
+  for (const auto& [id, now] : parts) {
+    for (uint32_t part : parts_of(id)) release_part(part);
     std::vector<SetId> narrow;
     for (SetId set : classes_.sets(id))
       if (sets_[set].tier == Tier::kNarrow) narrow.push_back(set);
-    for (SideOf side : {kSource, kDestination}) replace(class_records_[side][id], make(narrow, class_parts_[id], side));
+    for (SideOf side : {kSource, kDestination}) replace(class_records_[side][id], make(narrow, now, side));
   }
 }
 
@@ -285,11 +281,10 @@ void ClassRecords::clear_bit(const std::vector<SetId>& sets, SideOf side, uint32
 
 void ClassRecords::settle() {
   for (ClassId id : leaving_) {
-    for (int side = 0; side < 2; ++side) replace(class_records_[side][id], 0);
-    if (id < class_parts_.size()) {
-      for (uint32_t part : class_parts_[id]) release_part(part);
-      class_parts_[id] = {};
-    }
+    if (id < class_records_[kSource].size())  // else it came and went within one commit
+      for (uint32_t part : parts_of(id)) release_part(part);
+    for (int side = 0; side < 2; ++side)
+      if (id < class_records_[side].size()) replace(class_records_[side][id], 0);
   }
   leaving_.clear();
   for (uint32_t part : leaving_parts_) {
@@ -302,10 +297,9 @@ void ClassRecords::settle() {
 }
 
 size_t ClassRecords::memory() const {
-  size_t bytes = sets_.capacity() * sizeof(Set) + class_parts_.capacity() * 24 + parts_.capacity() * sizeof(Part);
+  size_t bytes = sets_.capacity() * sizeof(Set) + parts_.capacity() * sizeof(Part);
   for (const Set& s : sets_)
-    bytes += 4 * (s.slots[0].capacity() + s.slots[1].capacity() + s.classes.capacity() + s.parts.capacity());
-  for (const auto& parts : class_parts_) bytes += 4 * parts.capacity();
+    bytes += s.slots[0].heap_bytes() + s.slots[1].heap_bytes() + s.classes.heap_bytes() + s.parts.heap_bytes();
   for (const Part& part : parts_) bytes += 4 * part.sets.capacity() + 32;
   for (int side = 0; side < 2; ++side) bytes += class_records_[side].memory() + part_records_[side].memory();
   return bytes;

@@ -12,6 +12,7 @@
 
 #include "tables/class_map.h"
 #include "tables/slots.h"
+#include "tables/small_list.h"
 #include "tables/word_set.h"
 
 namespace headgate {
@@ -77,9 +78,9 @@ class ClassRecords {
  private:
   enum class Tier : uint8_t { kNarrow, kMerged, kLoose };
   struct Set {
-    std::vector<uint32_t> slots[2];
-    std::vector<ClassId> classes;  // while it is narrow
-    std::vector<uint32_t> parts;   // while it is wide
+    SmallList slots[2];
+    SmallList classes;  // while it is narrow
+    SmallList parts;    // while it is wide
     uint32_t class_count = 0;
     Tier tier = Tier::kNarrow;
   };
@@ -91,10 +92,10 @@ class ClassRecords {
   Set& set_of(SetId set);
   void widen(SetId set);
   void loosen(SetId set);
-  std::vector<uint32_t> parts_for(ClassId id, std::vector<SetId>& narrow);
+  std::vector<uint32_t> acquire_parts(ClassId id);
+  std::vector<uint32_t> parts_of(ClassId id) const;
   uint32_t acquire_part(const std::vector<SetId>& sets);
   void release_part(uint32_t part);
-  void assign_parts(ClassId id);
   uint32_t make(const std::vector<SetId>& sets, const std::vector<uint32_t>& parts, SideOf side);
   using Lists = std::array<std::vector<SlotWord>, kLists>;
   uint32_t make(const Lists& lists, const std::vector<uint32_t>& parts);
@@ -110,7 +111,6 @@ class ClassRecords {
   const Slots& slots_;
   const Classes& classes_;
   std::vector<Set> sets_;
-  std::vector<std::vector<uint32_t>> class_parts_;  // by class
   std::vector<Part> parts_;
   std::unordered_map<uint64_t, std::vector<uint32_t>> part_index_;  // by hash of the sets
   std::vector<uint32_t> free_parts_, leaving_parts_;
