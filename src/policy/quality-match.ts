@@ -140,7 +140,10 @@ export function holdsPlace(side: Side, place: number): boolean {
 /** Whether the addresses of `inner` are all in `outer`; neither is empty. */
 export function coversSide(outer: Side, inner: Side): boolean {
   if (outer === inner) return true;
-  if ((outer[0] as number) > (inner[0] as number) || (outer.at(-1) as number) < (inner.at(-1) as number))
+  if (
+    (outer[0] as number) > (inner[0] as number) ||
+    (outer[outer.length - 1] as number) < (inner[inner.length - 1] as number)
+  )
     return false;
   for (let i = 0; i < inner.length; i += 2) {
     const at = rangeAt(outer, inner[i] as number);
@@ -152,7 +155,8 @@ export function coversSide(outer: Side, inner: Side): boolean {
 /** Whether any address is in both; neither is empty. */
 export function meetsSide(a: Side, b: Side): boolean {
   if (a === b) return true;
-  if ((a[0] as number) >= (b.at(-1) as number) || (b[0] as number) >= (a.at(-1) as number)) return false;
+  if ((a[0] as number) >= (b[b.length - 1] as number) || (b[0] as number) >= (a[a.length - 1] as number))
+    return false;
   const [few, many] = a.length < b.length ? [a, b] : [b, a];
   for (let i = 0; i < few.length; i += 2) {
     const at = rangeAt(many, (few[i + 1] as number) - 1);
