@@ -74,8 +74,15 @@ test('keys of maps are looked at', () => {
   expect([accepts(labels, { 'a/b': 'c' }), accepts(labels, { '-a': 'c' })]).toEqual([true, false]);
 });
 
+test('whole numbers and tuples, as the messages of the engine have them', () => {
+  const values = [0, 1, 1.5, 9, 10, -1, 2 ** 53, NaN, '1', [1, 'a'], [1], ['a', 1], [1, 'a', 1], [1.5, 'a']];
+  for (const schema of [z.int(), z.int().min(0).max(9), z.tuple([z.int(), z.string()])])
+    for (const value of values)
+      expect([value, accepts(schema, value)]).toEqual([value, schema.safeParse(value).success]);
+});
+
 test('schemas of other types are left to the schema', () => {
-  for (const schema of [z.object({}), z.email(), z.int(), z.date(), z.looseObject({})])
+  for (const schema of [z.object({}), z.email(), z.int32(), z.date(), z.looseObject({})])
     for (const value of [{}, 'a@b.example', 1, new Date(0)]) expect(accepts(schema, value)).toBe(false);
   const late = z.string().refine((value) => Promise.resolve(value === 'no'));
   expect(accepts(late, 'yes')).toBe(false);
