@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import {
+  buildResults,
   compareRates,
   geometricMean,
   leastOfFirewalls,
@@ -100,6 +101,16 @@ test('lookups get the number of rules of their set', () => {
     { mode: 'lookups', set: 'fw1', headers: 'uniform', rates: { headgate: [M], linear: [M] } },
   ];
   expect(setResults(lines)).toEqual([{ set: 'fw1', headers: 'uniform', rules: 77, headgate: 1, linear: 1 }]);
+});
+
+test('memory is told as bytes for each rule', () => {
+  const build = { mode: 'build' as const, set: 'fw1', rules: 200, widened: 3, headgateSeconds: 1 };
+  expect(buildResults([{ ...build, headgateBytes: 2000, rteAclSeconds: 2, rteAclBytes: 500 }])).toEqual([
+    {
+      ...{ set: 'fw1', rules: 200, widened: 3, headgateSeconds: 1, rteAclSeconds: 2 },
+      ...{ headgateBytesPerRule: 10, rteAclBytesPerRule: 2.5 },
+    },
+  ]);
 });
 
 const good = '@10.0.0.0/8\t0.0.0.0/0\t0 : 65535\t80 : 80\t0x06/0xFF\t0x0000/0x0000';

@@ -88,6 +88,17 @@ export function sizeClass(rules: number): number {
   return SIZES.reduce((one, other) => (distance(other) < distance(one) ? other : one));
 }
 
+/** What building a set took, with the memory as bytes for each rule. */
+export function buildResults(lines: Line[]): object[] {
+  return lines
+    .filter((line) => line.mode === 'build')
+    .map(({ mode: _, headgateBytes, rteAclBytes, ...build }) => ({
+      ...build,
+      headgateBytesPerRule: rounded(headgateBytes / build.rules),
+      ...(rteAclBytes === undefined ? {} : { rteAclBytesPerRule: rounded(rteAclBytes / build.rules) }),
+    }));
+}
+
 export interface SetResult extends Compared {
   set: string;
   headers: string;

@@ -8,6 +8,7 @@ import { formatTuple } from '../generate/tuple.js';
 import { generateTuples } from '../generate/tuples.js';
 import { execIn } from '../namespaces.js';
 import {
+  buildResults,
   compareRates,
   leastOfFirewalls,
   setResults,
@@ -139,7 +140,7 @@ function summarize(lines: Line[], workloads: Line[], given: number): Result {
         all: leastOfFirewalls(results),
       },
       sets: results,
-      builds: lines.filter(({ mode }) => mode === 'build'),
+      builds: buildResults(lines),
       workloads: workloads.map(withoutRates),
     },
     runs: Object.fromEntries(
