@@ -209,6 +209,12 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 }  // namespace headgate
 
 static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+#if defined(__x86_64__)
+  // What the packet path is compiled for (binding.gyp): better no engine than one that dies at its first frame.
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt"))
+    throw Napi::Error::New(env, "This processor lacks SSE 4.2 or POPCNT, which Headgate needs (x86-64-v2, from 2009).");
+#endif
   return headgate::initialise(env, exports);
 }
 
