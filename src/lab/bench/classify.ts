@@ -42,6 +42,9 @@ export async function classify({ quick, say }: Options): Promise<Result> {
     const rounds = quick ? ['--rounds', '2', '--turn', '0.05'] : ['--rounds', '5'];
     const printed = await run('sets', [...peer, ...rounds, set]);
     lines.push(...printed);
+    for (const line of printed)
+      if (line.mode === 'build' && line.rteAclFailed !== undefined)
+        say(`  rte_acl cannot be built for it: ${line.rteAclFailed}`);
     setResults(printed).forEach((result) => say(describe(result)));
   }
   const workloads = await measureWorkloads([...given, ...generated], peer, quick, say);
