@@ -1,6 +1,6 @@
 // How runs of a bench become one result.
 import { expect, test } from 'vitest';
-import { rounded, spread, spreads } from '../../src/lab/bench/report.js';
+import { manyOverOne, rounded, spread, spreads } from '../../src/lab/bench/report.js';
 
 test('the median of an odd and an even number of runs', () => {
   expect(spread([3, 1, 2])).toEqual({ min: 1, median: 2, max: 3 });
@@ -21,4 +21,15 @@ test('every figure is spread by itself', () => {
 test('figures are rounded to four digits', () => {
   expect(rounded(1234.56)).toBe(1235);
   expect(rounded(0.0123456)).toBe(0.01235);
+});
+
+test('many rules are compared with one rule, where both were measured', () => {
+  const runs = {
+    headgate: [{ value: 1000 }],
+    'headgate-1': [{ value: 200 }, { value: 100 }, { value: 300 }],
+    'headgate-10000': [{ value: 190 }],
+    nftables: [{ value: 1 }],
+  };
+  expect(manyOverOne(runs)).toEqual({ 'headgate-10000 / headgate-1': 0.95 });
+  expect(manyOverOne({ nftables: [{ value: 1 }], 'headgate-10000': [{ value: 1 }] })).toEqual({});
 });

@@ -2,29 +2,42 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { stringify } from 'yaml';
 import { onEnd } from '../cleanup.js';
 import { execIn, waitUntil } from '../namespaces.js';
 import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
+import { generateDatacenter, type Draft } from '../generate/datacenter.js';
+import { Random } from '../generate/random.js';
+import { writeYaml } from '../generate/write.js';
 import { endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
+
+const LAST_PRIORITY = 1_000_000;
 
 /** Two TAP workloads on one segment, `rules` rules in a row for each new connection, the last of which allows it. */
 export function headgate(rules: number, name = 'headgate'): Join & { running(): Headgate } {
+  return between(name, `${rules} rule${rules === 1 ? '' : 's in a row'} at each workload`, rowOf(rules - 1));
+}
+
+/** The same beside a datacenter's rules, each of which stands at both workloads; the rule that allows comes last. */
+export function headgateDatacenter(rules: number): Join {
+  const about = `${rules} rules of a generated datacenter at each workload, of which the last matches`;
+  return between('headgate-datacenter', about, datacenter(rules - 1));
+}
+
+function between(name: string, about: string, before: Draft[]): Join & { running(): Headgate } {
   const ends = endsOf(name);
   let running: Headgate | undefined;
   let directory = '';
   return {
     name,
-    about: `Headgate, TAP, stateful, ${rules} rule${rules === 1 ? '' : 's in a row'} at each workload`,
+    about: `Headgate, TAP, stateful, ${about}`,
     async setUp() {
       makeEnds(ends);
       directory = mkdtempSync('/run/hg-bench-');
       chmodSync(directory, 0o755); // control, an ordinary user, reads the host file
       mkdirSync(join(directory, 'conf.d'));
       const config = join(directory, 'headgate.yaml');
-      const [host, ...rest] = documents(ends, rules);
-      writeFileSync(config, stringify(host));
-      writeFileSync(join(directory, 'conf.d', 'bench.yaml'), rest.map((one) => stringify(one)).join('---\n'));
+      writeFileSync(config, writeYaml([HOST]));
+      writeFileSync(join(directory, 'conf.d', 'bench.yaml'), writeYaml([...before, ...documents(ends)]));
       running = await startHeadgate({ ...foldersIn(directory), config });
       await answers(ends);
       return ends;
@@ -41,39 +54,73 @@ export function headgate(rules: number, name = 'headgate'): Join & { running(): 
   };
 }
 
-function documents(ends: Ends, rules: number): unknown[] {
-  const one = (kind: string, name: string, spec: unknown) => ({
-    apiVersion: 'headgate/v1',
-    kind,
-    metadata: { name },
-    spec,
+const HOST: Draft = {
+  kind: 'Host',
+  name: 'bench',
+  spec: { default: 'drop', attach: { namespaces: ['hg-*', 'dc-*'] } },
+};
+
+function documents(ends: Ends): Draft[] {
+  const workload = (name: string, netns: string, address: string) => ({
+    kind: 'Workload',
+    name,
+    spec: { segment: 'bench', attach: { tap: { netns, name: 'eth0', addresses: [address] } } },
   });
-  const workload = (name: string, netns: string, address: string) =>
-    one('Workload', name, {
-      segment: 'bench',
-      attach: { tap: { netns, name: 'eth0', addresses: [address] } },
-    });
-  const row = Array.from({ length: rules - 1 }, (_, i) => ({
-    name: `row-${i}`,
-    from: { addresses: [`192.0.2.${i % 256}`] },
-    to: { addresses: [`198.51.100.${i % 251}`] },
-    services: [{ protocol: 'tcp', ports: [1000 + i] }],
-    action: 'drop',
-  }));
-  const last = {
+  const allow = {
     name: 'allow',
     from: { addresses: ['10.1.0.0/24'] },
     to: { addresses: ['10.1.0.0/24'] },
     action: 'allow',
   };
   return [
-    one('Host', 'bench', { default: 'drop', attach: { namespaces: ['hg-*'] } }),
-    one('Segment', 'bench', {}),
+    { kind: 'Segment', name: 'bench', spec: {} },
     workload('client', ends.client, '10.1.0.1/24'),
     workload('server', ends.server, '10.1.0.2/24'),
-    one('SecurityPolicy', 'bench', { category: 'application', priority: 100, rules: [...row, last] }),
+    {
+      kind: 'SecurityPolicy',
+      name: 'bench',
+      spec: { category: 'application', priority: LAST_PRIORITY, rules: [allow] },
+    },
   ];
 }
+
+/** As nftables gets them (kernel.ts). */
+function rowOf(rules: number): Draft[] {
+  const row = Array.from({ length: rules }, (_, i) => ({
+    name: `row-${i}`,
+    from: { addresses: [`192.0.2.${i % 256}`] },
+    to: { addresses: [`198.51.100.${i % 251}`] },
+    services: [{ protocol: 'tcp', ports: [1000 + (i % 50_000)] }],
+    action: 'drop',
+  }));
+  return rules === 0
+    ? []
+    : [{ kind: 'SecurityPolicy', name: 'row', spec: { category: 'application', rules: row } }];
+}
+
+/**
+ * Documents whose rules are all applied to everybody. None of them holds the ends that are measured: its workloads
+ * have addresses of 10.0.0.0/16, and none of its networks is of 10.0.0.0/8.
+ */
+function datacenter(rules: number): Draft[] {
+  const { segments, workloads, groups, services, policies } = generateDatacenter(
+    { rules, workloads: 64 },
+    new Random(1),
+  );
+  const toAll = policies.map((policy) => {
+    const { rules: some, ...spec } = without(policy.spec, 'appliedTo') as { rules: Fields[] };
+    return {
+      ...policy,
+      spec: { ...spec, rules: some.map((rule) => without(rule, 'appliedTo', 'direction')) },
+    };
+  });
+  return [...segments, ...workloads, ...groups, ...services, ...toAll];
+}
+
+type Fields = Record<string, unknown>;
+
+const without = (fields: Fields, ...names: string[]): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)));
 
 /** Two TAPs joined by the same worker loop with nothing but a forwarding stage. */
 export function emptyPipeline(): Join {

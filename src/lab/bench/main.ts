@@ -5,13 +5,13 @@
 import { parseArgs } from 'node:util';
 import { undoAll } from '../cleanup.js';
 import { classify } from './classify.js';
-import { emptyPipeline, headgate } from './headgate.js';
+import { emptyPipeline, headgate, headgateDatacenter } from './headgate.js';
 import type { Ends, Join } from './join.js';
 import { kernelBridge, nftables } from './kernel.js';
 import { cps, latency, pps, tcp, type Figures, type Measurement } from './measure.js';
 import { openVswitch } from './ovs.js';
 import { pipeline } from './pipeline.js';
-import { rounded, spread, spreads, table, type Result } from './report.js';
+import { manyOverOne, rounded, spread, spreads, table, type Result } from './report.js';
 
 interface Bench {
   about: string;
@@ -37,10 +37,13 @@ const benches: Record<string, Bench> = {
     runs: 5,
   },
   pps: {
-    about: 'UDP datagrams of 18 bytes, 1,000 rules loaded',
+    about: 'UDP datagrams of 18 bytes one way, 1,000 rules loaded unless the name says otherwise',
     measurement: pps,
     joins: () => [
       headgate(1000),
+      headgate(1, 'headgate-1'),
+      headgate(10000, 'headgate-10000'),
+      headgateDatacenter(10000),
       emptyPipeline(),
       nftables(1),
       nftables(1000),
@@ -60,6 +63,7 @@ const benches: Record<string, Bench> = {
       nftables(1000),
       headgate(10000, 'headgate-10000'),
       nftables(10000),
+      headgateDatacenter(10000),
       emptyPipeline(),
     ],
     seconds: 3,
@@ -160,6 +164,7 @@ function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, 
   const median = (one: string) => rounded(spread((runs[one] ?? []).map(({ value }) => value)).median);
   const value = median('headgate');
   const peers = Object.keys(runs).filter((one) => !one.startsWith('headgate'));
+  const manyRules = manyOverOne(runs);
   return {
     name,
     value,
@@ -172,6 +177,7 @@ function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, 
     details: {
       about: bench.about,
       joins: Object.fromEntries(joins.map((join) => [join.name, join.about])),
+      ...(Object.keys(manyRules).length > 0 && { manyOverOne: manyRules }),
       spread: Object.fromEntries(Object.entries(runs).map(([peer, figures]) => [peer, spreads(figures)])),
     },
     runs,

@@ -45,6 +45,15 @@ export function spreads(runs: Figures[]): Record<string, Spread> {
   );
 }
 
+/** Headgate with many rules / Headgate with one, of the medians; empty where one of them was not measured. */
+export function manyOverOne(runs: Record<string, Figures[]>): Record<string, number> {
+  const median = (name: string) => spread((runs[name] ?? []).map(({ value }) => value)).median;
+  const one = ['headgate-1', 'headgate'].find((name) => name in runs);
+  const many = Object.keys(runs).filter((name) => /^headgate-(10000|datacenter)$/.test(name));
+  if (one === undefined) return {};
+  return Object.fromEntries(many.map((name) => [`${name} / ${one}`, rounded(median(name) / median(one))]));
+}
+
 /** A table for people: one line for each that was measured. */
 export function table(result: Result): string {
   const lines = [
@@ -58,5 +67,7 @@ export function table(result: Result): string {
       `  ${name.padEnd(16)} ${[min, median, max].map((v) => String(rounded(v)).padStart(9)).join(' ')}${compared}`,
     );
   }
+  for (const [name, ratio] of Object.entries(result.details['manyOverOne'] ?? {}))
+    lines.push(`  ${name} = ${String(ratio)}`);
   return lines.join('\n');
 }
