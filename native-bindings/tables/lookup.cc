@@ -13,12 +13,15 @@ struct Lookup::Search {
   uint64_t best = UINT64_MAX;  // order
   uint32_t slot = UINT32_MAX;
 
+  // Whether nothing whose orders are not below that bound can be better.
+  bool beaten(uint32_t lowest) const { return lowest > best >> Slots::kOrderUnit; }
+
   // Slots of one word that match on both addresses.
   [[gnu::always_inline]] void consider(uint32_t word, uint64_t bits) {
     // Words behind the end hold only slots that came later.
     if (word >= lookup.live_words_) [[unlikely]]
       return;
-    if (lookup.lowest_[word] > best >> Slots::kOrderUnit) return;
+    if (beaten(lookup.lowest_[word])) return;
     bits &= live[word] & index[word];
     if (!bits) return;
     bits &= service[word] | lookup.any_service_[word];
@@ -48,7 +51,7 @@ struct Lookup::Search {
 
   [[gnu::always_inline]] void both(const SideRecord& a, const SideRecord& b) {
     uint32_t lists = a.lists & b.lists;
-    if (!lists || !(a.signature & b.signature) || std::max(a.lowest, b.lowest) > best >> Slots::kOrderUnit) return;
+    if (!lists || beaten(std::max(a.lowest, b.lowest)) || !(a.signature & b.signature)) return;
     do {
       int list = 1 + std::countr_zero(lists);
       bool swap = a.ends[list] - a.ends[list - 1] > b.ends[list] - b.ends[list - 1];
@@ -127,8 +130,10 @@ const IndexEntry* Lookup::first_match(uint32_t workload, Direction direction, co
   for (uint32_t j = 1; j < destinations.count; ++j) search.both(*sources[0], *destinations[j]);
   for (uint32_t i = 0; i < sources.count; ++i) search.alone(*sources[i]);
   for (uint32_t j = 0; j < destinations.count; ++j) search.alone(*destinations[j]);
-  for (uint32_t i = 1; i < sources.count; ++i)
+  for (uint32_t i = 1; i < sources.count; ++i) {
+    if (search.beaten(sources[i]->lowest)) continue;
     for (uint32_t j = 1; j < destinations.count; ++j) search.both(*sources[i], *destinations[j]);
+  }
   for (uint32_t word : *open_words_) search.consider(word, ~uint64_t{0});
   return search.slot == UINT32_MAX ? nullptr : entries_[search.slot];
 }
