@@ -22,10 +22,9 @@ export interface Range {
 const BITS = { 4: 32, 6: 128 } as const;
 
 function parseIpv4(text: string): bigint | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (!match) return undefined;
+  if (!/^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(text)) return undefined;
   let value = 0;
-  for (const part of match.slice(1)) {
+  for (const part of text.split('.')) {
     if (Number(part) > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
     value = value * 256 + Number(part);
   }
@@ -89,7 +88,8 @@ export function prefixRange(address: Address, prefix: number): Range {
 
 /** `10.0.0.7`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, and the same for IPv6. */
 export function parseRange(text: string): Range | undefined {
-  return 'range' in explainRange(text) ? (explainRange(text) as { range: Range }).range : undefined;
+  const result = explainRange(text);
+  return 'range' in result ? result.range : undefined;
 }
 
 /** Like `parseRange`, but says in words what is wrong and how to mend it. */

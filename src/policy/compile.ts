@@ -10,7 +10,7 @@ import { lowerPolicy } from './lower.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
-import { World } from './resolve.js';
+import { isFixed, stated, World } from './resolve.js';
 import type {
   Desired,
   DesiredAddressSet,
@@ -97,8 +97,10 @@ function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['po
   return { gone, come };
 }
 
-function* namesOf(policies: readonly LoweredPolicy[], names: (policy: LoweredPolicy) => Iterable<string>) {
-  for (const policy of policies) yield* names(policy);
+function namesOf(policies: readonly LoweredPolicy[], names: (policy: LoweredPolicy) => Iterable<string>) {
+  const all: string[] = [];
+  for (const policy of policies) for (const name of names(policy)) all.push(name);
+  return all;
 }
 
 function keysOf(policy: LoweredPolicy): string[] {
@@ -127,8 +129,8 @@ function addressSetOf(
   source: DesiredAddressSet['source'],
   before: DesiredAddressSet | undefined,
 ): DesiredAddressSet {
-  const isFixed = typeof source !== 'string' && !source.workloads && !source.groups && !source.except;
-  if (before && isFixed) return before;
+  if (typeof source !== 'string' && isFixed(source))
+    return before ?? { source, addresses: stated(source.addresses) };
   const addresses = typeof source === 'string' ? world.addressesOfGroup(source) : world.addressesOf(source);
   return before?.addresses === addresses ? before : { source, addresses };
 }

@@ -1,8 +1,8 @@
 // One policy document -> shared rules and index entries, in the engine's terms.
 //
 // A rule's content is stored once, under its digest, however many rules of the documents say the same. Selections become
-// names: a group is `group:NAME`, what a rule lists itself is `inline:DIGEST` of the selection's text, and where rules
-// apply is `scope:DIGEST`. So what a policy comes to does not depend on what the names stand for, and stays when
+// names: a group is `group:NAME`, what a rule lists itself is `inline:` and the selection's text or its digest, and where
+// rules apply is `scope:DIGEST`. So what a policy comes to does not depend on what the names stand for, and stays when
 // workloads come and go. A selection that finds no address is an empty set: it matches nothing, and is never "any".
 import type {
   Rule,
@@ -16,6 +16,7 @@ import { parsePorts } from '../documents/fields.js';
 import type { ServiceMatch, SharedRule } from '../engine/messages.js';
 import { canonical, canonicalOf, digest, ruleIds } from './names.js';
 import { categoryOf, priorityOf } from './order.js';
+import { isFixed } from './resolve.js';
 import type { AddressSource, LoweredPolicy, LoweredRule, ScopeSource } from './types.js';
 
 export type Services = ReadonlyMap<string, ServiceDocument>;
@@ -98,7 +99,7 @@ class PolicyLowering {
     if (rule.from) content.sources = this.addressSetsOf(rule.from);
     if (rule.to) content.destinations = this.addressSetsOf(rule.to);
     if (rule.services) content.services = this.servicesOf(rule.services);
-    content.key = digest(JSON.stringify(content));
+    content.key = digest(textOf(content));
     return content;
   }
 
@@ -107,18 +108,20 @@ class PolicyLowering {
     // What is excluded is excluded of all: such a selection is one set, and its groups are in it.
     if (selection.except) return [this.inlineSet(selection)];
     const { groups = [], workloads, addresses } = selection;
+    if (groups.length === 0) return [this.inlineSet(selection)];
     const names = new Set<string>();
     for (const group of groups) {
       names.add(`group:${group}`);
       this.addressSets.set(`group:${group}`, group);
     }
-    if (workloads || addresses || names.size === 0)
+    if (workloads || addresses)
       names.add(this.inlineSet({ ...(workloads && { workloads }), ...(addresses && { addresses }) }));
     return [...names].sort();
   }
 
   private inlineSet(selection: Selection): string {
-    const name = `inline:${digest(canonical(selection))}`;
+    const text = isFixed(selection) ? selection.addresses.join() : canonical(selection);
+    const name = `inline:${text.length <= SHORT ? text : digest(text)}`;
     this.addressSets.set(name, selection);
     return name;
   }
@@ -137,14 +140,40 @@ class PolicyLowering {
   }
 
   private servicesOf(listed: NonNullable<Rule['services']>): ServiceMatch[] {
-    return listed.flatMap((one) => {
-      if (typeof one !== 'string') return [matchOf(one)];
-      const service = this.services.get(one);
-      if (!service) throw new Error(`service "${one}" does not exist`);
-      this.used.add(service);
-      return matchesOf(service);
-    });
+    const matches: ServiceMatch[] = [];
+    for (const one of listed) {
+      if (typeof one === 'string') matches.push(...this.matchesOfNamed(one));
+      else matches.push(matchOf(one));
+    }
+    return matches;
   }
+
+  private matchesOfNamed(name: string): ServiceMatch[] {
+    const service = this.services.get(name);
+    if (!service) throw new Error(`service "${name}" does not exist`);
+    this.used.add(service);
+    return matchesOf(service);
+  }
+}
+
+/** Texts that are no longer than this name themselves: no longer than `2001:db8:666b:82::/64`. */
+const SHORT = 24;
+
+/** All that the rule says, in few characters. */
+function textOf({ sources, destinations, services, action, mode, log, onChange }: SharedRule): string {
+  const ends = `${sources?.join(' ') ?? '*'}>${destinations?.join(' ') ?? '*'}`;
+  return `${action} ${mode} ${log} ${onChange} ${ends} ${services?.map(textOfMatch).join(' ') ?? '*'}`;
+}
+
+function textOfMatch({ protocol, ports, sourcePorts, icmpType, icmpCode }: ServiceMatch): string {
+  const text = `${protocol ?? ''}/${textOfPorts(ports)}/${textOfPorts(sourcePorts)}`;
+  return icmpType === undefined && icmpCode === undefined ? text : `${text}/${icmpType}/${icmpCode}`;
+}
+
+function textOfPorts(ports: [number, number][] | undefined): string {
+  let text = '';
+  for (const [first, last] of ports ?? []) text += `${first}-${last},`;
+  return text;
 }
 
 const matchesBefore = new WeakMap<ServiceDocument, ServiceMatch[]>();
@@ -157,14 +186,17 @@ function matchesOf(service: ServiceDocument): ServiceMatch[] {
 
 /** A service entry in the engine's terms. */
 export function matchOf(entry: ServiceEntry): ServiceMatch {
-  const bounds = (ports: (number | string)[]) =>
-    ports.flatMap((text) => [parsePorts(text) ?? []] as [number, number][]);
+  const match: ServiceMatch = {};
   const protocol = protocolNumber(entry.protocol);
-  return {
-    ...(protocol !== undefined && { protocol }),
-    ...(entry.ports && { ports: bounds(entry.ports) }),
-    ...(entry.sourcePorts && { sourcePorts: bounds(entry.sourcePorts) }),
-    ...(entry.icmpType !== undefined && { icmpType: entry.icmpType }),
-    ...(entry.icmpCode !== undefined && { icmpCode: entry.icmpCode }),
-  };
+  if (protocol !== undefined) match.protocol = protocol;
+  if (entry.ports) match.ports = entry.ports.map(boundsOf);
+  if (entry.sourcePorts) match.sourcePorts = entry.sourcePorts.map(boundsOf);
+  if (entry.icmpType !== undefined) match.icmpType = entry.icmpType;
+  if (entry.icmpCode !== undefined) match.icmpCode = entry.icmpCode;
+  return match;
+}
+
+/** Of ports that were checked when they were read. */
+function boundsOf(ports: number | string): [number, number] {
+  return parsePorts(ports) as [number, number];
 }

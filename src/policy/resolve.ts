@@ -40,6 +40,8 @@ export class World {
   private readonly readdressed = new Set<string>();
   private previous: World | undefined;
   private readonly selectors = new Map<string, Names>();
+  /** By `key=value`. */
+  private byLabel: ReadonlyMap<string, ResolvedWorkload[]> | undefined;
   private readonly members: Memo<Names>;
   private readonly addresses: Memo<Addresses>;
 
@@ -131,7 +133,7 @@ export class World {
 
   private addressesIn(selection: Selection): () => Part<Addresses>[] {
     return () => [
-      selection.addresses && stated(selection.addresses),
+      selection.addresses && statedOnce(selection.addresses),
       selection.workloads && this.addressesOfSelected(selection.workloads),
       ...(selection.groups ?? []).map((name) => this.addressesOfGroup(name)),
     ];
@@ -160,15 +162,26 @@ export class World {
   private carriedOver(selector: WorkloadSelector, before: Names | undefined): Names {
     const selected = ({ name, document }: ResolvedWorkload) =>
       selects(selector, name, document.metadata.labels);
-    const those = (keep: (workload: ResolvedWorkload) => boolean) =>
-      new Set([...this.workloads.values()].filter(keep).map(({ name }) => name));
-    if (before === undefined) return those(selected);
+    const those = (keep: (workload: ResolvedWorkload) => boolean, of = this.workloads.values()) => {
+      const names = new Set<string>();
+      for (const workload of of) if (keep(workload)) names.add(workload.name);
+      return names;
+    };
+    if (before === undefined) return those(selected, this.candidates(selector));
     const isIn = (name: string) => {
       const workload = this.workloads.get(name);
       return workload !== undefined && selected(workload);
     };
     if ([...this.changed].every((name) => before.has(name) === isIn(name))) return before;
     return those(({ name }) => (this.changed.has(name) ? isIn(name) : before.has(name)));
+  }
+
+  /** All that the selector may select, in the order of `workloads`. */
+  private candidates({ matchLabels = {} }: WorkloadSelector): IterableIterator<ResolvedWorkload> {
+    const [label] = Object.entries(matchLabels);
+    if (label === undefined) return this.workloads.values();
+    this.byLabel ??= indexByLabel(this.workloads.values());
+    return (this.byLabel.get(label.join('=')) ?? []).values();
   }
 
   private compare(previous: World): void {
@@ -186,6 +199,19 @@ export class World {
     if (!group) throw new Error(`group "${name}" does not exist`);
     return group;
   }
+}
+
+function indexByLabel(workloads: Iterable<ResolvedWorkload>): Map<string, ResolvedWorkload[]> {
+  const index = new Map<string, ResolvedWorkload[]>();
+  for (const workload of workloads) {
+    for (const label of Object.entries(workload.document.metadata.labels)) {
+      const text = label.join('=');
+      const list = index.get(text);
+      if (list === undefined) index.set(text, [workload]);
+      else list.push(workload);
+    }
+  }
+  return index;
 }
 
 /** Values with what each was made from; made again only when a part of that is another object. */
@@ -255,18 +281,27 @@ function combine(all: Part<Addresses>[]): Addresses {
   };
 }
 
+/** Whether it selects the same addresses whatever workloads and groups there are. */
+export function isFixed(selection: Selection): selection is Selection & { addresses: string[] } {
+  const { addresses, workloads, groups, except } = selection;
+  return addresses !== undefined && !workloads && !groups && !except;
+}
+
 const statedBefore = new WeakMap<readonly string[], Addresses>();
 
-function stated(texts: readonly string[]): Addresses {
+/** The same object for the same list. */
+function statedOnce(texts: readonly string[]): Addresses {
   let addresses = statedBefore.get(texts);
-  if (addresses === undefined) {
-    addresses = {
-      digest: digest(texts.join(' ')),
-      ranges: mergeRanges(texts.flatMap((text) => parseRange(text) ?? [])),
-    };
-    statedBefore.set(texts, addresses);
-  }
+  if (addresses === undefined) statedBefore.set(texts, (addresses = stated(texts)));
   return addresses;
+}
+
+export function stated(texts: readonly string[]): Addresses {
+  const ranges = texts.flatMap((text) => parseRange(text) ?? []);
+  return {
+    digest: digest(texts.join(' ')),
+    ranges: ranges.length > 1 ? mergeRanges(ranges) : ranges,
+  };
 }
 
 function resolveWorkload(document: WorkloadDocument, before: ResolvedWorkload | undefined): ResolvedWorkload {
