@@ -4,6 +4,7 @@
 // other, so that what the machine does meanwhile falls on all alike. Only the ratios mean anything.
 import { parseArgs } from 'node:util';
 import { undoAll } from '../cleanup.js';
+import { apply } from './apply.js';
 import { classify } from './classify.js';
 import { emptyPipeline, headgate, headgateDatacenter } from './headgate.js';
 import type { Ends, Join } from './join.js';
@@ -79,13 +80,13 @@ const benches: Record<string, Bench> = {
 };
 
 /** Those that join no namespaces. */
-const others = { pipeline, classify };
+const others = { pipeline, classify, apply };
 
 const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
   --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each (not of pipeline and classify)
+  --runs    how many runs of each (not of pipeline, classify and apply)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {
