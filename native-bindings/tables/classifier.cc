@@ -159,7 +159,12 @@ void Classifier::put_into_indexes(bool bulk) {
   if (!bulk) {
     for (const Pending& p : pending_)
       each_slot(p.entry, [&](uint32_t slot) {
-        for (uint32_t workload : p.workloads) set_index(workload, word_set::set_bit(arena_, indexes_[workload], slot));
+        for (size_t i = 0; i < p.workloads.size(); ++i) {
+          // The index tables lie far apart.
+          if (i + 8 < p.workloads.size()) __builtin_prefetch(arena_.at<WordSet>(indexes_[p.workloads[i + 8]]));
+          uint32_t workload = p.workloads[i];
+          set_index(workload, word_set::set_bit(arena_, indexes_[workload], slot));
+        }
       });
     return;
   }

@@ -80,11 +80,12 @@ inline bool test(const Arena& arena, uint32_t set, uint32_t slot) {
 
 }  // namespace word_set
 
+// By the only thread that writes: readers see the word before or behind.
 inline void set_bits(uint64_t& word, uint64_t bits) {
-  std::atomic_ref(word).fetch_or(bits, std::memory_order_relaxed);
+  std::atomic_ref(word).store(word | bits, std::memory_order_relaxed);
 }
 inline void clear_bits(uint64_t& word, uint64_t bits) {
-  std::atomic_ref(word).fetch_and(~bits, std::memory_order_relaxed);
+  std::atomic_ref(word).store(word & ~bits, std::memory_order_relaxed);
 }
 
 // Words from slots in any order.
