@@ -81,7 +81,10 @@ function drawFlows(): Flow[] {
   while (flows.length < FLOWS) {
     const { packet } = draw.draw(random.pick(['corner', 'uniform'] as const));
     const [from, to] = [owners.get(packet.source), owners.get(packet.destination)];
-    const echo = packet.icmpType === (packet.protocol === 58 ? 128 : 8);
+    // An echo of its own family: ICMPv6 in IPv4 is no ICMP to the engine.
+    const echo = packet.source.includes(':')
+      ? packet.protocol === 58 && packet.icmpType === 128
+      : packet.protocol === 1 && packet.icmpType === 8;
     const ports = packet.protocol === 6 || packet.protocol === 17;
     if (from === undefined || to === undefined || from === to || !(echo || ports)) continue;
     // A flow in the other direction would be the answer to this one.
