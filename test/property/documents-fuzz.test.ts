@@ -8,6 +8,7 @@ import { formatYaml, readDocuments } from '../../src/documents/index.js';
 import { deltaSchema } from '../../src/engine/messages.js';
 import { check, compile, diff } from '../../src/policy/index.js';
 import { generator } from './random.js';
+import { SYNTAX } from './yaml-syntax.js';
 
 const RUNS = Number(process.env['HEADGATE_FUZZ_RUNS'] ?? 3000);
 const SEED = Number(process.env['HEADGATE_SEED'] ?? Date.now() % 2 ** 31);
@@ -21,34 +22,10 @@ const DOCUMENTS = FILES.flatMap((text) => text.replace(/^ *#.*\n/gm, '').split('
   'apiVersion: headgate/v1\nkind: Group\nmetadata: {name: all}\nspec: {workloads: {matchExpressions: [{key: tier, operator: In, values: [web]}], names: [web-1]}, groups: [web]}\n',
 );
 const TOKENS = [
+  ...SYNTAX,
   ...[
-    '\t',
-    '  ',
-    '\n',
-    '---\n',
-    ': ',
-    '- ',
-    '[',
-    ']',
-    '{',
-    '}',
-    '"',
-    "'",
-    '&a ',
     '*a',
-    '!x ',
-    '|\n',
-    '>-\n',
-    '? ',
-    '#',
-    '%',
     '@',
-    '\0',
-    '\ud800',
-    '\u2028',
-    '\ufeff',
-  ],
-  ...[
     'null',
     '~',
     'true',

@@ -9,6 +9,7 @@ import { isSubsetText, readSubset, Unsupported } from '../../src/documents/yaml-
 import { parseYaml } from '../../src/documents/yaml.js';
 import type { Parsed } from '../../src/documents/yaml.js';
 import { Random } from '../support/random.js';
+import { SYNTAX } from './yaml-syntax.js';
 
 const RUNS = Number(process.env['HEADGATE_FUZZ_RUNS'] ?? 6000);
 const SEED = Number(process.env['HEADGATE_SEED'] ?? Date.now() % 2 ** 31);
@@ -149,49 +150,11 @@ const KEYS = [
   'null',
   '-k',
 ];
+/** What else is put into a text, or in place of a character of it. */
 const DAMAGE = [
-  ...[
-    '\t',
-    ' ',
-    '  ',
-    '\n',
-    '\n\n',
-    '---\n',
-    '\n---\n',
-    ': ',
-    ':',
-    '- ',
-    '-',
-    '[',
-    ']',
-    '{',
-    '}',
-    ',',
-    '"',
-    "'",
-    '&a ',
-    '*a',
-    '!x ',
-  ],
-  ...[
-    '|\n',
-    '>-\n',
-    '? ',
-    '#',
-    ' #',
-    '# c\n',
-    '%',
-    '%YAML 1.1\n',
-    '...\n',
-    '\\',
-    '\r',
-    '\r\n',
-    '\0',
-    '\u2028',
-    '\ufeff',
-    '\u0085',
-    '\ud800',
-  ],
+  ...SYNTAX,
+  ...[' ', '\n\n', '\n---\n', ':', '-', ',', '*a', ' #', '# c\n', '%YAML 1.1\n', '...\n'],
+  ...['\\', '\r', '\r\n', '\u0085'],
 ];
 
 const random = new Random(SEED);

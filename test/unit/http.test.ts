@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ApplyResult, Progress } from '../../src/control/api.js';
 import { MAX_BODY_BYTES, HttpApi, ROUTES } from '../../src/control/http.js';
+import type { Flow, Verdict } from '../../src/engine/messages.js';
 import { controlSocket } from '../../src/shared/paths.js';
 import { BASE, source, Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
@@ -47,6 +48,23 @@ function call(
 
 const apply = (text: string, prune = false) =>
   call('POST', '/v1/apply', JSON.stringify({ sources: source(text), prune }));
+
+/** A connection from web to db that was judged so. */
+const flow = (verdicts: Verdict[]): Flow => ({
+  tracker: 'lan',
+  protocol: 6,
+  source: '10.0.0.1',
+  sourcePort: 1234,
+  destination: '10.0.0.2',
+  destinationPort: 5432,
+  state: 'established',
+  verdicts,
+  packets: [1, 2],
+  bytes: [3, 4],
+  age: 1,
+  idle: 0,
+  expires: 10,
+});
 
 describe('errors', () => {
   it.each([
@@ -154,24 +172,10 @@ describe('answers', () => {
       { workload: 'db', direction: 'in', flows: 1, packets: 1, bytes: 60, idle: 0 },
     ];
     stack.native.flowList = [
-      {
-        tracker: 'lan',
-        protocol: 6,
-        source: '10.0.0.1',
-        sourcePort: 1234,
-        destination: '10.0.0.2',
-        destinationPort: 5432,
-        state: 'established',
-        verdicts: [
-          { workload: 'web', direction: 'out', action: 'allow', rule },
-          { workload: 'db', direction: 'in', action: 'drop' },
-        ],
-        packets: [1, 2],
-        bytes: [3, 4],
-        age: 1,
-        idle: 0,
-        expires: 10,
-      },
+      flow([
+        { workload: 'web', direction: 'out', action: 'allow', rule },
+        { workload: 'db', direction: 'in', action: 'drop' },
+      ]),
     ];
     expect((await call('GET', '/v1/rules')).body).toMatchObject([
       {
@@ -217,24 +221,10 @@ describe('answers', () => {
     await apply(BASE);
     const verdict = { action: 'allow' as const, rule: 'shop/web-to-db' };
     stack.native.flowList = [
-      {
-        tracker: 'lan',
-        protocol: 6,
-        source: '10.0.0.1',
-        sourcePort: 1234,
-        destination: '10.0.0.2',
-        destinationPort: 5432,
-        state: 'established',
-        verdicts: [
-          { ...verdict, workload: 'web', direction: 'out' },
-          { ...verdict, workload: 'db', direction: 'in' },
-        ],
-        packets: [1, 2],
-        bytes: [3, 4],
-        age: 1,
-        idle: 0,
-        expires: 10,
-      },
+      flow([
+        { ...verdict, workload: 'web', direction: 'out' },
+        { ...verdict, workload: 'db', direction: 'in' },
+      ]),
     ];
     const cut = `apiVersion: headgate/v1
 kind: SecurityPolicy

@@ -31,6 +31,11 @@ export interface Family {
   tcpFlags: Weighted<Masked>;
 }
 
+/** `10 8 / 3 0` as rows of numbers. */
+function rows(text: string): number[][] {
+  return text.split(' / ').map((row) => row.split(' ').map(Number));
+}
+
 /** `1:68 2:29` as weighted numbers. */
 function list(text: string): Weighted<number> {
   return text
@@ -59,17 +64,17 @@ function services(...lines: string[]): Family['services'] {
   });
 }
 
-const anyFlags: Masked = { value: 0, mask: 0 };
+/** `200/1200:542` as weighted values under masks, in hexadecimal digits. */
+function flags(text: string): Weighted<Masked> {
+  return text.split(' ').map((one) => {
+    const [value = '', mask = '', weight = ''] = one.split(/[/:]/);
+    return [{ value: parseInt(value, 16), mask: parseInt(mask, 16) }, Number(weight)];
+  });
+}
 
 export const families: Record<FamilyName, Family> = {
   acl: {
-    lengths: [
-      [10, 8, 9, 26, 18],
-      [3, 0, 1, 24, 34],
-      [6, 1, 1, 19, 61],
-      [13, 43, 43, 24, 78],
-      [21, 20, 38, 118, 382],
-    ],
+    lengths: rows('10 8 9 26 18 / 3 0 1 24 34 / 6 1 1 19 61 / 13 43 43 24 78 / 21 20 38 118 382'),
     source: {
       lengths: [
         list('0:68 1:29 2:3'),
@@ -112,20 +117,10 @@ export const families: Record<FamilyName, Family> = {
       'udp any any:4',
       'udp any range:1',
     ),
-    tcpFlags: [
-      [anyFlags, 553],
-      [{ value: 0, mask: 0x200 }, 56],
-      [{ value: 0x1000, mask: 0x1000 }, 55],
-    ],
+    tcpFlags: flags('0/0:553 0/200:56 1000/1000:55'),
   },
   fw: {
-    lengths: [
-      [37, 0, 0, 3, 631],
-      [11, 0, 0, 0, 0],
-      [16, 0, 0, 0, 1],
-      [43, 0, 0, 1, 9],
-      [185, 0, 4, 20, 39],
-    ],
+    lengths: rows('37 0 0 3 631 / 11 0 0 0 0 / 16 0 0 0 1 / 43 0 0 1 9 / 185 0 4 20 39'),
     source: {
       lengths: [
         list('0:64 1:31 2:5'),
@@ -170,23 +165,10 @@ export const families: Record<FamilyName, Family> = {
       'udp range high:1',
       'udp high range:1',
     ),
-    tcpFlags: [
-      [{ value: 0x200, mask: 0x1200 }, 542],
-      [anyFlags, 12],
-      [{ value: 0x1000, mask: 0x1000 }, 5],
-      [{ value: 0x400, mask: 0x400 }, 5],
-      [{ value: 0, mask: 0x200 }, 4],
-      [{ value: 0x100, mask: 0x100 }, 4],
-    ],
+    tcpFlags: flags('200/1200:542 0/0:12 1000/1000:5 400/400:5 0/200:4 100/100:4'),
   },
   ipc: {
-    lengths: [
-      [4, 0, 6, 50, 70],
-      [0, 0, 0, 0, 0],
-      [8, 0, 14, 40, 22],
-      [54, 0, 57, 219, 164],
-      [26, 0, 19, 91, 154],
-    ],
+    lengths: rows('4 0 6 50 70 / 0 0 0 0 0 / 8 0 14 40 22 / 54 0 57 219 164 / 26 0 19 91 154'),
     source: {
       lengths: [
         list('0:59 1:38 2:3'),
@@ -240,9 +222,6 @@ export const families: Record<FamilyName, Family> = {
       'esp any any:1',
       'tcp one range:1',
     ),
-    tcpFlags: [
-      [anyFlags, 159],
-      [{ value: 0, mask: 0x200 }, 116],
-    ],
+    tcpFlags: flags('0/0:159 0/200:116'),
   },
 };
