@@ -192,10 +192,11 @@ Refusal Publisher::check_slots(const Delta& delta, const DeltaNames& names) cons
         needed += slots - held->second.slots;
   }
   if (needed <= most_slots_) return {};
-  return {"table-full", "The rules would take " + std::to_string(needed) + " slots of the lookup, which has " +
-                            std::to_string(most_slots_) + ": " + std::to_string(needed - most_slots_) +
-                            " have to go. A rule takes one at each place where it stands, or one for each different "
-                            "list of source ports among its services. Remove rules, or raise the engine's limit."};
+  return {"table-full",
+          "The rules would take " + std::to_string(needed) + " slots of the lookup, which has " +
+              std::to_string(most_slots_) + ": " + std::to_string(needed - most_slots_) +
+              " have to go. A rule takes one at each place where it stands, or one for each different "
+              "list of source ports among its services. Remove rules, or raise spec.rules in the host file."};
 }
 
 }  // namespace headgate

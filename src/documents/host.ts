@@ -26,6 +26,8 @@ export const hostSpecSchema = fields({
   workers: number('workers', 1, 64).optional(),
   /** Most connections that are tracked at once. */
   connections: number('connections', 1024, 100_000_000).optional(),
+  /** Most slots that all rules together take in the lookup. */
+  rules: number('rules', 1, 16_777_216).optional(),
   /** The user that control runs as. */
   user: user.optional(),
   /** Seconds. */

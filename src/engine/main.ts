@@ -68,7 +68,8 @@ function makeRunDirectory(runDir: string): void {
 function create(addon: ReturnType<typeof loadAddon>, host: HostSettings, runDir: string): NativeEngine {
   const pools = poolDirectory(runDir);
   try {
-    return addon.createEngine({ workers: host.workers, connections: host.connections, poolDirectory: pools });
+    const { workers, connections, rules } = host;
+    return addon.createEngine({ workers, connections, rules, poolDirectory: pools });
   } catch (cause) {
     throw new HeadgateError('engine-refused', `The engine cannot start: ${errorMessage(cause)}`, { cause });
   }

@@ -33,6 +33,7 @@ export interface HostSettings {
   interfaces: string[];
   workers: number;
   connections: number;
+  rules: number;
   /** The user that control runs as; absent: `headgate` if it exists, else `nobody`. */
   user?: string;
   timeouts: NonNullable<HostSpec['timeouts']>;
@@ -42,6 +43,7 @@ export interface HostSettings {
 
 const DEFAULT_WORKERS = 1;
 const DEFAULT_CONNECTIONS = 262_144;
+const DEFAULT_RULES = 262_144;
 
 /**
  * Reads the host file. Throws `host-file` with the remedy when it is missing, not root's own, or wrong.
@@ -76,6 +78,7 @@ export function withDefaults(document: HostDocument): HostSettings {
     interfaces: spec.attach?.interfaces ?? [],
     workers: spec.workers ?? DEFAULT_WORKERS,
     connections: spec.connections ?? DEFAULT_CONNECTIONS,
+    rules: spec.rules ?? DEFAULT_RULES,
     ...(spec.user === undefined ? {} : { user: spec.user }),
     timeouts: spec.timeouts ?? {},
     document,

@@ -1,11 +1,13 @@
-// A full connection table: what is established stays, new flows are refused and counted, and there is room again
-// once the flood has gone.
+// Full tables, as the host file limits them. Connections: what is established stays, new flows are refused and counted,
+// and there is room again once the flood has gone. Rules: what does not fit is refused whole.
 //
 //     a (10.77.0.1) ---TAP--- Headgate (room for 1,024 connections) ---TAP--- b (10.77.0.2, TCP 80)
 //     flood: UDP from thousands of ports of a to b
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { execIn, waitUntil } from '../../src/lab/namespaces.js';
-import { ALLOW_ALL, Bed } from './bed.js';
+import { ALLOW_ALL, Bed, policy } from './bed.js';
+
+const RULES = 20;
 
 let bed: Bed;
 
@@ -13,7 +15,11 @@ beforeAll(async () => {
   bed = await Bed.start({
     workloads: ['a', 'b'],
     rules: ALLOW_ALL,
-    host: { connections: 1024, timeouts: { udpOneWay: 60, udpTwoWay: 6, tcpEstablished: 3600 } },
+    host: {
+      connections: 1024,
+      rules: RULES,
+      timeouts: { udpOneWay: 60, udpTwoWay: 6, tcpEstablished: 3600 },
+    },
   });
   await bed.agent('b').listen({ tcp: [80], udp: [53] });
 }, 60_000);
@@ -68,3 +74,20 @@ test('with established flows alone in it, they live on and new ones wait for roo
   await waitUntil('a new connection is let in', async () => (await newConnection()) === 'reached', 20_000);
   expect(await a.use('old')).toMatchObject({ outcome: 'reached' });
 }, 60_000);
+
+test('rules beyond the limit are refused with what has to go and where the limit is; those that fit are not', async () => {
+  const spare = RULES - ALLOW_ALL.length;
+  const rules = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      name: `r-${i}`,
+      services: [{ protocol: 'tcp', ports: [5000 + i] }],
+      action: 'allow',
+    }));
+  await expect(bed.apply(policy(rules(spare + 2), 'more'))).rejects.toMatchObject({
+    code: 'table-full',
+    message: expect.stringMatching(
+      /which has 20: 2 have to go.*raise spec\.rules in the host file/s,
+    ) as string,
+  });
+  await bed.apply(policy(rules(spare), 'more'));
+});

@@ -204,7 +204,9 @@ test('a change that does not fit is refused whole, and the old policy stays in f
     await allArrive();
     const refused = bed.publish(tooMany);
     await expect(refused).rejects.toMatchObject({ code: 'table-full' });
-    await expect(refused).rejects.toThrow(/1 have to go.*Remove rules, or raise the engine's limit/s);
+    await expect(refused).rejects.toThrow(
+      /1 have to go.*Remove rules, or raise spec.rules in the host file/s,
+    );
     expect(bed.engine.inventory()).toEqual(before);
     const then = await bed.traffic.counts();
     (await sendMore(10)).forEach(({ highest }, i) => expect(highest).toBeGreaterThan(then[i]?.sent ?? 0));
