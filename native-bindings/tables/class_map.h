@@ -56,7 +56,6 @@ class Classes {
   const std::vector<uint32_t>& sets(ClassId id) const { return entries_[id].sets; }
   bool in_use(ClassId id) const { return entries_[id].uses > 0; }
   size_t size() const { return entries_.size(); }  // ids are below this
-  size_t count() const { return index_.size(); }
 
   // Classes made since the last call. Some may have gone again: take_gone() names those too.
   std::vector<ClassId> take_made() { return std::exchange(made_, {}); }

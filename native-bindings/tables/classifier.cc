@@ -53,8 +53,6 @@ void Classifier::leave(uint32_t workload, std::span<const IndexEntry* const> ent
   memberships_.push_back({workload, {entries.begin(), entries.end()}, false});
 }
 
-void Classifier::set_own(uint32_t, const AddressSet*) {}
-
 void Classifier::forget(uint32_t workload) {
   if (workload >= indexes_.size()) return;
   word_set::drop(arena_, indexes_[workload]);

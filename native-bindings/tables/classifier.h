@@ -29,8 +29,6 @@ class Classifier {
   // The workload enters or leaves scopes: these entries come into its index table or go out of it.
   void join(uint32_t workload, std::span<const IndexEntry* const> entries);
   void leave(uint32_t workload, std::span<const IndexEntry* const> entries);
-  // The only addresses that the workload may have; null: any.
-  void set_own(uint32_t workload, const AddressSet* own);
   // Its place is free; it has left all scopes.
   void forget(uint32_t workload);
   std::shared_ptr<const Lookup> commit();

@@ -63,7 +63,6 @@ void Publisher::apply_workloads(const Delta& delta) {
     }
     workload->any_address = !change.addresses.has_value();
     workload->addresses = change.addresses ? parse_address_set(*change.addresses) : AddressSet();
-    classifier_.set_own(place, workload->any_address ? nullptr : &workload->addresses);
     workloads_[place] = std::move(workload);
     touch(place);
   }

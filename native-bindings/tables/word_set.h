@@ -74,10 +74,6 @@ uint32_t clear_bit(Arena& arena, uint32_t set, uint32_t slot);
 // A copy with these bits, or without them; the old one is retired.
 uint32_t set_all(Arena& arena, uint32_t set, std::span<const SlotWord> words, bool on);
 
-inline bool test(const Arena& arena, uint32_t set, uint32_t slot) {
-  return set && (*arena.at<WordSet>(set))[slot >> 6] >> (slot & 63) & 1;
-}
-
 }  // namespace word_set
 
 // By the only thread that writes: readers see the word before or behind.
