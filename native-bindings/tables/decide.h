@@ -1,7 +1,7 @@
 // The walk through a workload's index table: which entry decides over a flow, and which ones it meets on the way.
 #pragma once
 
-#include "tables/lookup.h"
+#include "tables/index_entry.h"
 
 namespace headgate {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ports/port.h"
-#include "tables/classifier.h"
+#include "tables/lookup.h"
 #include "tables/mac_table.h"
 
 namespace headgate {

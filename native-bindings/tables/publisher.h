@@ -14,8 +14,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "tables/classifier.h"
 #include "tables/delta.h"
-#include "tables/generation.h"
 #include "tables/places.h"
 
 namespace headgate {
