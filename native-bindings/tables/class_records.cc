@@ -151,17 +151,11 @@ void ClassRecords::build(bool all) {
 }
 
 uint32_t ClassRecords::make(const std::vector<SetId>& sets, const std::vector<uint32_t>& parts, SideOf side) {
-  if (scratch_.size() < slots_.words()) scratch_.resize(slots_.words());
-  std::vector<uint32_t> touched;
   for (SetId set : sets)
-    for (uint32_t slot : sets_[set].slots[side]) {
-      if (!scratch_[slot >> 6]) touched.push_back(slot >> 6);
-      scratch_[slot >> 6] |= uint64_t{1} << (slot & 63);
-    }
-  std::sort(touched.begin(), touched.end());
+    for (uint32_t slot : sets_[set].slots[side]) gatherer_.add(slot);
   Lists lists;
-  for (uint32_t word : touched)
-    lists[static_cast<size_t>(list_of(side, word << 6))].push_back({word, std::exchange(scratch_[word], 0)});
+  for (const SlotWord& word : gatherer_.take())
+    lists[static_cast<size_t>(list_of(side, word.index << 6))].push_back(word);
   return make(lists, parts);
 }
 

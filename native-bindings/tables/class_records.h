@@ -120,7 +120,7 @@ class ClassRecords {
   std::vector<ClassId> leaving_;
   Reserved<uint32_t> class_records_[2] = {Reserved<uint32_t>(1 << 24), Reserved<uint32_t>(1 << 24)};
   Reserved<uint32_t> part_records_[2] = {Reserved<uint32_t>(1 << 24), Reserved<uint32_t>(1 << 24)};
-  std::vector<uint64_t> scratch_;  // by word, all zero between uses
+  WordGatherer gatherer_;
 };
 
 }  // namespace headgate

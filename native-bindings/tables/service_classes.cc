@@ -120,18 +120,15 @@ void ServiceClasses::each_class(SpecId spec, Visit visit) const {
 }
 
 void ServiceClasses::make_record(ClassId id) {
-  std::vector<uint32_t> touched;
   for (SpecId spec : classes_.sets(id))
-    for (uint32_t slot : specs_[spec].slots) {
-      if (slot >> 6 >= scratch_.size()) scratch_.resize((slot >> 6) * 2 + 1);
-      if (!scratch_[slot >> 6]) touched.push_back(slot >> 6);
-      scratch_[slot >> 6] |= uint64_t{1} << (slot & 63);
-    }
-  std::sort(touched.begin(), touched.end());
-  std::vector<SlotWord> words;
-  for (uint32_t word : touched) words.push_back({word, std::exchange(scratch_[word], 0)});
+    for (uint32_t slot : specs_[spec].slots) gatherer_.add(slot);
   word_set::drop(arena_, records_[id]);
-  std::atomic_ref(records_[id]).store(word_set::make(arena_, words), std::memory_order_release);
+  set_record(id, word_set::make(arena_, gatherer_.take()));
+}
+
+// Readers may follow it from here on.
+void ServiceClasses::set_record(ClassId id, uint32_t record) {
+  std::atomic_ref(records_[id]).store(record, std::memory_order_release);
 }
 
 // A specification whose last use went stays mapped until nothing of it is left to read: settle() takes it out.
@@ -165,9 +162,7 @@ void ServiceClasses::commit() {
   for (ClassId id : made)
     if (classes_.in_use(id)) make_record(id);
   for (auto [spec, slot] : slots)
-    each_class(spec, [&, slot = slot](ClassId id) {
-      std::atomic_ref(records_[id]).store(word_set::set_bit(arena_, records_[id], slot), std::memory_order_release);
-    });
+    each_class(spec, [&, slot = slot](ClassId id) { set_record(id, word_set::set_bit(arena_, records_[id], slot)); });
 }
 
 void ServiceClasses::remove_slot(SpecId spec, uint32_t slot) {
@@ -175,9 +170,7 @@ void ServiceClasses::remove_slot(SpecId spec, uint32_t slot) {
   auto place = std::find(slots.rbegin(), slots.rend(), slot);
   *place = slots.back();
   slots.pop_back();
-  each_class(spec, [&](ClassId id) {
-    std::atomic_ref(records_[id]).store(word_set::clear_bit(arena_, records_[id], slot), std::memory_order_release);
-  });
+  each_class(spec, [&](ClassId id) { set_record(id, word_set::clear_bit(arena_, records_[id], slot)); });
 }
 
 void ServiceClasses::settle() {

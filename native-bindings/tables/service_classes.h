@@ -76,6 +76,7 @@ class ServiceClasses {
   template <class Visit>
   void each_class(SpecId spec, Visit visit) const;
   void make_record(ClassId id);
+  void set_record(ClassId id, uint32_t record);
 
   Arena& arena_;
   Classes classes_;
@@ -87,7 +88,7 @@ class ServiceClasses {
   std::vector<std::pair<SpecId, uint32_t>> new_slots_;
   std::vector<ClassId> leaving_;
   Reserved<uint32_t> records_{1 << 20};
-  std::vector<uint64_t> scratch_;
+  WordGatherer gatherer_;
 };
 
 }  // namespace headgate

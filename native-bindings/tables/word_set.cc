@@ -1,5 +1,7 @@
 #include "tables/word_set.h"
 
+#include <utility>
+
 namespace headgate {
 
 std::vector<SlotWord> words_of(std::vector<uint32_t> slots) {
@@ -9,6 +11,15 @@ std::vector<SlotWord> words_of(std::vector<uint32_t> slots) {
     if (words.empty() || words.back().index != slot >> 6) words.push_back({slot >> 6, 0});
     words.back().bits |= uint64_t{1} << (slot & 63);
   }
+  return words;
+}
+
+std::vector<SlotWord> WordGatherer::take() {
+  std::sort(touched_.begin(), touched_.end());
+  std::vector<SlotWord> words;
+  words.reserve(touched_.size());
+  for (uint32_t word : touched_) words.push_back({word, std::exchange(bits_[word], 0)});
+  touched_.clear();
   return words;
 }
 

@@ -87,4 +87,20 @@ inline void clear_bits(uint64_t& word, uint64_t bits) {
 // Words from slots in any order.
 std::vector<SlotWord> words_of(std::vector<uint32_t> slots);
 
+// The same for slots that come one by one and more than once, without sorting them.
+class WordGatherer {
+ public:
+  void add(uint32_t slot) {
+    if (slot >> 6 >= bits_.size()) bits_.resize((slot >> 6) * 2 + 1);
+    if (!bits_[slot >> 6]) touched_.push_back(slot >> 6);
+    bits_[slot >> 6] |= uint64_t{1} << (slot & 63);
+  }
+  // Those added since the last call.
+  std::vector<SlotWord> take();
+
+ private:
+  std::vector<uint64_t> bits_;  // by word
+  std::vector<uint32_t> touched_;
+};
+
 }  // namespace headgate
