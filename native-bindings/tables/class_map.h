@@ -9,108 +9,16 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <unordered_set>
-#include <utility>
 #include <vector>
+
+#include "tables/interned_sets.h"
 
 namespace headgate {
 
-using ClassId = uint32_t;
-constexpr ClassId kEmptyClass = 0;  // keys that no set holds
+using ClassId = InternedSets::Id;
+constexpr ClassId kEmptyClass = InternedSets::kEmpty;  // keys that no set holds
 
-// The classes in use. Ids of classes that went are reused only after settle().
-class Classes {
- public:
-  Classes() : index_(16, Hash{this}, Equal{this}) {
-    entries_.push_back({{}, 1});
-    index_.insert(kEmptyClass);
-  }
-  Classes(const Classes&) = delete;
-
-  // The class of exactly these sets, which are sorted; made where it is missing. Counts one use.
-  ClassId acquire(const std::vector<uint32_t>& sets) {
-    probe_ = &sets;
-    auto known = index_.find(kProbe);
-    probe_ = nullptr;
-    if (known != index_.end()) {
-      ++entries_[*known].uses;
-      return *known;
-    }
-    ClassId id = static_cast<ClassId>(entries_.size());
-    if (free_.empty()) {
-      entries_.push_back({sets, 1});
-    } else {
-      id = free_.back();
-      free_.pop_back();
-      entries_[id] = {sets, 1};
-    }
-    index_.insert(id);
-    made_.push_back(id);
-    return id;
-  }
-  void acquire(ClassId id) { ++entries_[id].uses; }
-  void release(ClassId id) {
-    if (--entries_[id].uses == 0) unused_.push_back(id);
-  }
-
-  const std::vector<uint32_t>& sets(ClassId id) const { return entries_[id].sets; }
-  bool in_use(ClassId id) const { return entries_[id].uses > 0; }
-  size_t size() const { return entries_.size(); }  // ids are below this
-
-  // Classes made since the last call. Some may have gone again: take_gone() names those too.
-  std::vector<ClassId> take_made() { return std::exchange(made_, {}); }
-  // Classes that went since the last call.
-  std::vector<ClassId> take_gone() {
-    std::vector<ClassId> gone;
-    for (ClassId id : unused_) {
-      if (entries_[id].uses || !index_.erase(id)) continue;
-      gone.push_back(id);
-      leaving_.push_back(id);
-    }
-    unused_.clear();
-    return gone;
-  }
-  void settle() {
-    for (ClassId id : leaving_) {
-      entries_[id].sets = {};
-      free_.push_back(id);
-    }
-    leaving_.clear();
-  }
-  size_t memory() const {
-    size_t bytes = entries_.capacity() * sizeof(Entry) + index_.size() * 24 + index_.bucket_count() * 8;
-    for (const Entry& e : entries_) bytes += e.sets.capacity() * 4;
-    return bytes;
-  }
-
- private:
-  struct Entry {
-    std::vector<uint32_t> sets;
-    uint32_t uses;
-  };
-  static constexpr ClassId kProbe = UINT32_MAX;  // stands for the sets in probe_
-  const std::vector<uint32_t>& seen(ClassId id) const { return id == kProbe ? *probe_ : entries_[id].sets; }
-  struct Hash {
-    const Classes* classes;
-    size_t operator()(ClassId id) const {
-      uint64_t hash = 0x9e3779b97f4a7c15ull;
-      for (uint32_t set : classes->seen(id)) {
-        hash = (hash ^ set) * 0xd6e8feb86659fd93ull;
-        hash ^= hash >> 32;
-      }
-      return hash;
-    }
-  };
-  struct Equal {
-    const Classes* classes;
-    bool operator()(ClassId a, ClassId b) const { return classes->seen(a) == classes->seen(b); }
-  };
-
-  std::vector<Entry> entries_;
-  const std::vector<uint32_t>* probe_ = nullptr;
-  std::unordered_set<ClassId, Hash, Equal> index_;
-  std::vector<ClassId> free_, made_, unused_, leaving_;
-};
+using Classes = InternedSets;
 
 template <class Key>
 struct KeyRange {
@@ -202,9 +110,10 @@ class ClassMap {
   size_t memory() const { return runs_.capacity() * sizeof(Run); }
 
  private:
-  static std::vector<uint32_t> with(std::vector<uint32_t> sets, uint32_t set, bool add) {
-    toggle(sets, set, add);
-    return sets;
+  static std::vector<uint32_t> with(std::span<const uint32_t> sets, uint32_t set, bool add) {
+    std::vector<uint32_t> now(sets.begin(), sets.end());
+    toggle(now, set, add);
+    return now;
   }
   static void toggle(std::vector<uint32_t>& sets, uint32_t set, bool add) {
     auto place = std::lower_bound(sets.begin(), sets.end(), set);

@@ -3,16 +3,6 @@
 #include <map>
 
 namespace headgate {
-namespace {
-
-uint64_t hash_of(const std::vector<SetId>& sets) {
-  uint64_t hash = sets.size();
-  for (SetId set : sets) hash = (hash ^ set) * 0xd6e8feb86659fd93ull, hash ^= hash >> 32;
-  return hash;
-}
-
-}  // namespace
-
 ClassRecords::Set& ClassRecords::set_of(SetId set) {
   if (set >= sets_.size()) sets_.resize(set + 1);
   return sets_[set];
@@ -61,38 +51,19 @@ void ClassRecords::loosen(SetId set) {
       dirty_.push_back(id);
 }
 
-uint32_t ClassRecords::acquire_part(const std::vector<SetId>& sets) {
-  auto& same_hash = part_index_[hash_of(sets)];
-  for (uint32_t part : same_hash)
-    if (parts_[part].sets == sets) {
-      ++parts_[part].uses;
-      return part;
+void ClassRecords::note_parts() {
+  for (uint32_t part : parts_.take_made()) {
+    dirty_parts_.push_back(part);
+    for (SetId set : parts_.sets(part)) {
+      sets_[set].parts.push_back(part);
+      if (sets_[set].tier == Tier::kMerged && sets_[set].parts.size() > kMergeable) overmerged_.push_back(set);
     }
-  uint32_t part = static_cast<uint32_t>(parts_.size());
-  if (free_parts_.empty()) {
-    parts_.push_back({sets, 1});
-  } else {
-    part = free_parts_.back();
-    free_parts_.pop_back();
-    parts_[part] = {sets, 1};
   }
-  same_hash.push_back(part);
-  for (SetId set : sets) {
-    sets_[set].parts.push_back(part);
-    if (sets_[set].tier == Tier::kMerged && sets_[set].parts.size() > kMergeable) overmerged_.push_back(set);
+  for (uint32_t part : parts_.take_gone()) {
+    leaving_parts_.push_back(part);
+    for (SetId set : parts_.sets(part)) sets_[set].parts.erase(part);
   }
-  for (int side = 0; side < 2; ++side) part_records_[side].grow(parts_.size());
-  dirty_parts_.push_back(part);
-  return part;
-}
-
-void ClassRecords::release_part(uint32_t part) {
-  if (--parts_[part].uses) return;
-  auto found = part_index_.find(hash_of(parts_[part].sets));
-  std::erase(found->second, part);
-  if (found->second.empty()) part_index_.erase(found);
-  for (SetId set : parts_[part].sets) sets_[set].parts.erase(part);
-  leaving_parts_.push_back(part);
+  for (auto& records : part_records_) records.grow(parts_.size());
 }
 
 // Parts for the class's wide sets; each is released once.
@@ -104,9 +75,9 @@ std::vector<uint32_t> ClassRecords::acquire_parts(ClassId id) {
     if (sets_[set].tier == Tier::kMerged || parts.size() + 1 >= kMostParts)
       merged.push_back(set);
     else
-      parts.push_back(acquire_part({set}));
+      parts.push_back(parts_.acquire({&set, 1}));
   }
-  if (!merged.empty()) parts.push_back(acquire_part(merged));
+  if (!merged.empty()) parts.push_back(parts_.acquire(merged));
   return parts;
 }
 
@@ -129,8 +100,9 @@ void ClassRecords::build(bool all) {
       if (!classes_.in_use(id)) continue;
       auto [place, fresh] = parts.try_emplace(id);
       std::vector<uint32_t> before = std::exchange(place->second, acquire_parts(id));
-      for (uint32_t part : before) release_part(part);
+      for (uint32_t part : before) parts_.release(part);
     }
+    note_parts();
     for (SetId set : std::exchange(overmerged_, {}))
       if (sets_[set].tier == Tier::kMerged) loosen(set);
   }
@@ -139,18 +111,19 @@ void ClassRecords::build(bool all) {
     for (uint32_t part = 0; part < parts_.size(); ++part) dirty_parts_.push_back(part);
   }
   for (uint32_t part : std::exchange(dirty_parts_, {}))
-    if (parts_[part].uses)
-      for (SideOf side : {kSource, kDestination}) replace(part_records_[side][part], make(parts_[part].sets, {}, side));
+    if (parts_.in_use(part))
+      for (SideOf side : {kSource, kDestination}) replace(part_records_[side][part], make(parts_.sets(part), {}, side));
   for (const auto& [id, now] : parts) {
-    for (uint32_t part : parts_of(id)) release_part(part);
+    for (uint32_t part : parts_of(id)) parts_.release(part);
     std::vector<SetId> narrow;
     for (SetId set : classes_.sets(id))
       if (sets_[set].tier == Tier::kNarrow) narrow.push_back(set);
     for (SideOf side : {kSource, kDestination}) replace(class_records_[side][id], make(narrow, now, side));
   }
+  note_parts();
 }
 
-uint32_t ClassRecords::make(const std::vector<SetId>& sets, const std::vector<uint32_t>& parts, SideOf side) {
+uint32_t ClassRecords::make(std::span<const SetId> sets, const std::vector<uint32_t>& parts, SideOf side) {
   for (SetId set : sets)
     for (uint32_t slot : sets_[set].slots[side]) gatherer_.add(slot);
   Lists lists;
@@ -276,25 +249,21 @@ void ClassRecords::clear_bit(const std::vector<SetId>& sets, SideOf side, uint32
 void ClassRecords::settle() {
   for (ClassId id : leaving_) {
     if (id < class_records_[kSource].size())  // else it came and went within one commit
-      for (uint32_t part : parts_of(id)) release_part(part);
+      for (uint32_t part : parts_of(id)) parts_.release(part);
     for (int side = 0; side < 2; ++side)
       if (id < class_records_[side].size()) replace(class_records_[side][id], 0);
   }
   leaving_.clear();
-  for (uint32_t part : leaving_parts_) {
-    if (parts_[part].uses) continue;
-    for (int side = 0; side < 2; ++side) replace(part_records_[side][part], 0);
-    parts_[part] = {};
-    free_parts_.push_back(part);
-  }
-  leaving_parts_.clear();
+  note_parts();
+  for (uint32_t part : std::exchange(leaving_parts_, {}))
+    for (auto& records : part_records_) replace(records[part], 0);
+  parts_.settle();
 }
 
 size_t ClassRecords::memory() const {
-  size_t bytes = sets_.capacity() * sizeof(Set) + parts_.capacity() * sizeof(Part);
+  size_t bytes = sets_.capacity() * sizeof(Set) + parts_.memory();
   for (const Set& s : sets_)
     bytes += s.slots[0].heap_bytes() + s.slots[1].heap_bytes() + s.classes.heap_bytes() + s.parts.heap_bytes();
-  for (const Part& part : parts_) bytes += 4 * part.sets.capacity() + 32;
   for (int side = 0; side < 2; ++side) bytes += class_records_[side].memory() + part_records_[side].memory();
   return bytes;
 }

@@ -84,19 +84,14 @@ class ClassRecords {
     uint32_t class_count = 0;
     Tier tier = Tier::kNarrow;
   };
-  struct Part {
-    std::vector<SetId> sets;
-    uint32_t uses = 0;
-  };
 
   Set& set_of(SetId set);
   void widen(SetId set);
   void loosen(SetId set);
   std::vector<uint32_t> acquire_parts(ClassId id);
   std::vector<uint32_t> parts_of(ClassId id) const;
-  uint32_t acquire_part(const std::vector<SetId>& sets);
-  void release_part(uint32_t part);
-  uint32_t make(const std::vector<SetId>& sets, const std::vector<uint32_t>& parts, SideOf side);
+  void note_parts();
+  uint32_t make(std::span<const SetId> sets, const std::vector<uint32_t>& parts, SideOf side);
   using Lists = std::array<std::vector<SlotWord>, kLists>;
   uint32_t make(const Lists& lists, const std::vector<uint32_t>& parts);
   int list_of(SideOf side, uint32_t slot) const;
@@ -111,11 +106,9 @@ class ClassRecords {
   const Slots& slots_;
   const Classes& classes_;
   std::vector<Set> sets_;
-  std::vector<Part> parts_;
-  std::unordered_map<uint64_t, std::vector<uint32_t>> part_index_;  // by hash of the sets
-  std::vector<uint32_t> free_parts_, leaving_parts_;
+  InternedSets parts_;          // collections of wide sets
   std::vector<ClassId> dirty_;  // classes whose records have to be made
-  std::vector<uint32_t> dirty_parts_;
+  std::vector<uint32_t> dirty_parts_, leaving_parts_;
   std::vector<SetId> overmerged_;  // in more parts than they should be
   std::vector<ClassId> leaving_;
   Reserved<uint32_t> class_records_[2] = {Reserved<uint32_t>(1 << 24), Reserved<uint32_t>(1 << 24)};
