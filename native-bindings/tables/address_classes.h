@@ -8,6 +8,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "tables/address_family.h"
 #include "tables/address_set.h"
 #include "tables/class_trie.h"
 
@@ -44,7 +45,7 @@ struct Ipv6Runs {
 class AddressClasses {
  public:
   using SetId = uint32_t;
-  explicit AddressClasses(Arena& arena) : trie_(arena) { trie_.update(ipv4_, {0, UINT32_MAX}); }
+  explicit AddressClasses(Arena& arena) : trie_(arena) { trie_.update(ipv4_.map(), {0, UINT32_MAX}); }
 
   // Makes the set or changes it; an empty one goes.
   void set(SetId id, const AddressSet& now);
@@ -57,21 +58,13 @@ class AddressClasses {
   size_t memory() const;
 
  private:
-  using Wide = unsigned __int128;
-  template <class Key>
-  struct Change {
-    KeyRange<Key> range;
-    SetId set;
-    bool add;
-  };
   void make_ipv6_runs();
 
   Classes classes_;
-  ClassMap<uint32_t> ipv4_{classes_};
-  ClassMap<Wide> ipv6_{classes_};
+  AddressFamily<uint32_t> ipv4_{classes_};
+  AddressFamily<unsigned __int128> ipv6_{classes_};
   ClassTrie trie_;
   std::shared_ptr<const Ipv6Runs> ipv6_runs_;
-  std::unordered_map<SetId, AddressSet> sets_;
   std::unordered_map<SetId, AddressSet> pending_;
 };
 
