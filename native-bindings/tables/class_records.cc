@@ -3,6 +3,7 @@
 #include <map>
 
 namespace headgate {
+
 ClassRecords::Set& ClassRecords::set_of(SetId set) {
   if (set >= sets_.size()) sets_.resize(set + 1);
   return sets_[set];
@@ -21,7 +22,7 @@ void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::
     for (SetId set : classes_.sets(id)) {
       Set& s = set_of(set);
       if (++s.class_count > kNarrow && s.tier == Tier::kNarrow) widen(set);
-      if (s.tier == Tier::kNarrow) s.classes.push_back(id);
+      if (s.tier == Tier::kNarrow) s.in.push_back(id);
     }
     dirty_.push_back(id);
   }
@@ -29,8 +30,8 @@ void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::
     for (SetId set : classes_.sets(id)) {
       Set& s = set_of(set);
       --s.class_count;
-      if (s.tier == Tier::kNarrow) s.classes.erase(id);
-      if (s.class_count == 0) s.tier = Tier::kNarrow;
+      if (s.tier == Tier::kNarrow) s.in.erase(id);
+      if (s.unused()) s.tier = Tier::kNarrow;
     }
     leaving_.push_back(id);
   }
@@ -39,8 +40,8 @@ void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::
 void ClassRecords::widen(SetId set) {
   Set& s = sets_[set];
   s.tier = Tier::kMerged;
-  dirty_.insert(dirty_.end(), s.classes.begin(), s.classes.end());
-  s.classes = SmallList();
+  dirty_.insert(dirty_.end(), s.in.begin(), s.in.end());
+  s.in.clear();
 }
 
 // Every class that holds the set gets its parts anew. Rare: a set becomes loose once.
@@ -55,13 +56,17 @@ void ClassRecords::note_parts() {
   for (uint32_t part : parts_.take_made()) {
     dirty_parts_.push_back(part);
     for (SetId set : parts_.sets(part)) {
-      sets_[set].parts.push_back(part);
-      if (sets_[set].tier == Tier::kMerged && sets_[set].parts.size() > kMergeable) overmerged_.push_back(set);
+      sets_[set].in.push_back(part);
+      if (sets_[set].tier == Tier::kMerged && sets_[set].in.size() > kMergeable) overmerged_.push_back(set);
     }
   }
   for (uint32_t part : parts_.take_gone()) {
     leaving_parts_.push_back(part);
-    for (SetId set : parts_.sets(part)) sets_[set].parts.erase(part);
+    for (SetId set : parts_.sets(part)) {
+      Set& s = sets_[set];
+      s.in.erase(part);
+      if (s.unused()) s.tier = Tier::kNarrow;
+    }
   }
   for (auto& records : part_records_) records.grow(parts_.size());
 }
@@ -231,10 +236,10 @@ void ClassRecords::each_record(const std::vector<SetId>& sets, SideOf side, Visi
   for (SetId set : sets) {
     if (set >= sets_.size()) continue;
     if (sets_[set].tier == Tier::kNarrow) {
-      for (ClassId id : sets_[set].classes) visit(class_records_[side][id]);
+      for (ClassId id : sets_[set].in) visit(class_records_[side][id]);
       continue;
     }
-    for (uint32_t part : sets_[set].parts) visit(part_records_[side][part]);
+    for (uint32_t part : sets_[set].in) visit(part_records_[side][part]);
   }
 }
 
@@ -261,9 +266,8 @@ void ClassRecords::settle() {
 }
 
 size_t ClassRecords::memory() const {
-  size_t bytes = sets_.capacity() * sizeof(Set) + parts_.memory();
-  for (const Set& s : sets_)
-    bytes += s.slots[0].heap_bytes() + s.slots[1].heap_bytes() + s.classes.heap_bytes() + s.parts.heap_bytes();
+  size_t bytes = sets_.size() * sizeof(Set) + parts_.memory();
+  for (const Set& s : sets_) bytes += s.slots[0].heap_bytes() + s.slots[1].heap_bytes() + s.in.heap_bytes();
   for (int side = 0; side < 2; ++side) bytes += class_records_[side].memory() + part_records_[side].memory();
   return bytes;
 }

@@ -10,6 +10,8 @@
 // swaps one offset.
 #pragma once
 
+#include <deque>
+
 #include "tables/class_map.h"
 #include "tables/slots.h"
 #include "tables/small_list.h"
@@ -79,10 +81,10 @@ class ClassRecords {
   enum class Tier : uint8_t { kNarrow, kMerged, kLoose };
   struct Set {
     SmallList slots[2];
-    SmallList classes;  // while it is narrow
-    SmallList parts;    // while it is wide
+    SmallList in;  // classes while it is narrow, parts while it is wide
     uint32_t class_count = 0;
     Tier tier = Tier::kNarrow;
+    bool unused() const { return class_count == 0 && in.empty(); }
   };
 
   Set& set_of(SetId set);
@@ -105,7 +107,7 @@ class ClassRecords {
   Arena& arena_;
   const Slots& slots_;
   const Classes& classes_;
-  std::vector<Set> sets_;
+  std::deque<Set> sets_;
   InternedSets parts_;          // collections of wide sets
   std::vector<ClassId> dirty_;  // classes whose records have to be made
   std::vector<uint32_t> dirty_parts_, leaving_parts_;
