@@ -39,7 +39,7 @@ void Classifier::add(const IndexEntry* entry, std::span<const uint32_t> workload
 }
 
 void Classifier::remove(const IndexEntry* entry) {
-  if (first_slots_.contains(entry))
+  if (slots_.has(entry))
     removed_.push_back(entry);
   else
     std::erase_if(pending_, [&](const Pending& p) { return p.entry == entry; });
@@ -92,23 +92,22 @@ std::vector<Classifier::Wanted> Classifier::wanted_slots() const {
   return wanted;
 }
 
-// A slot of the entry that this one is an edit of: in the same word less memory is touched. kNoSlot if there is none.
+// A slot of the entry that this one is an edit of: in the same word less memory is touched. Slots::kNoSlot if there is
+// none.
 uint32_t Classifier::slot_replaced_by(const IndexEntry* entry) const {
-  uint32_t slot = kNoSlot;
+  uint32_t slot = Slots::kNoSlot;
   if (removed_.size() <= kFewEntries)
     for (const IndexEntry* removed : removed_)
-      if (removed->serial == entry->serial) each_slot(removed, [&](uint32_t s) { slot = s; });
+      if (removed->serial == entry->serial) slots_.each_of(removed, [&](uint32_t s) { slot = s; });
   return slot;
 }
 
 void Classifier::take(const Wanted& wanted) {
   const IndexEntry* entry = wanted.pending->entry;
   uint32_t slot = slots_.take(wanted.kind, wanted.cluster, entry->order, entry, slot_replaced_by(entry));
-  if (uses_.size() <= slot) uses_.resize(size_t{slots_.words()} * 64);
+  uses_.grow(size_t{slots_.words()} * 64);
   any_service_.grow(slots_.words());
-  auto [first, fresh] = first_slots_.try_emplace(entry, kNoSlot);
   SlotUse use;
-  use.next = std::exchange(first->second, slot);
   if (wanted.part.any)
     set_bits(any_service_[slot >> 6], bit_of(slot));
   else
@@ -156,7 +155,7 @@ void Classifier::put_into_indexes(bool bulk) {
       }
   if (!bulk) {
     for (const Pending& p : pending_)
-      each_slot(p.entry, [&](uint32_t slot) {
+      slots_.each_of(p.entry, [&](uint32_t slot) {
         for (size_t i = 0; i < p.workloads.size(); ++i) {
           // The index tables lie far apart.
           if (i + 8 < p.workloads.size()) __builtin_prefetch(arena_.at<WordSet>(indexes_[p.workloads[i + 8]]));
@@ -168,7 +167,7 @@ void Classifier::put_into_indexes(bool bulk) {
   }
   std::vector<std::vector<uint32_t>> slots(indexes_.size());
   for (const Pending& p : pending_)
-    each_slot(p.entry, [&](uint32_t slot) {
+    slots_.each_of(p.entry, [&](uint32_t slot) {
       for (uint32_t workload : p.workloads) slots[workload].push_back(slot);
     });
   for (uint32_t workload = 0; workload < slots.size(); ++workload) {
@@ -180,14 +179,14 @@ void Classifier::put_into_indexes(bool bulk) {
 // Entries that are in force: readers of the earlier Lookup keep the earlier index table.
 void Classifier::change_index(const Membership& m) {
   std::vector<uint32_t> slots;
-  for (const IndexEntry* entry : m.entries) each_slot(entry, [&](uint32_t slot) { slots.push_back(slot); });
+  for (const IndexEntry* entry : m.entries) slots_.each_of(entry, [&](uint32_t slot) { slots.push_back(slot); });
   if (slots.empty()) return;
   uint32_t index = m.workload < indexes_.size() ? indexes_[m.workload] : 0;
   set_index(m.workload, word_set::set_all(arena_, index, words_of(std::move(slots)), m.in));
 }
 
 void Classifier::set_live(const IndexEntry* entry, bool live) {
-  each_slot(entry, [&](uint32_t slot) {
+  slots_.each_of(entry, [&](uint32_t slot) {
     for (Direction direction : {Direction::kIn, Direction::kOut}) {
       uint64_t& word = live_[static_cast<int>(direction)][slot >> 6];
       bool runs = direction == Direction::kIn ? entry->in : entry->out;
@@ -210,7 +209,7 @@ std::shared_ptr<const Lookup> Classifier::commit() {
   records_.build(bulk);
   if (!bulk)
     for (const Pending& p : pending_)
-      each_slot(p.entry, [&](uint32_t slot) {
+      slots_.each_of(p.entry, [&](uint32_t slot) {
         records_.set_bit(sets_of(p.entry->rule->sources), kSource, slot);
         records_.set_bit(sets_of(p.entry->rule->destinations), kDestination, slot);
       });
@@ -256,7 +255,7 @@ std::shared_ptr<const Lookup> Classifier::publish() {
 
 void Classifier::take_out(const IndexEntry* entry) {
   Sets sources = sets_of(entry->rule->sources), destinations = sets_of(entry->rule->destinations);
-  each_slot(entry, [&](uint32_t slot) {
+  slots_.each_of(entry, [&](uint32_t slot) {
     records_.clear_bit(sources, kSource, slot);
     records_.clear_bit(destinations, kDestination, slot);
     for (SetId set : sources) records_.remove_slot(set, kSource, slot);
@@ -269,12 +268,8 @@ void Classifier::take_out(const IndexEntry* entry) {
       services_.release(spec);
     }
     source_port_slots_ -= use.source_ports != kAnyService;
+    slots_.free(slot);
   });
-  // A slot's successor is read before it is freed: each_slot is done with the chain here.
-  std::vector<uint32_t> slots;
-  each_slot(entry, [&](uint32_t slot) { slots.push_back(slot); });
-  for (uint32_t slot : slots) slots_.free(slot);
-  first_slots_.erase(entry);
 }
 
 void Classifier::take_out_of_indexes(std::vector<uint32_t> slots) {
@@ -292,7 +287,7 @@ void Classifier::settled() {
   records_.settle();
   addresses_.classes().settle();
   std::vector<uint32_t> slots;
-  for (const IndexEntry* entry : leaving_) each_slot(entry, [&](uint32_t slot) { slots.push_back(slot); });
+  for (const IndexEntry* entry : leaving_) slots_.each_of(entry, [&](uint32_t slot) { slots.push_back(slot); });
   take_out_of_indexes(std::move(slots));
   for (const IndexEntry* entry : std::exchange(leaving_, {})) take_out(entry);
   services_.settle();
@@ -300,8 +295,7 @@ void Classifier::settled() {
 
 size_t Classifier::memory() const {
   return arena_.used() + slots_.memory() + addresses_.memory() + records_.memory() + services_.memory() +
-         any_service_.memory() + uses_.capacity() * sizeof(SlotUse) + first_slots_.size() * 32 +
-         indexes_.capacity() * 4 * 2 + live_[0].capacity() * 8 * 4;
+         any_service_.memory() + uses_.memory() + indexes_.capacity() * 4 * 2 + live_[0].capacity() * 8 * 4;
 }
 
 }  // namespace headgate

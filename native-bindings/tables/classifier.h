@@ -58,14 +58,12 @@ class Classifier {
   struct SlotUse {
     SpecId service = kAnyService;
     SpecId source_ports = kAnyService;
-    uint32_t next = kNoSlot;  // of the same entry
   };
   struct Membership {
     uint32_t workload;
     std::vector<const IndexEntry*> entries;
     bool in;
   };
-  static constexpr uint32_t kNoSlot = UINT32_MAX;
 
   std::vector<Wanted> wanted_slots() const;
   void take(const Wanted& wanted);
@@ -77,13 +75,6 @@ class Classifier {
   void set_live(const IndexEntry* entry, bool live);
   void take_out(const IndexEntry* entry);
   void take_out_of_indexes(std::vector<uint32_t> slots);
-  template <class Visit>
-  void each_slot(const IndexEntry* entry, Visit visit) const {
-    auto first = first_slots_.find(entry);
-    for (uint32_t slot = first == first_slots_.end() ? kNoSlot : first->second; slot != kNoSlot;
-         slot = uses_[slot].next)
-      visit(slot);
-  }
   std::shared_ptr<const Lookup> publish();
 
   Arena arena_;
@@ -92,8 +83,7 @@ class Classifier {
   ClassRecords records_{arena_, slots_, addresses_.classes()};
   ServiceClasses services_{arena_};
   Reserved<uint64_t> any_service_{Slots::kMost / 64};
-  std::vector<SlotUse> uses_;  // by slot
-  std::unordered_map<const IndexEntry*, uint32_t> first_slots_;
+  Reserved<SlotUse> uses_{Slots::kMost};  // by slot
   std::vector<Pending> pending_;
   std::vector<Membership> memberships_;
   std::vector<const IndexEntry*> removed_, leaving_;

@@ -1,6 +1,7 @@
 #include "tables/slots.h"
 
 #include <bit>
+#include <utility>
 
 namespace headgate {
 
@@ -21,6 +22,7 @@ uint32_t Slots::take(uint8_t kind, uint32_t cluster, uint64_t order, const Index
   entries_[slot] = entry;
   used_[word] |= uint64_t{1} << bit;
   ++used_count_;
+  link(slot);
   note_order(word);
   return slot;
 }
@@ -28,6 +30,7 @@ uint32_t Slots::take(uint8_t kind, uint32_t cluster, uint64_t order, const Index
 void Slots::free(uint32_t slot) {
   uint32_t word = slot >> 6;
   used_[word] &= ~(uint64_t{1} << (slot & 63));
+  unlink(slot);
   entries_[slot] = nullptr;
   --used_count_;
   uint8_t kind = kind_of(slot);
@@ -44,7 +47,7 @@ void Slots::free(uint32_t slot) {
 }
 
 uint32_t Slots::word_for(uint8_t kind, uint32_t cluster, uint32_t near) {
-  if (near != UINT32_MAX && kind_of(near) == kind && ~used_[near >> 6]) return near >> 6;
+  if (near != kNoSlot && kind_of(near) == kind && ~used_[near >> 6]) return near >> 6;
   uint64_t key = uint64_t{cluster} << 8 | kind;
   auto known = clusters_.find(key);
   if (known != clusters_.end() && (flags_[known->second] & (kKinds - 1)) == kind && ~used_[known->second])
@@ -71,6 +74,7 @@ uint32_t Slots::add_word(uint8_t kind) {
     used_.push_back(0);
     orders_.grow(used_.size() * 64);
     entries_.grow(used_.size() * 64);
+    next_.grow(used_.size() * 64);
     flags_.grow(used_.size());
     lowest_.grow(used_.size());
   } else {
@@ -80,6 +84,21 @@ uint32_t Slots::add_word(uint8_t kind) {
   flags_[word] = kind | kOrdered;
   if (!(kind & (kNamesSources | kNamesDestinations))) open_words_.push_back(word);
   return word;
+}
+
+void Slots::link(uint32_t slot) {
+  if (used_count_ > buckets_.size()) {
+    buckets_.assign(buckets_.size() * 2, kNoSlot);
+    for (uint32_t other = 0; other < words() * 64; ++other)
+      if (entries_[other] && other != slot) next_[other] = std::exchange(buckets_[bucket_of(entries_[other])], other);
+  }
+  next_[slot] = std::exchange(buckets_[bucket_of(entries_[slot])], slot);
+}
+
+void Slots::unlink(uint32_t slot) {
+  uint32_t* at = &buckets_[bucket_of(entries_[slot])];
+  while (*at != slot) at = &next_[*at];
+  *at = next_[slot];
 }
 
 void Slots::note_order(uint32_t word) {

@@ -33,9 +33,23 @@ class Slots {
   static constexpr size_t kMost = size_t{1} << 22;
 
   // A free slot of that kind, close to others with the same cluster; `near`: a slot in whose word it should be, or
-  // UINT32_MAX.
+  // kNoSlot.
   uint32_t take(uint8_t kind, uint32_t cluster, uint64_t order, const IndexEntry* entry, uint32_t near);
   void free(uint32_t slot);
+  // visit(slot) for each slot of the entry; it may free that one.
+  template <class Visit>
+  void each_of(const IndexEntry* entry, Visit visit) const {
+    for (uint32_t slot = buckets_[bucket_of(entry)], next; slot != kNoSlot; slot = next) {
+      next = next_[slot];
+      if (entries_[slot] == entry) visit(slot);
+    }
+  }
+  bool has(const IndexEntry* entry) const {
+    bool found = false;
+    each_of(entry, [&](uint32_t) { found = true; });
+    return found;
+  }
+  static constexpr uint32_t kNoSlot = UINT32_MAX;
   // Begins a word that the next slots of that kind are taken from: for bulk loads.
   void begin_word(uint8_t kind) { roomy_[kind].push_back(add_word(kind)); }
   // Slots that a bulk load puts into a word. A few stay free, so that an edited rule finds room near the one it
@@ -54,20 +68,28 @@ class Slots {
   // Words whose slots name neither sources nor destinations: every lookup looks at them.
   const std::vector<uint32_t>& open_words() const { return open_words_; }
   size_t memory() const {
-    return orders_.memory() + entries_.memory() + flags_.memory() + lowest_.memory() + used_.capacity() * 8;
+    return orders_.memory() + entries_.memory() + flags_.memory() + lowest_.memory() + used_.capacity() * 8 +
+           next_.memory() + buckets_.capacity() * 4;
   }
 
  private:
   uint32_t word_for(uint8_t kind, uint32_t cluster, uint32_t near);
   uint32_t add_word(uint8_t kind);
   void note_order(uint32_t word);
+  void link(uint32_t slot);
+  void unlink(uint32_t slot);
+  size_t bucket_of(const IndexEntry* entry) const {
+    return (reinterpret_cast<uintptr_t>(entry) * 0x9e3779b97f4a7c15ull) >> 40 & (buckets_.size() - 1);
+  }
 
   Reserved<uint64_t> orders_{kMost};
   Reserved<const IndexEntry*> entries_{kMost};
   Reserved<uint8_t> flags_{kMost / 64};  // by word: kind and WordFlag::kOrdered
   Reserved<uint32_t> lowest_{kMost / 64};
-  std::vector<uint64_t> used_;                       // by word
-  std::array<std::vector<uint32_t>, kKinds> roomy_;  // by kind: words that may have a free slot
+  Reserved<uint32_t> next_{kMost};  // of the slots whose entries have the same bucket
+  std::vector<uint32_t> buckets_ = std::vector<uint32_t>(64, kNoSlot);  // the first of each; a power of two of them
+  std::vector<uint64_t> used_;                                          // by word
+  std::array<std::vector<uint32_t>, kKinds> roomy_;                     // by kind: words that may have a free slot
   std::unordered_map<uint64_t, uint32_t> clusters_;  // kind and cluster: the word that took the last one
   std::vector<uint32_t> open_words_;
   std::vector<uint32_t> free_words_;
