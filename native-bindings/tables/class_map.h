@@ -57,7 +57,7 @@ class ClassMap {
         classes_.acquire(to);
       } else {
         from = runs_[i].id;
-        to = classes_.acquire(with(classes_.sets(from), set, add));
+        to = classes_.acquire(with(classes_.sets(from), set, add), from);
       }
       put(now, first, to);
       classes_.release(to);  // put counts its own uses

@@ -17,8 +17,8 @@ void ClassRecords::remove_slot(SetId set, SideOf side, uint32_t slot) {
   set_of(set).slots[side].erase(slot);
 }
 
-void ClassRecords::classes_changed(const std::vector<ClassId>& made, const std::vector<ClassId>& gone) {
-  for (ClassId id : made) {
+void ClassRecords::classes_changed(const std::vector<Classes::Made>& made, const std::vector<ClassId>& gone) {
+  for (auto [id, from] : made) {
     for (SetId set : classes_.sets(id)) {
       Set& s = set_of(set);
       if (++s.class_count > kNarrow && s.tier == Tier::kNarrow) widen(set);
@@ -53,7 +53,7 @@ void ClassRecords::loosen(SetId set) {
 }
 
 void ClassRecords::note_parts() {
-  for (uint32_t part : parts_.take_made()) {
+  for (auto [part, from] : parts_.take_made()) {
     dirty_parts_.push_back(part);
     for (SetId set : parts_.sets(part)) {
       sets_[set].in.push_back(part);

@@ -60,7 +60,7 @@ class ClassRecords {
   void remove_slot(SetId set, SideOf side, uint32_t slot);
 
   // Takes in what became of the classes.
-  void classes_changed(const std::vector<ClassId>& made, const std::vector<ClassId>& gone);
+  void classes_changed(const std::vector<Classes::Made>& made, const std::vector<ClassId>& gone);
   // Makes the records of new and retiered classes; of all, where `all` is set (after many add_slot with `bulk`).
   void build(bool all);
   // One new slot whose sets know it already: puts its bit into the records that need it.

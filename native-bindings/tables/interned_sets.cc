@@ -8,7 +8,7 @@ InternedSets::InternedSets() : buckets_(16, kNone) {
   link(kEmpty);
 }
 
-InternedSets::Id InternedSets::acquire(std::span<const uint32_t> sets) {
+InternedSets::Id InternedSets::acquire(std::span<const uint32_t> sets, Id from) {
   for (Id id = bucket_of(sets); id != kNone; id = entries_[id].next)
     if (std::ranges::equal(this->sets(id), sets)) {
       ++entries_[id].uses;
@@ -25,7 +25,7 @@ InternedSets::Id InternedSets::acquire(std::span<const uint32_t> sets) {
   entries_[id] = {contents_.allocate(sets.size_bytes()), static_cast<uint32_t>(sets.size()), 1, kNone};
   std::ranges::copy(sets, contents_.at<uint32_t>(entries_[id].contents));
   link(id);
-  made_.push_back(id);
+  made_.push_back({id, from});
   return id;
 }
 

@@ -14,11 +14,13 @@ class InternedSets {
  public:
   using Id = uint32_t;
   static constexpr Id kEmpty = 0;  // without any set; always there
+  static constexpr Id kNone = UINT32_MAX;
 
   InternedSets();
 
-  // The collection of exactly these sets, which are sorted; made where it is missing. Counts one use.
-  Id acquire(std::span<const uint32_t> sets);
+  // The collection of exactly these sets, which are sorted; made where it is missing. Counts one use. `from`: one in
+  // use that differs from it in one set only.
+  Id acquire(std::span<const uint32_t> sets, Id from = kNone);
   void acquire(Id id) { ++entries_[id].uses; }
   void release(Id id) {
     if (--entries_[id].uses == 0) unused_.push_back(id);
@@ -30,8 +32,11 @@ class InternedSets {
   bool in_use(Id id) const { return entries_[id].uses > 0; }
   size_t size() const { return entries_.size(); }  // ids are below this
 
+  struct Made {
+    Id id, from;
+  };
   // Made since the last call. Some may have gone again: take_gone() names those too.
-  std::vector<Id> take_made() { return std::exchange(made_, {}); }
+  std::vector<Made> take_made() { return std::exchange(made_, {}); }
   // Gone since the last call.
   std::vector<Id> take_gone();
   void settle();
@@ -44,7 +49,6 @@ class InternedSets {
     uint32_t uses;
     Id next;  // of those with the same bucket
   };
-  static constexpr Id kNone = UINT32_MAX;
 
   Id& bucket_of(std::span<const uint32_t> sets);
   void link(Id id);
@@ -54,7 +58,8 @@ class InternedSets {
   Arena contents_{size_t{1} << 32};
   Reserved<Entry> entries_{1 << 24};
   std::vector<Id> buckets_;  // the first of each; a power of two of them
-  std::vector<Id> free_, made_, unused_, leaving_;
+  std::vector<Made> made_;
+  std::vector<Id> free_, unused_, leaving_;
 };
 
 }  // namespace headgate

@@ -126,6 +126,15 @@ void ServiceClasses::make_record(ClassId id) {
   set_record(id, word_set::make(arena_, gatherer_.take()));
 }
 
+// Of a class that has one specification more than another, or one less, which has no slots then.
+void ServiceClasses::derive_record(ClassId id, ClassId from) {
+  std::vector<SpecId> more;
+  std::ranges::set_difference(classes_.sets(id), classes_.sets(from), std::back_inserter(more));
+  for (SpecId spec : more)
+    for (uint32_t slot : specs_[spec].slots) gatherer_.add(slot);
+  set_record(id, word_set::make_with(arena_, records_[from], gatherer_.take()));
+}
+
 // Readers may follow it from here on.
 void ServiceClasses::set_record(ClassId id, uint32_t record) {
   std::atomic_ref(records_[id]).store(record, std::memory_order_release);
@@ -152,15 +161,15 @@ void ServiceClasses::commit() {
   }
   for (ClassId id : classes_.take_gone()) leaving_.push_back(id);
   records_.grow(classes_.size());
-  std::vector<ClassId> made = classes_.take_made();
+  auto made = classes_.take_made();
   auto slots = std::exchange(new_slots_, {});
   if (slots.size() > kFewSlots) {
     for (ClassId id = 0; id < classes_.size(); ++id)
       if (classes_.in_use(id)) make_record(id);
     return;
   }
-  for (ClassId id : made)
-    if (classes_.in_use(id)) make_record(id);
+  // In the order of making: where one is made of another, that one's record is there.
+  for (auto [id, from] : made) from == Classes::kNone ? make_record(id) : derive_record(id, from);
   for (auto [spec, slot] : slots)
     each_class(spec, [&, slot = slot](ClassId id) { set_record(id, word_set::set_bit(arena_, records_[id], slot)); });
 }

@@ -76,6 +76,7 @@ class ServiceClasses {
   template <class Visit>
   void each_class(SpecId spec, Visit visit) const;
   void make_record(ClassId id);
+  void derive_record(ClassId id, ClassId from);
   void set_record(ClassId id, uint32_t record);
 
   Arena& arena_;

@@ -41,6 +41,20 @@ uint64_t* find(const Arena& arena, uint32_t set, uint32_t index) {
   return s.words() + s.ranks()[chunk] + std::popcount(before);
 }
 
+std::vector<SlotWord> changed(const std::vector<SlotWord>& old, std::span<const SlotWord> words, bool on) {
+  std::vector<SlotWord> now;
+  now.reserve(old.size() + words.size());
+  size_t i = 0;
+  for (const SlotWord& word : words) {
+    for (; i < old.size() && old[i].index < word.index; ++i) now.push_back(old[i]);
+    uint64_t was = i < old.size() && old[i].index == word.index ? old[i++].bits : 0;
+    uint64_t bits = on ? was | word.bits : was & ~word.bits;
+    if (bits) now.push_back({word.index, bits});
+  }
+  now.insert(now.end(), old.begin() + static_cast<std::ptrdiff_t>(i), old.end());
+  return now;
+}
+
 }  // namespace
 
 uint32_t make(Arena& arena, std::span<const SlotWord> words) {
@@ -96,17 +110,12 @@ uint32_t clear_bit(Arena& arena, uint32_t set, uint32_t slot) {
   return make(arena, words);
 }
 
+uint32_t make_with(Arena& arena, uint32_t set, std::span<const SlotWord> words) {
+  return make(arena, changed(list(arena, set), words, true));
+}
+
 uint32_t set_all(Arena& arena, uint32_t set, std::span<const SlotWord> words, bool on) {
-  std::vector<SlotWord> now;
-  auto old = list(arena, set);
-  size_t i = 0;
-  for (const SlotWord& word : words) {
-    for (; i < old.size() && old[i].index < word.index; ++i) now.push_back(old[i]);
-    uint64_t was = i < old.size() && old[i].index == word.index ? old[i++].bits : 0;
-    uint64_t bits = on ? was | word.bits : was & ~word.bits;
-    if (bits) now.push_back({word.index, bits});
-  }
-  now.insert(now.end(), old.begin() + static_cast<std::ptrdiff_t>(i), old.end());
+  std::vector<SlotWord> now = changed(list(arena, set), words, on);
   drop(arena, set);
   return make(arena, now);
 }

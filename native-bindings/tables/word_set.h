@@ -71,6 +71,8 @@ void drop(Arena& arena, uint32_t set);
 // Both give the offset to use from now on: another one where the set had to be copied.
 uint32_t set_bit(Arena& arena, uint32_t set, uint32_t slot);
 uint32_t clear_bit(Arena& arena, uint32_t set, uint32_t slot);
+// A copy with these bits too; the old one stays.
+uint32_t make_with(Arena& arena, uint32_t set, std::span<const SlotWord> words);
 // A copy with these bits, or without them; the old one is retired.
 uint32_t set_all(Arena& arena, uint32_t set, std::span<const SlotWord> words, bool on);
 
