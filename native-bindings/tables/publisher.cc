@@ -240,9 +240,17 @@ void Publisher::touch(Scope& scope) {
 void Publisher::touch(uint32_t workload) {
   if (touched_[workload] == number_) return;
   touched_[workload] = number_;
-  epochs_[workload] = next_epoch_;
-  if (++next_epoch_ == 0) next_epoch_ = 1;  // 0: never judged
+  epochs_[workload] = next_epoch_++;
   epochs_built_ = nullptr;
+  if (next_epoch_ == 0) start_epochs_anew();
+}
+
+// All numbers have been used. Every workload gets a new one, so that again no two have the same, and all connections
+// are judged again. A record without a frame for all that time may have the number that its workload has now: by a
+// chance of one in four billion, in less than its idle time, of two hours for TCP at work if nothing else is said.
+void Publisher::start_epochs_anew() {
+  next_epoch_ = 1;
+  for (uint32_t& epoch : epochs_) epoch = next_epoch_++;
 }
 
 std::shared_ptr<const Generation> Publisher::build() {

@@ -27,7 +27,9 @@ class Publisher {
   static constexpr size_t kMostSlots = 262'144;
 
   // `most_slots`: how many slots of the lookup all entries together may take (Classifier::slots_of).
-  explicit Publisher(size_t most_slots = kMostSlots) : most_slots_(most_slots) {}
+  // `first_epoch`: for tests of what happens when the numbers have all been used.
+  explicit Publisher(size_t most_slots = kMostSlots, uint32_t first_epoch = 1)
+      : most_slots_(most_slots), next_epoch_(first_epoch) {}
 
   // Checks and applies; on a refusal nothing has changed. `build` gives the generation to take over.
   Refusal apply(const Delta& delta);
@@ -137,6 +139,7 @@ class Publisher {
   std::vector<uint32_t> places_of(const std::vector<std::string>& names) const;
   void touch(uint32_t workload);
   void touch(Scope& scope);
+  void start_epochs_anew();
 
   // publisher_places.cc
   void apply_segments(const Delta& delta);
@@ -179,7 +182,7 @@ class Publisher {
   std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
   std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;       // MACs of workloads that left
 
-  uint32_t next_epoch_ = 1;
+  uint32_t next_epoch_;            // 0: never judged
   std::vector<uint32_t> epochs_;   // by workload
   std::vector<uint64_t> touched_;  // by workload: number of the delta that last gave it a new epoch
 

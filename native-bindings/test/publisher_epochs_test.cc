@@ -102,6 +102,23 @@ TEST_CASE("a change gives a new epoch to exactly the workloads that it touches")
   CHECK(touched(publisher, d) == "");
 }
 
+// Numbers of 32 bits run out after years, or days where many workloads change every second.
+TEST_CASE("when all epochs have been used every workload gets a new one, and none has that of another") {
+  Publisher publisher(Publisher::kMostSlots, UINT32_MAX - 3);
+  CHECK(touched(publisher, base()) == "abc");
+  Delta d;
+  d.set_scopes = {{"AB", "2", {}}};
+  CHECK(touched(publisher, d) == "");  // in no entry
+  d = {};
+  d.remove_entries = {"e1"};
+  CHECK(touched(publisher, d) == "abc");  // a takes the last number
+  const auto generation = publisher.build();
+  for (uint32_t i = 0; i < 3; ++i) CHECK(generation->epochs[i] != 0);
+  d = {};
+  d.set_entries = {entry("e1", "r1", 100, "A")};
+  CHECK(touched(publisher, d) == "a");
+}
+
 TEST_CASE("entries and workloads keep their serials while they are edited, and never get an old one") {
   Publisher publisher;
   REQUIRE_FALSE(publisher.apply(base()));
