@@ -93,31 +93,14 @@ class World {
 
   // One change of the policy, as a delta and in the model.
   void edit(Policy& policy, Delta& delta) {
-    switch (below(9)) {
-      case 0:
-        delta.default_action = policy.default_action = chance(50) ? Action::kAllow : Action::kDrop;
-        break;
-      case 1:
-        set_rule(policy, delta);
-        break;
-      case 2:
-        set_addresses(policy, delta);
-        break;
-      case 3:
-        edit_addresses(policy, delta);
-        break;
-      case 4:
-        set_scope(policy, delta);
-        break;
-      case 5:
-        edit_scope(policy, delta);
-        break;
-      case 6:
-        remove_entry(policy, delta);
-        break;
-      default:
-        set_entry(policy, delta);
-    }
+    static constexpr void (World::*kEdits[])(Policy&, Delta&) = {
+        &World::set_default, &World::set_rule,     &World::set_addresses, &World::edit_addresses, &World::set_scope,
+        &World::edit_scope,  &World::remove_entry, &World::set_entry,     &World::set_entry};
+    (this->*kEdits[below(std::size(kEdits))])(policy, delta);
+  }
+
+  void set_default(Policy& policy, Delta& delta) {
+    delta.default_action = policy.default_action = chance(50) ? Action::kAllow : Action::kDrop;
   }
 
   void set_rule(Policy& policy, Delta& delta) {

@@ -56,16 +56,22 @@ Packet with(const std::function<void(Packet&)>& change) {
   return p;
 }
 
+constexpr uint32_t kConnections = 64;
+
+WorkerOptions options(uint32_t index, std::vector<uint8_t>& memory) {
+  WorkerOptions options;
+  options.index = index;
+  options.connection_memory = memory.data();
+  options.connections = kConnections;
+  options.secret = 99;
+  return options;
+}
+
 // Two workers of which one owns the frame's flow and never takes it: its ring fills up.
 uint64_t ring_full() {
   Bed bed;
-  std::vector<uint8_t> memory(ConnectionTable::bytes_for(64));
-  WorkerOptions options;
-  options.index = 0;
-  options.connection_memory = memory.data();
-  options.connections = 64;
-  options.secret = 99;
-  Worker worker(options);
+  std::vector<uint8_t> memory(ConnectionTable::bytes_for(kConnections));
+  Worker worker(options(0, memory));
   auto ring = std::make_shared<FrameRing>(), back = std::make_shared<FrameRing>();
   Steering steering;
   steering.workers = 2;
@@ -84,12 +90,8 @@ uint64_t ring_full() {
 // A frame that waits in a ring while its sender is removed.
 uint64_t sender_gone() {
   Bed bed;
-  std::vector<uint8_t> memory(ConnectionTable::bytes_for(64));
-  WorkerOptions options;
-  options.index = 1;
-  options.connection_memory = memory.data();
-  options.connections = 64;
-  Worker worker(options);
+  std::vector<uint8_t> memory(ConnectionTable::bytes_for(kConnections));
+  Worker worker(options(1, memory));
   auto ring = std::make_shared<FrameRing>();
   FramePool pool(1);
   Frame* frame = pool.acquire();
