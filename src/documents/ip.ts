@@ -21,14 +21,26 @@ export interface Range {
 
 const BITS = { 4: 32, 6: 128 } as const;
 
+const ZERO = 0x30;
+const DOT = 0x2e;
+
 function parseIpv4(text: string): bigint | undefined {
-  if (!/^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(text)) return undefined;
   let value = 0;
-  for (const part of text.split('.')) {
-    if (Number(part) > 255 || (part.length > 1 && part.startsWith('0'))) return undefined;
-    value = value * 256 + Number(part);
+  let dots = 0;
+  let part = -1; // no digit of it yet
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (digit >= 0 && digit <= 9) {
+      if (part === 0) return undefined;
+      part = part < 0 ? digit : part * 10 + digit;
+      if (part > 255) return undefined;
+    } else {
+      if (digit !== DOT - ZERO || part < 0 || ++dots > 3) return undefined;
+      value = value * 256 + part;
+      part = -1;
+    }
   }
-  return BigInt(value);
+  return dots === 3 && part >= 0 ? BigInt(value * 256 + part) : undefined;
 }
 
 /** The 16-bit groups of one side of `::`; an IPv4 tail makes two. */
@@ -143,7 +155,8 @@ function formatIpv6(value: bigint): string {
 
 export function formatAddress({ family, value }: Address): string {
   if (family === 6) return formatIpv6(value);
-  return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 0xffn).join('.');
+  const number = Number(value);
+  return `${number >>> 24}.${(number >>> 16) & 0xff}.${(number >>> 8) & 0xff}.${number & 0xff}`;
 }
 
 /** The shortest of address, CIDR and range that says the same. */

@@ -40,32 +40,32 @@ type Referred = 'Segment' | 'Workload' | 'Group' | 'Service';
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
   for (const document of documents) {
-    const refer = (kind: Referred, name: string, path: string, line?: number) => {
+    const refer = (kind: Referred, name: string, path: () => string, line?: number) => {
       const names = all.names(kind);
       if (names.has(name)) return;
-      error(document, path, `there is no ${kind} "${name}": ${suggest(name, [...names])}`, line);
+      error(document, path(), `there is no ${kind} "${name}": ${suggest(name, [...names])}`, line);
     };
-    const referAll = (selection: Selection | undefined, path: string, line?: number) => {
-      for (const [i, name] of (selection?.groups ?? []).entries())
-        refer('Group', name, `${path}.groups[${i}]`, line);
-      for (const [i, name] of (selection?.workloads?.names ?? []).entries()) {
-        refer('Workload', name, `${path}.workloads.names[${i}]`, line);
-      }
-      if (selection?.except) referAll(selection.except, `${path}.except`, line);
+    const referAll = (selection: Selection | undefined, path: () => string, line?: number) => {
+      selection?.groups?.forEach((name, i) => refer('Group', name, () => `${path()}.groups[${i}]`, line));
+      selection?.workloads?.names?.forEach((name, i) =>
+        refer('Workload', name, () => `${path()}.workloads.names[${i}]`, line),
+      );
+      if (selection?.except) referAll(selection.except, () => `${path()}.except`, line);
     };
-    if (document.kind === 'Workload') refer('Segment', document.spec.segment, 'spec.segment');
-    if (document.kind === 'Group') referAll(document.spec, 'spec');
+    if (document.kind === 'Workload') refer('Segment', document.spec.segment, () => 'spec.segment');
+    if (document.kind === 'Group') referAll(document.spec, () => 'spec');
     if (document.kind !== 'SecurityPolicy') continue;
-    referAll(document.spec.appliedTo, 'spec.appliedTo');
-    for (const [i, rule] of document.spec.rules.entries()) {
+    referAll(document.spec.appliedTo, () => 'spec.appliedTo');
+    document.spec.rules.forEach(({ from, to, appliedTo, services }, i) => {
       const line = document.origin.rules?.[i];
-      const path = `spec.rules[${i}]`;
-      for (const field of ['from', 'to', 'appliedTo'] as const)
-        referAll(rule[field], `${path}.${field}`, line);
-      for (const [j, service] of (rule.services ?? []).entries()) {
-        if (typeof service === 'string') refer('Service', service, `${path}.services[${j}]`, line);
-      }
-    }
+      referAll(from, () => `spec.rules[${i}].from`, line);
+      referAll(to, () => `spec.rules[${i}].to`, line);
+      referAll(appliedTo, () => `spec.rules[${i}].appliedTo`, line);
+      services?.forEach((service, j) => {
+        if (typeof service === 'string')
+          refer('Service', service, () => `spec.rules[${i}].services[${j}]`, line);
+      });
+    });
   }
 }
 

@@ -32,7 +32,7 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   const world = worldOf(kinds, previous);
   const { gone, come } = changedPolicies(policies, previous?.desired.policies);
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
-    (before ?? Uses.none).change(namesOf(gone, names), namesOf(come, names));
+    (before ?? Uses.none).change(gone.map(names), come.map(names));
   const addressSetUses = uses(previous?.addressSetUses, ({ addressSets }) => addressSets.keys());
   const scopeUses = uses(previous?.scopeUses, ({ scopes }) => scopes.keys());
   const sameWorld = world === previous?.world;
@@ -78,7 +78,8 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
 }
 
 function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
-  if (before === undefined) return new World(Workload, Group);
+  // Nothing is to be taken over from a world without workloads, and much to be compared.
+  if (before === undefined || before.world.workloads.size === 0) return new World(Workload, Group);
   const { world, desired } = before;
   // A world that was asked for much that is no longer there is left for one like it.
   const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
@@ -95,12 +96,6 @@ function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['po
   });
   const gone = [...(before ?? [])].flatMap(([name, { policy }]) => (kept.has(name) ? [] : [policy]));
   return { gone, come };
-}
-
-function namesOf(policies: readonly LoweredPolicy[], names: (policy: LoweredPolicy) => Iterable<string>) {
-  const all: string[] = [];
-  for (const policy of policies) for (const name of names(policy)) all.push(name);
-  return all;
 }
 
 function keysOf(policy: LoweredPolicy): string[] {

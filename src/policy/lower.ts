@@ -14,7 +14,7 @@ import type {
 import { protocolNumber } from '../documents/index.js';
 import { parsePorts } from '../documents/fields.js';
 import type { ServiceMatch, SharedRule } from '../engine/messages.js';
-import { canonical, canonicalOf, digest, ruleIds } from './names.js';
+import { canonical, canonicalOf, digest, nameOf, ruleIds } from './names.js';
 import { categoryOf, priorityOf } from './order.js';
 import { isFixed } from './resolve.js';
 import type { AddressSource, LoweredPolicy, LoweredRule, ScopeSource } from './types.js';
@@ -109,19 +109,21 @@ class PolicyLowering {
     if (selection.except) return [this.inlineSet(selection)];
     const { groups = [], workloads, addresses } = selection;
     if (groups.length === 0) return [this.inlineSet(selection)];
-    const names = new Set<string>();
-    for (const group of groups) {
-      names.add(`group:${group}`);
-      this.addressSets.set(`group:${group}`, group);
-    }
+    const names = groups.map((group) => this.groupSet(group));
     if (workloads || addresses)
-      names.add(this.inlineSet({ ...(workloads && { workloads }), ...(addresses && { addresses }) }));
-    return [...names].sort();
+      names.push(this.inlineSet({ ...(workloads && { workloads }), ...(addresses && { addresses }) }));
+    return names.length === 1 ? names : [...new Set(names)].sort();
+  }
+
+  private groupSet(group: string): string {
+    const name = `group:${group}`;
+    this.addressSets.set(name, group);
+    return name;
   }
 
   private inlineSet(selection: Selection): string {
     const text = isFixed(selection) ? selection.addresses.join() : canonical(selection);
-    const name = `inline:${text.length <= SHORT ? text : digest(text)}`;
+    const name = `inline:${nameOf(text)}`;
     this.addressSets.set(name, selection);
     return name;
   }
@@ -129,7 +131,7 @@ class PolicyLowering {
   /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
   private scope(rule: Selection | undefined): string {
     const policy = this.document.spec.appliedTo;
-    const text = `${policy ? canonicalOf(policy) : ''} ${rule ? canonicalOf(rule) : ''}`;
+    const text = `${policy ? canonicalOf(policy) : ''} ${rule ? canonical(rule) : ''}`;
     let name = this.scopeNames.get(text);
     if (name === undefined) {
       name = `scope:${digest(text)}`;
@@ -155,9 +157,6 @@ class PolicyLowering {
     return matchesOf(service);
   }
 }
-
-/** Texts that are no longer than this name themselves: no longer than `2001:db8:666b:82::/64`. */
-const SHORT = 24;
 
 /** All that the rule says, in few characters. */
 function textOf({ sources, destinations, services, action, mode, log, onChange }: SharedRule): string {

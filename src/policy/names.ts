@@ -5,11 +5,14 @@ import type { Rule, SecurityPolicyDocument } from '../documents/index.js';
 
 /** JSON with sorted keys: the same text for the same content. */
 export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const given = Object.entries(value).filter(([, inner]) => inner !== undefined);
-  given.sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${given.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join()}}`;
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  let text = '';
+  for (const key of Object.keys(value).sort()) {
+    const inner = (value as Record<string, unknown>)[key];
+    if (inner !== undefined) text += `${text && ','}${JSON.stringify(key)}:${canonical(inner)}`;
+  }
+  return `{${text}}`;
 }
 
 const texts = new WeakMap<object, string>();
@@ -24,6 +27,11 @@ export function canonicalOf(part: object): string {
 /** 96 bits of SHA-256 as 16 characters: names content. */
 export function digest(text: string): string {
   return sha256(text, 'base64url').slice(0, 16);
+}
+
+/** Names a text: itself where it is no longer than `2001:db8:666b:82::/64`, else its digest. */
+export function nameOf(text: string): string {
+  return text !== '' && text.length <= 24 ? text : digest(text);
 }
 
 /** In one call, where Node has that (from 20.12 on): documents come to hundreds of thousands of digests. */

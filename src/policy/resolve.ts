@@ -8,7 +8,7 @@ import { addressesOf, macOf } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
 import { formatRange, mergeRanges, parseRange } from '../documents/ip.js';
 import { selects } from '../documents/selection.js';
-import { canonicalOf, digest } from './names.js';
+import { canonicalOf, digest, nameOf } from './names.js';
 import { subtract } from './ranges.js';
 
 /** Merged ranges. The digest is of what they were put together from: equal ones may differ in it. */
@@ -299,7 +299,7 @@ function statedOnce(texts: readonly string[]): Addresses {
 export function stated(texts: readonly string[]): Addresses {
   const ranges = texts.flatMap((text) => parseRange(text) ?? []);
   return {
-    digest: digest(texts.join(' ')),
+    digest: nameOf(texts.join(' ')),
     ranges: ranges.length > 1 ? mergeRanges(ranges) : ranges,
   };
 }

@@ -17,10 +17,10 @@ export class Uses {
   }
 
   /** Itself when users come and go in equal numbers. */
-  change(gone: Iterable<string>, come: Iterable<string>): Uses {
+  change(gone: readonly Iterable<string>[], come: readonly Iterable<string>[]): Uses {
     const by = new Map<string, number>();
-    for (const name of gone) by.set(name, (by.get(name) ?? 0) - 1);
-    for (const name of come) by.set(name, (by.get(name) ?? 0) + 1);
+    for (const names of gone) for (const name of names) by.set(name, (by.get(name) ?? 0) - 1);
+    for (const names of come) for (const name of names) by.set(name, (by.get(name) ?? 0) + 1);
     if (this.#base.size === 0 && this.#changed.size === 0)
       return by.size === 0 ? this : new Uses(by, this.#changed);
     const changed = new Map(this.#changed);
