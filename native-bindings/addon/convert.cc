@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "tables/service_text.h"
+
 namespace headgate {
 namespace {
 
@@ -78,26 +80,15 @@ AddressSetEdit edit_address_set(const Napi::Object& o) {
           to_strings(o.Get("remove"), "remove")};
 }
 
-std::vector<PortRange> read_ports(const Napi::Object& o, const char* field) {
-  std::vector<PortRange> out;
-  each(o.Get(field), field, [&](const Napi::Value& item) {
-    if (!item.IsArray() || item.As<Napi::Array>().Length() != 2)
-      refuse(o.Env(), std::string(field) + " must hold pairs.");
-    auto pair = item.As<Napi::Array>();
-    out.push_back({static_cast<uint16_t>(to_number(pair.Get(0u), field, 65535)),
-                   static_cast<uint16_t>(to_number(pair.Get(1u), field, 65535))});
+std::vector<ServiceMatch> read_services(const Napi::Value& value) {
+  std::vector<ServiceMatch> out;
+  each(value, "services", [&](const Napi::Value& item) {
+    const std::string text = to_string(item, "services");
+    auto service = parse_service(text);
+    if (!service) refuse(item.Env(), "services holds '" + text + "', which is no service.");
+    out.push_back(std::move(*service));
   });
   return out;
-}
-
-ServiceMatch read_service(const Napi::Object& o) {
-  auto small = [&](const char* field) {
-    auto number = read_optional_number(o, field, 255);
-    return number ? static_cast<int>(*number) : -1;
-  };
-  ServiceMatch service{small("protocol"), small("icmpType"), small("icmpCode"), read_ports(o, "ports"),
-                       read_ports(o, "sourcePorts")};
-  return service;
 }
 
 RuleChange read_rule(const Napi::Object& o) {
@@ -105,10 +96,7 @@ RuleChange read_rule(const Napi::Object& o) {
   rule.key = read_string(o, "key");
   rule.sources = read_optional_strings(o, "sources");
   rule.destinations = read_optional_strings(o, "destinations");
-  if (!absent(o.Get("services"))) {
-    rule.services.emplace();
-    each_object(o, "services", *rule.services, read_service);
-  }
+  if (Napi::Value services = o.Get("services"); !absent(services)) rule.services = read_services(services);
   rule.action = to_enum<Action>(o, "action", kActions);
   rule.on_change = to_enum<OnChange>(o, "onChange", kOnChanges);
   rule.observe = to_enum<int>(o, "mode", kModes) == 1;

@@ -9,8 +9,9 @@
 // are the engine's own and never cross this socket: so control may be restarted at any time, ask for the
 // engine's inventory, and send only what differs.
 import { z } from 'zod';
+import { SERVICE_TEXT } from './service-text.js';
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 /** A first load of 1,000,000 rules fits; a string of JSON may be twice as long. */
 export const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
@@ -20,7 +21,6 @@ const digest = z.string().min(1).max(64);
 
 /** `10.0.0.0/8`, `10.0.0.7`, `10.0.0.1-10.0.0.9`, and the same for IPv6. */
 const addressRange = z.string().min(2).max(96);
-const portRange = z.tuple([z.int().min(0).max(65535), z.int().min(0).max(65535)]);
 
 const ranges = z.array(addressRange).max(1_000_000);
 const names = z.array(name).max(1_000_000);
@@ -33,15 +33,6 @@ export const addressSetSchema = z.strictObject({ name, digest, ranges });
 /** A change of a set that is held: first what `remove` covers goes, then `add` comes. */
 export const addressSetEditSchema = z.strictObject({ name, digest, add: ranges, remove: ranges });
 
-/** One alternative of a rule's services. An absent field means any. */
-export const serviceMatchSchema = z.strictObject({
-  protocol: z.int().min(0).max(255).optional(),
-  ports: z.array(portRange).max(1024).optional(),
-  sourcePorts: z.array(portRange).max(1024).optional(),
-  icmpType: z.int().min(0).max(255).optional(),
-  icmpCode: z.int().min(0).max(255).optional(),
-});
-
 /**
  * A shared rule. `key` is the digest of the whole content: two policies with the same content share one rule.
  * Priority, category, direction and applied-to are not here: they belong to the index entries that refer to it.
@@ -51,8 +42,8 @@ export const ruleSchema = z.strictObject({
   /** Names of address sets, any of which matches; absent: any address. */
   sources: z.array(name).max(4096).optional(),
   destinations: z.array(name).max(4096).optional(),
-  /** Any of which matches; absent: any protocol. */
-  services: z.array(serviceMatchSchema).max(4096).optional(),
+  /** Texts (service-text.ts), any of which matches; absent: any protocol. */
+  services: z.array(z.string().regex(SERVICE_TEXT)).max(4096).optional(),
   action: z.enum(['allow', 'drop', 'reject', 'pass']),
   mode: z.enum(['enforce', 'observe']),
   log: z.boolean(),
@@ -322,7 +313,6 @@ export const replySchema = z.strictObject({
 export type Delta = z.infer<typeof deltaSchema>;
 export type Inventory = z.infer<typeof inventorySchema>;
 export type AddressSet = z.infer<typeof addressSetSchema>;
-export type ServiceMatch = z.infer<typeof serviceMatchSchema>;
 export type SharedRule = z.infer<typeof ruleSchema>;
 export type EngineSegment = z.infer<typeof segmentSchema>;
 export type EngineWorkload = z.infer<typeof workloadSchema>;

@@ -13,7 +13,8 @@ import type {
 } from '../documents/index.js';
 import { protocolNumber } from '../documents/index.js';
 import { parsePorts } from '../documents/fields.js';
-import type { ServiceMatch, SharedRule } from '../engine/messages.js';
+import type { SharedRule } from '../engine/messages.js';
+import { formatService } from '../engine/service-text.js';
 import { canonical, canonicalOf, digest, nameOf, ruleIds } from './names.js';
 import { categoryOf, priorityOf } from './order.js';
 import { isFixed } from './resolve.js';
@@ -99,7 +100,7 @@ class PolicyLowering {
     if (rule.from) content.sources = this.addressSetsOf(rule.from);
     if (rule.to) content.destinations = this.addressSetsOf(rule.to);
     if (rule.services) content.services = this.servicesOf(rule.services);
-    content.key = digest(textOf(content));
+    content.key = digest(contentText(content));
     return content;
   }
 
@@ -141,58 +142,46 @@ class PolicyLowering {
     return name;
   }
 
-  private servicesOf(listed: NonNullable<Rule['services']>): ServiceMatch[] {
-    const matches: ServiceMatch[] = [];
+  private servicesOf(listed: NonNullable<Rule['services']>): string[] {
+    const texts: string[] = [];
     for (const one of listed) {
-      if (typeof one === 'string') matches.push(...this.matchesOfNamed(one));
-      else matches.push(matchOf(one));
+      if (typeof one === 'string') texts.push(...this.textsOfNamed(one));
+      else texts.push(textOf(one));
     }
-    return matches;
+    return texts;
   }
 
-  private matchesOfNamed(name: string): ServiceMatch[] {
+  private textsOfNamed(name: string): string[] {
     const service = this.services.get(name);
     if (!service) throw new Error(`service "${name}" does not exist`);
     this.used.add(service);
-    return matchesOf(service);
+    return textsOf(service);
   }
 }
 
 /** All that the rule says, in few characters. */
-function textOf({ sources, destinations, services, action, mode, log, onChange }: SharedRule): string {
+function contentText({ sources, destinations, services, action, mode, log, onChange }: SharedRule): string {
   const ends = `${sources?.join(' ') ?? '*'}>${destinations?.join(' ') ?? '*'}`;
-  return `${action} ${mode} ${log} ${onChange} ${ends} ${services?.map(textOfMatch).join(' ') ?? '*'}`;
+  return `${action} ${mode} ${log} ${onChange} ${ends} ${services?.join(' ') ?? '*'}`;
 }
 
-function textOfMatch({ protocol, ports, sourcePorts, icmpType, icmpCode }: ServiceMatch): string {
-  const text = `${protocol ?? ''}/${textOfPorts(ports)}/${textOfPorts(sourcePorts)}`;
-  return icmpType === undefined && icmpCode === undefined ? text : `${text}/${icmpType}/${icmpCode}`;
-}
+const textsBefore = new WeakMap<ServiceDocument, string[]>();
 
-function textOfPorts(ports: [number, number][] | undefined): string {
-  let text = '';
-  for (const [first, last] of ports ?? []) text += `${first}-${last},`;
-  return text;
-}
-
-const matchesBefore = new WeakMap<ServiceDocument, ServiceMatch[]>();
-
-function matchesOf(service: ServiceDocument): ServiceMatch[] {
-  const matches = matchesBefore.get(service) ?? service.spec.entries.map(matchOf);
-  matchesBefore.set(service, matches);
-  return matches;
+function textsOf(service: ServiceDocument): string[] {
+  const texts = textsBefore.get(service) ?? service.spec.entries.map(textOf);
+  textsBefore.set(service, texts);
+  return texts;
 }
 
 /** A service entry in the engine's terms. */
-export function matchOf(entry: ServiceEntry): ServiceMatch {
-  const match: ServiceMatch = {};
-  const protocol = protocolNumber(entry.protocol);
-  if (protocol !== undefined) match.protocol = protocol;
-  if (entry.ports) match.ports = entry.ports.map(boundsOf);
-  if (entry.sourcePorts) match.sourcePorts = entry.sourcePorts.map(boundsOf);
-  if (entry.icmpType !== undefined) match.icmpType = entry.icmpType;
-  if (entry.icmpCode !== undefined) match.icmpCode = entry.icmpCode;
-  return match;
+function textOf({ protocol, ports, sourcePorts, icmpType, icmpCode }: ServiceEntry): string {
+  return formatService({
+    protocol: protocolNumber(protocol) as number,
+    ...(ports && { ports: ports.map(boundsOf) }),
+    ...(sourcePorts && { sourcePorts: sourcePorts.map(boundsOf) }),
+    ...(icmpType !== undefined && { icmpType }),
+    ...(icmpCode !== undefined && { icmpCode }),
+  });
 }
 
 /** Of ports that were checked when they were read. */

@@ -3,7 +3,8 @@
 // A connection ends when it was allowed at both ends, the new policy denies it at one, and the rule that had allowed it
 // there does not say `onChange: keep`. Those that the old policy denies as well live on for another reason.
 import { parseAddress } from '../documents/ip.js';
-import type { Flow, ServiceMatch, Verdict } from '../engine/messages.js';
+import type { Flow, Verdict } from '../engine/messages.js';
+import type { ServiceMatch } from '../engine/service-text.js';
 import type { Matched, MatchedRule } from './quality-match.js';
 import { holdsPlace, matchedRules } from './quality-match.js';
 import type { Desired, Direction } from './types.js';
@@ -146,7 +147,7 @@ function matches({ protocol, ports, sourcePorts, icmpType, icmpCode }: ServiceMa
   const holds = (list: typeof ports, port: number) =>
     list === undefined || list.some(([first, last]) => first <= port && port <= last);
   return (
-    (protocol === undefined || protocol === flow.protocol) &&
+    protocol === flow.protocol &&
     holds(ports, flow.destinationPort) &&
     holds(sourcePorts, flow.sourcePort) &&
     (icmpType === undefined || icmpType === (flow.icmpType ?? 0)) &&

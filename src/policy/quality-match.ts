@@ -4,7 +4,7 @@
 // round: false only if no flow can match both.
 import type { Address, Range } from '../documents/ip.js';
 import { mergeRanges } from '../documents/ip.js';
-import type { ServiceMatch } from '../engine/messages.js';
+import { parseService, type ServiceMatch } from '../engine/service-text.js';
 import type { Desired, LoweredRule } from './types.js';
 
 export interface MatchedRule {
@@ -245,11 +245,12 @@ export class ServiceLists {
   private readonly lists: Services[] = [undefined];
   private readonly outlines: Outline[] = [{ protocols: -1, low: 0, high: 65535 }];
 
-  numberOf(list: Services): number {
-    if (list === undefined) return 0;
-    const key = JSON.stringify(list);
+  numberOf(texts: readonly string[] | undefined): number {
+    if (texts === undefined) return 0;
+    const key = texts.join(' ');
     let number = this.numbers.get(key);
     if (number === undefined) {
+      const list = texts.map(parseService);
       this.numbers.set(key, (number = this.lists.length));
       this.lists.push(list);
       this.outlines.push(outlineOf(list));
@@ -318,7 +319,7 @@ function coversServices(outer: Services, inner: Services): boolean {
 }
 
 function coversEntry(outer: readonly ServiceMatch[], entry: ServiceMatch): boolean {
-  const same = outer.filter(({ protocol }) => protocol === undefined || protocol === entry.protocol);
+  const same = outer.filter(({ protocol }) => protocol === entry.protocol);
   if (same.length === 0) return false;
   if (!hasPorts(entry))
     return same.some(
@@ -346,7 +347,7 @@ function portsOf(
 }
 
 function hasPorts({ protocol }: ServiceMatch): boolean {
-  return protocol === undefined || TCP_UDP_SCTP.includes(protocol);
+  return TCP_UDP_SCTP.includes(protocol);
 }
 
 type Ports = readonly (readonly [number, number])[];
@@ -371,7 +372,7 @@ function meetsServices(a: Services, b: Services): boolean {
 
 function meetsEntry(a: ServiceMatch, b: ServiceMatch): boolean {
   return (
-    isSame(a.protocol, b.protocol) &&
+    a.protocol === b.protocol &&
     isSame(a.icmpType, b.icmpType) &&
     isSame(a.icmpCode, b.icmpCode) &&
     overlap(a.ports, b.ports) &&

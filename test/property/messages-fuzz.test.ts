@@ -13,7 +13,13 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { loadAddon, type NativeEngine } from '../../src/engine/addon.js';
 import { EngineProcess } from '../../src/engine/engine.js';
 import { encodeMessage, FrameReader } from '../../src/engine/framing.js';
-import { deltaSchema, replySchema, requestSchema, requests } from '../../src/engine/messages.js';
+import {
+  deltaSchema,
+  PROTOCOL_VERSION,
+  replySchema,
+  requestSchema,
+  requests,
+} from '../../src/engine/messages.js';
 import { answer, type Handlers } from '../../src/engine/server.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 import { Random } from '../support/random.js';
@@ -45,7 +51,7 @@ const DELTA = {
     {
       key: 'rule',
       sources: ['set'],
-      services: [{ protocol: 6, ports: [[1, 2]] }],
+      services: ['6/1-2,80/53', '58/1/4'],
       action: 'allow',
       mode: 'enforce',
       log: false,
@@ -98,7 +104,7 @@ const EDIT = {
 };
 
 const GOOD = [
-  { id: 1, type: 'hello', params: { protocol: 2 } },
+  { id: 1, type: 'hello', params: { protocol: PROTOCOL_VERSION } },
   { id: 2, type: 'publish', params: { delta: DELTA } },
   { id: 8, type: 'publish', params: { delta: EDIT } },
   { id: 3, type: 'flows', params: { limit: 10 } },
@@ -276,7 +282,7 @@ describe('mutated messages', () => {
         }
         socket.destroy();
       }
-      const hello = await ask({ id: 9, type: 'hello', params: { protocol: 2 } });
+      const hello = await ask({ id: 9, type: 'hello', params: { protocol: PROTOCOL_VERSION } });
       expect(hello, rerun).toMatchObject({ id: 9, result: { pid: process.pid } });
     } finally {
       await engine.stop();

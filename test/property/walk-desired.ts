@@ -1,6 +1,7 @@
 // Judges a packet by what was published, as the engine is told to: the entries of the scopes that hold the workload,
 // category by category, in their order. Written for tests only and as plainly as can be; it knows nothing of documents.
-import type { ServiceMatch, SharedRule } from '../../src/engine/messages.js';
+import type { SharedRule } from '../../src/engine/messages.js';
+import { parseService } from '../../src/engine/service-text.js';
 import type { Direction, Packet } from '../../src/policy/index.js';
 import type { EngineModel } from '../support/engine-model.js';
 
@@ -34,10 +35,11 @@ function inSets(state: State, sets: string[] | undefined, address: string): bool
   });
 }
 
-function serves(match: ServiceMatch, packet: Packet): boolean {
+function serves(text: string, packet: Packet): boolean {
+  const match = parseService(text);
   const listed = (ports: [number, number][] | undefined, port = 0) =>
     !ports || ports.some(([first, last]) => first <= port && port <= last);
-  if (match.protocol !== undefined && match.protocol !== packet.protocol) return false;
+  if (match.protocol !== packet.protocol) return false;
   if (!listed(match.ports, packet.destinationPort) || !listed(match.sourcePorts, packet.sourcePort))
     return false;
   if (match.icmpType !== undefined && match.icmpType !== (packet.icmpType ?? 0)) return false;
