@@ -1,6 +1,6 @@
 // Speaks to control's HTTP API on its unix socket. Throws HeadgateErrors: control's own, or why it cannot be reached.
 import { request } from 'node:http';
-import { NDJSON, type Outcome, type Progress } from '../control/api.js';
+import { NDJSON, type Outcome, type Progress } from '../control/progress.js';
 import { errorCode, errorMessage, HeadgateError, type ErrorBody } from '../shared/errors.js';
 import { controlSocket } from '../shared/paths.js';
 

@@ -1,6 +1,6 @@
 // What `get` and `delete` understand as a kind: the documents' kinds in any case, singular, plural or short, and the
 // views `rules` and `revisions`.
-import { KINDS, type Kind } from '../documents/index.js';
+import { KINDS, type Kind } from '../documents/types.js';
 import { HeadgateError } from '../shared/errors.js';
 
 export type Resource = Kind | 'rules' | 'revisions';

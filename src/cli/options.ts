@@ -1,6 +1,6 @@
 // Options that several commands share, and what their values have to be.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { LOG_LEVELS } from '../observe/logger.js';
+import { LOG_LEVELS } from '../observe/levels.js';
 import { defaultPaths } from '../shared/paths.js';
 
 export function runDirOption(): Option {

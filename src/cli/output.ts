@@ -2,8 +2,8 @@
 //
 // On a terminal a table is fitted to its width: the columns that may shrink lose their ends. Elsewhere nothing is
 // cut. Colour only on a terminal, and never with NO_COLOR.
+import { createRequire } from 'node:module';
 import { Option } from 'commander';
-import { stringify } from 'yaml';
 
 export const FORMATS = ['table', 'wide', 'json', 'yaml'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -41,11 +41,13 @@ export function print<T>(
 }
 
 export function printData(format: 'json' | 'yaml', data: unknown): void {
-  out(
-    format === 'json'
-      ? `${JSON.stringify(data, null, 2)}\n`
-      : stringify(data, { aliasDuplicateObjects: false, lineWidth: 0 }),
-  );
+  out(format === 'json' ? `${JSON.stringify(data, null, 2)}\n` : yamlOf(data));
+}
+
+/** As YAML, on as many lines as it has parts. The library is loaded only here: that takes a while. */
+export function yamlOf(data: unknown): string {
+  const { stringify } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
+  return stringify(data, { aliasDuplicateObjects: false, lineWidth: 0 });
 }
 
 export function out(text: string): void {

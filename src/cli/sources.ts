@@ -1,7 +1,8 @@
 // The documents that -f names, as text: control reads and checks them. Paths are made absolute, so that `explain` can
 // name file and line whatever folder it is asked from.
 import { resolve } from 'node:path';
-import { formatError, loadSources, type Source } from '../documents/index.js';
+import { loadSources, type Source } from '../documents/sources.js';
+import { formatError } from '../documents/types.js';
 import { HeadgateError } from '../shared/errors.js';
 
 export async function sourcesOf(paths: readonly string[] | undefined): Promise<Source[]> {

@@ -2,7 +2,6 @@
 import { z } from 'zod';
 import type { DocumentChange, FlowAnswer, Plan } from '../policy/index.js';
 import type { Attachment, Hello, Stats } from '../engine/messages.js';
-import type { ErrorBody } from '../shared/errors.js';
 import type { RevisionSummary } from '../store/store.js';
 import type { Review } from './review.js';
 
@@ -23,18 +22,6 @@ export const rollbackBody = z.strictObject({ revision: z.int().min(1).optional()
 
 const port = z.int().min(0).max(65535);
 const octet = z.int().min(0).max(255);
-
-/** Where a request that takes `application/x-ndjson` has come to: lines of these go before that of its result. */
-export interface Progress {
-  step: 'read' | 'check' | 'publish' | 'store';
-  /** Share of the work that is behind it, about. */
-  done: number;
-}
-
-/** The last line: what the answer would otherwise be. */
-export type Outcome = { result: unknown } | { error: ErrorBody };
-
-export const NDJSON = 'application/x-ndjson';
 
 /** POST /v1/explain. */
 export const explainBody = z.strictObject({

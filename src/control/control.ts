@@ -26,9 +26,10 @@ import type { Delta, Inventory, Params, RequestType, Result } from '../engine/me
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
-import type { ApplyResult, PlanResult, Progress, StatusResult } from './api.js';
+import type { ApplyResult, PlanResult, StatusResult } from './api.js';
 import { policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
 import { EngineClient } from './engine-client.js';
+import type { Progress } from './progress.js';
 
 export interface ControlOptions {
   store: Store;

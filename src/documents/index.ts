@@ -1,11 +1,13 @@
 // What the rest of Headgate uses of the documents.
 export * from './types.js';
-export { readDocuments, parseDocument, type Source } from './read.js';
-export { loadPaths, loadSources } from './load.js';
+export { readDocuments, parseDocument } from './read.js';
+export { loadPaths } from './load.js';
+export { loadSources, type Source } from './sources.js';
 export { formatYaml, plain } from './format.js';
 export { CATEGORIES, type Category, type Rule, type SecurityPolicySpec } from './security-policy.js';
 export type { Selection, WorkloadSelector } from './selection.js';
-export { PROTOCOLS, protocolName, protocolNumber, type ServiceEntry, type ServiceSpec } from './service.js';
+export { PROTOCOLS, protocolName, protocolNumber } from './protocols.js';
+export type { ServiceEntry, ServiceSpec } from './service.js';
 export type { SegmentSpec } from './segment.js';
 export type { GroupSpec } from './group.js';
 export type { HostSpec } from './host.js';

@@ -7,19 +7,14 @@ import { accepts } from './accepts.js';
 import { explainIssue } from './explain-issue.js';
 import { clip, fields, labels, name } from './fields.js';
 import { suggest } from './nearest.js';
-import { API_VERSION, documentKey, formatError, KINDS, SPEC_SCHEMAS } from './types.js';
+import { MAX_FILE_BYTES, type Source } from './sources.js';
+import { SPEC_SCHEMAS } from './specs.js';
+import { API_VERSION, documentKey, formatError, KINDS } from './types.js';
 import type { Document, DocumentError, Kind } from './types.js';
 import { parseYaml } from './yaml.js';
 import type { Parsed } from './yaml.js';
 
-export const MAX_FILE_BYTES = 32 * 1024 * 1024;
 const MAX_ERRORS = 100;
-
-export interface Source {
-  /** Named in errors and origins. */
-  file: string;
-  text: string;
-}
 
 const apiVersion = z.custom<typeof API_VERSION>().superRefine((value, context) => {
   if (value === API_VERSION) return;

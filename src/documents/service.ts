@@ -2,35 +2,18 @@
 import { z } from 'zod';
 import { fields, number, ports } from './fields.js';
 import { suggest } from './nearest.js';
-
-/** IANA protocol numbers of the names that documents may use. */
-export const PROTOCOLS = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
-
-const names = Object.keys(PROTOCOLS);
+import { PROTOCOL_NAMES, protocolNumber, PROTOCOLS } from './protocols.js';
 
 const protocol = z
   .union([z.string(), z.number()], {
     error: (issue) =>
-      `${issue.input === undefined ? 'is missing' : 'is not one'}: one of ${names.join(', ')} or a number from 0 to 255`,
+      `${issue.input === undefined ? 'is missing' : 'is not one'}: one of ${PROTOCOL_NAMES.join(', ')} or a number from 0 to 255`,
   })
   .superRefine((value, context) => {
     if (protocolNumber(value) !== undefined) return;
-    const message = `unknown protocol "${value}": ${suggest(String(value), names)} (or a number from 0 to 255)`;
+    const message = `unknown protocol "${value}": ${suggest(String(value), PROTOCOL_NAMES)} (or a number from 0 to 255)`;
     context.addIssue({ code: 'custom', message });
   });
-
-/** `tcp`, `6` or `"6"` as a number. */
-export function protocolNumber(value: string | number): number | undefined {
-  if (typeof value === 'string' && Object.hasOwn(PROTOCOLS, value))
-    return PROTOCOLS[value as keyof typeof PROTOCOLS];
-  const number = typeof value === 'number' ? value : /^\d{1,3}$/.test(value) ? Number(value) : -1;
-  return Number.isInteger(number) && number >= 0 && number <= 255 ? number : undefined;
-}
-
-/** `tcp` for 6; the number itself where there is no name. */
-export function protocolName(number: number): string {
-  return names.find((name) => PROTOCOLS[name as keyof typeof PROTOCOLS] === number) ?? String(number);
-}
 
 const HAS_PORTS: readonly number[] = [PROTOCOLS.tcp, PROTOCOLS.udp, PROTOCOLS.sctp];
 const HAS_TYPES: readonly number[] = [PROTOCOLS.icmp, PROTOCOLS.icmpv6];

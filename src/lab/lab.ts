@@ -1,18 +1,8 @@
 // `headgate lab`: the namespaces of a folder of documents, Headgate on them, and real traffic between every pair.
 import type { Command } from 'commander';
 import { examples, runDirOption } from '../cli/options.js';
-import { out, outputOption, printData, note, type Format } from '../cli/output.js';
-import { HeadgateError } from '../shared/errors.js';
-import { agrees, check } from './check.js';
-import { keepAll } from './cleanup.js';
-import { Expectations } from './expectations.js';
-import { reportOf, rowsAsData } from './table.js';
-import { down, readLab, up } from './up.js';
-
-interface LabOptions {
-  filename: string;
-  runDir: string;
-}
+import { outputOption, type Format } from '../cli/output.js';
+import type { LabOptions } from './commands.js';
 
 /** Adds the `lab` commands to the program. */
 export function registerLab(program: Command): void {
@@ -26,16 +16,7 @@ export function registerLab(program: Command): void {
     .description('make the namespaces that the documents name, and run Headgate on them')
     .requiredOption(folder, 'folder with the documents')
     .addOption(runDirOption())
-    .action(async ({ filename, runDir }: LabOptions) => {
-      needRoot();
-      const { places, log } = await up(filename, runDir, note);
-      keepAll();
-      note(`The lab is up (log: ${log}). Try, for example:`);
-      const [one, two] = places;
-      if (one !== undefined && two !== undefined)
-        out(`ip netns exec ${one.netns} ping -c 1 ${two.ipv4 ?? two.ipv6 ?? ''}\n`);
-      out(`headgate lab check -f ${filename}\nheadgate lab down -f ${filename}\n`);
-    });
+    .action(async (options: LabOptions) => (await import('./commands.js')).up(options));
   examples(upCommand, [['headgate lab up -f examples/three-tier', 'six namespaces behind one firewall']]);
 
   const checkCommand = lab
@@ -46,14 +27,9 @@ export function registerLab(program: Command): void {
     .requiredOption(folder, 'folder with the documents')
     .addOption(runDirOption())
     .addOption(outputOption())
-    .action(async ({ filename, runDir, output }: LabOptions & { output: Format }) => {
-      needRoot();
-      const documents = await readLab(filename);
-      const rows = await check({ runDir, documents, expectations: Expectations.read(filename), say: note });
-      if (output === 'json' || output === 'yaml') printData(output, rowsAsData(rows));
-      else out(`${reportOf(rows)}\n`);
-      if (!agrees(rows)) throw new HeadgateError('lab-check', 'What happened is not what should.');
-    });
+    .action(async (options: LabOptions & { output: Format }) =>
+      (await import('./commands.js')).checkLab(options),
+    );
   examples(checkCommand, [
     ['headgate lab check -f examples/three-tier', 'the table who could reach whom and why'],
     ['headgate lab check -f DIR -o json', 'the same for a program'],
@@ -64,16 +40,6 @@ export function registerLab(program: Command): void {
     .description('stop the Headgate of the lab and remove its namespaces')
     .option(folder, 'folder with the documents (not needed: what was made is remembered)')
     .addOption(runDirOption())
-    .action(async ({ runDir }: LabOptions) => {
-      needRoot();
-      note((await down(runDir)) ? 'The lab is down.' : 'No lab is up.');
-    });
+    .action(async (options: LabOptions) => (await import('./commands.js')).down(options));
   examples(downCommand, [['headgate lab down -f examples/three-tier', 'leaves nothing behind']]);
-}
-
-function needRoot(): void {
-  if (process.getuid?.() === 0) return;
-  throw new HeadgateError('lab-root', 'A lab makes network namespaces, which only root may.', {
-    remedy: 'Use sudo.',
-  });
 }

@@ -1,8 +1,6 @@
 // The log: JSON lines on standard output, one for each event, with the process's name in `component`.
 import { pino, type Logger } from 'pino';
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import type { LogLevel } from './levels.js';
 
 export type { Logger };
 

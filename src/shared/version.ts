@@ -1,9 +1,8 @@
 // The version of this package, from package.json.
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
 
-const packageSchema = z.object({ version: z.string() });
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
-export const VERSION = packageSchema.parse(
-  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')),
-).version;
+export const VERSION = version;

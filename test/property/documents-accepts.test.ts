@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { z } from 'zod';
 import { accepts } from '../../src/documents/accepts.js';
 import { labelKey, labelValue } from '../../src/documents/fields.js';
-import { SPEC_SCHEMAS } from '../../src/documents/types.js';
+import { SPEC_SCHEMAS } from '../../src/documents/specs.js';
 import { Random } from '../support/random.js';
 import { documentSets } from './arbitrary-documents.js';
 import { holds } from './random.js';

@@ -12,7 +12,7 @@ import {
   ruleSelectionSchema,
   selectionSchema,
 } from '../../src/documents/selection.js';
-import { SPEC_SCHEMAS } from '../../src/documents/types.js';
+import { SPEC_SCHEMAS } from '../../src/documents/specs.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');

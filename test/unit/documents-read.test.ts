@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { editDistance, nearest, suggest } from '../../src/documents/nearest.js';
 import { formatYaml, macOf, parseDocument, readDocuments } from '../../src/documents/index.js';
-import { MAX_FILE_BYTES } from '../../src/documents/read.js';
+import { MAX_FILE_BYTES } from '../../src/documents/sources.js';
 import { addressesOf, macFromName } from '../../src/documents/workload.js';
 import { formatRange } from '../../src/documents/ip.js';
 import { documents, errorsOf, make, yaml } from './document-helpers.js';

@@ -1,7 +1,7 @@
 // run, engine, control: the processes that stay.
 import { type Command } from 'commander';
 import { fileURLToPath } from 'node:url';
-import { createLogger, type LogLevel } from '../../observe/logger.js';
+import type { LogLevel } from '../../observe/levels.js';
 import { resolve } from 'node:path';
 import { configOption, examples, logLevelOption, runDirOption, stateDirOption } from '../options.js';
 import { groupNumber } from '../users.js';
@@ -56,6 +56,7 @@ export function registerDaemons(program: Command): void {
 async function run({ config, runDir, stateDir, logLevel }: DaemonOptions): Promise<void> {
   const { runBoth } = await import('../supervisor.js');
   const program = fileURLToPath(new URL('../main.js', import.meta.url));
+  const { createLogger } = await import('../../observe/logger.js');
   const log = createLogger('run', logLevel);
   await runBoth({
     config: resolve(config),
@@ -69,6 +70,7 @@ async function run({ config, runDir, stateDir, logLevel }: DaemonOptions): Promi
 
 async function engine({ config, runDir, stateDir, logLevel, group }: DaemonOptions): Promise<void> {
   const { runEngine } = await import('../../engine/main.js');
+  const { createLogger } = await import('../../observe/logger.js');
   const log = createLogger('engine', logLevel);
   const paths = { config: resolve(config), runDir: resolve(runDir), stateDir };
   await runEngine({ ...paths, log, ...(group === undefined ? {} : { group: groupNumber(group) }) });
@@ -78,6 +80,7 @@ async function engine({ config, runDir, stateDir, logLevel, group }: DaemonOptio
 
 async function control({ config, runDir, stateDir, logLevel }: DaemonOptions): Promise<void> {
   const { runControl } = await import('../../control/main.js');
+  const { createLogger } = await import('../../observe/logger.js');
   const log = createLogger('control', logLevel);
   await runControl({ config: resolve(config), runDir: resolve(runDir), stateDir: resolve(stateDir), log });
   process.exit(0);

@@ -2,8 +2,8 @@
 // decides and where it is written; for the default action where that is set and which rule came nearest.
 import { InvalidArgumentError, type Command } from 'commander';
 import type { ExplainBody, ExplainResult } from '../../control/api.js';
-import { formatError, loadPaths, protocolNumber } from '../../documents/index.js';
-import { check, evaluateFlow, type Decision, type RuleReference } from '../../policy/index.js';
+import { protocolNumber } from '../../documents/protocols.js';
+import type { Decision, RuleReference } from '../../policy/index.js';
 import { errorMessage, HeadgateError } from '../../shared/errors.js';
 import { ApiClient } from '../client.js';
 import { examples, fileOption, numberBetween, runDirOption } from '../options.js';
@@ -109,6 +109,8 @@ function questionOf({
 }
 
 async function explainFiles(paths: readonly string[], question: ExplainBody): Promise<ExplainResult> {
+  const { formatError, loadPaths } = await import('../../documents/index.js');
+  const { check, evaluateFlow } = await import('../../policy/index.js');
   const { documents, errors } = await loadPaths(paths.map(absolute));
   const faults = errors.length > 0 ? errors : check(documents).errors;
   if (faults.length > 0)

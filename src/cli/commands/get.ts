@@ -24,8 +24,8 @@ import {
   shortPath,
   type Column,
   type Format,
+  yamlOf,
 } from '../output.js';
-import { stringify } from 'yaml';
 
 interface GetOptions {
   /** Seconds. */
@@ -86,9 +86,7 @@ async function getDocuments(
   if (format === 'yaml')
     out(
       found
-        .map(({ apiVersion, kind, metadata, spec }) =>
-          stringify({ apiVersion, kind, metadata, spec }, { lineWidth: 0 }),
-        )
+        .map(({ apiVersion, kind, metadata, spec }) => yamlOf({ apiVersion, kind, metadata, spec }))
         .join('---\n'),
     );
   else print(format, found, columnsOf(kind), name === undefined ? found : found[0]);

@@ -1,6 +1,6 @@
 // What a plan says of rules that are of no use, as warnings, and of connections that would end.
 import type { PlanReviewResult } from '../../control/api.js';
-import { protocolName } from '../../documents/index.js';
+import { protocolName } from '../../documents/protocols.js';
 import { note, shortPath } from '../output.js';
 
 const MOST_SHOWN = 20;
