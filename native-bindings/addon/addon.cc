@@ -5,6 +5,7 @@
 #include "addon/attach.h"
 #include "addon/convert.h"
 #include "addon/reports.h"
+#include "addon/service_manager.h"
 #include "pipeline/engine.h"
 #include "ports/memory.h"
 
@@ -46,6 +47,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::inject>("inject"),
                            InstanceMethod<&EngineObject::collect>("collect"),
                            InstanceMethod<&EngineObject::run>("run"),
+                           InstanceMethod<&EngineObject::await_workers>("awaitWorkers"),
                            InstanceMethod<&EngineObject::stop>("stop"),
                        });
   }
@@ -178,10 +180,25 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).run(now)));
   }
 
+  void await_workers(const Napi::CallbackInfo& info) { engine(info.Env()).await_workers(); }
+
   void stop(const Napi::CallbackInfo&) { engine_.reset(); }
 
   std::unique_ptr<Engine> engine_;
 };
+
+// notifyServiceManager(socket, text, descriptors)
+void notify(const Napi::CallbackInfo& info) {
+  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsArray())
+    throw Napi::TypeError::New(info.Env(),
+                               "The arguments must be a socket's name, a text and an array of descriptors.");
+  auto given = info[2].As<Napi::Array>();
+  std::vector<int> descriptors;
+  for (uint32_t i = 0; i < given.Length(); ++i) descriptors.push_back(given.Get(i).ToNumber().Int32Value());
+  std::string error;
+  if (!notify_service_manager(info[0].As<Napi::String>(), info[1].As<Napi::String>(), descriptors, error))
+    fail(info.Env(), "notify-failed", error);
+}
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* constructor = new Napi::FunctionReference(Napi::Persistent(EngineObject::define(env)));
@@ -197,6 +214,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     reasons.Set(reasons.Length(), one);
   }
   exports.Set("reasons", reasons);
+  exports.Set("notifyServiceManager", Napi::Function::New(env, notify));
   return exports;
 }
 

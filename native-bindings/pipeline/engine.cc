@@ -74,6 +74,11 @@ Engine::~Engine() {
   stop();
 }
 
+void Engine::await_workers() {
+  for (auto& worker : workers_) worker->post([](Worker&) {});
+  for (auto& worker : workers_) worker->wait();
+}
+
 void Engine::stop() {
   for (auto& worker : workers_) worker->stop();
   if (pool_) pool_->mark_clean();

@@ -94,6 +94,8 @@ class Engine {
                 std::string& entry) const;
 
   size_t run(uint64_t now);
+  // Returns once every worker has been between two batches: proof that each still goes round.
+  void await_workers();
   void stop();
 
  private:

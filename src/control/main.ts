@@ -2,6 +2,7 @@
 import type { Logger } from '../observe/logger.js';
 import { readHostFile } from '../shared/host-file.js';
 import { confDirectory, controlSocket, engineSocket, type Paths } from '../shared/paths.js';
+import { ServiceManager } from '../shared/service-manager.js';
 import { VERSION } from '../shared/version.js';
 import { FileStore } from '../store/file-store.js';
 import { Control } from './control.js';
@@ -15,6 +16,7 @@ export interface ControlMainOptions extends Paths {
 /** Runs until SIGTERM or SIGINT. Throws a HeadgateError when it cannot start. */
 export async function runControl({ config, runDir, stateDir, log }: ControlMainOptions): Promise<void> {
   const host = readHostFile(config);
+  const manager = ServiceManager.find(log);
   const store = await FileStore.open(stateDir);
   const control = await Control.start({
     store,
@@ -29,7 +31,9 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
   const ruleLog = new RuleLog(control, log);
   ruleLog.start();
   log.info({ socket: api.path }, 'control listens');
+  manager.ready();
   log.info({ signal: await stopped }, 'control stops');
+  manager.stopping();
   ruleLog.stop();
   await api.close();
   await control.stop();

@@ -73,6 +73,8 @@ export interface NativeEngine {
   collect(workload: string): Buffer[];
   /** Runs one batch at the given time in nanoseconds (only with `workers: 0`); frames handled. */
   run(now: bigint): number;
+  /** Returns once every worker has been between two batches; blocks for as long as one of them hangs. */
+  awaitWorkers(): void;
   /** Stops the workers, closes the ports (devices stay) and marks the pools clean. */
   stop(): void;
 }
@@ -81,6 +83,8 @@ export interface Addon {
   createEngine(options: EngineOptions): NativeEngine;
   /** Every drop reason: its name in metrics and its text. */
   reasons: { name: string; text: string }[];
+  /** Sends assignments (sd_notify(3)) and descriptors to the service manager's socket, or throws. */
+  notifyServiceManager(socket: string, text: string, descriptors: number[]): void;
 }
 
 const ADDON = fileURLToPath(new URL('../../build/Release/headgate.node', import.meta.url));

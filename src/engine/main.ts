@@ -7,6 +7,7 @@ import type { Logger } from '../observe/logger.js';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
 import { readHostFile, type HostSettings } from '../shared/host-file.js';
 import { engineSocket, poolDirectory, type Paths } from '../shared/paths.js';
+import { ServiceManager } from '../shared/service-manager.js';
 import { VERSION } from '../shared/version.js';
 import { loadAddon, type NativeEngine } from './addon.js';
 import { EngineProcess } from './engine.js';
@@ -21,6 +22,7 @@ export async function runEngine({ config, runDir, group, log }: EngineMainOption
   const host = readHostFile(config);
   const addon = load();
   makeRunDirectory(runDir);
+  const manager = ServiceManager.find(log);
   const native = create(addon, host, runDir);
   const engine = new EngineProcess({
     native,
@@ -42,7 +44,10 @@ export async function runEngine({ config, runDir, group, log }: EngineMainOption
     { socket: engineSocket(runDir), workers: host.workers, connections: host.connections },
     'engine listens',
   );
+  // That JavaScript runs is not enough: a hanging packet thread has to end the beats too.
+  manager.ready(() => native.awaitWorkers());
   log.info({ signal: await stopped }, 'engine stops');
+  manager.stopping();
   await engine.stop();
 }
 

@@ -113,6 +113,8 @@ export class FakeEngine implements NativeEngine {
     return 0;
   }
 
+  awaitWorkers(): void {}
+
   stop(): void {
     this.stopped = true;
   }
