@@ -15,80 +15,87 @@ bool uniform(const ClassMap<uint32_t>& map, uint32_t first, uint32_t last, Class
 }  // namespace
 
 void ClassTrie::update(const Map& map, KeyRange<uint32_t> range) {
-  uint32_t old = root_;
-  if (!old) range = {0, Map::kLast};
+  const uint32_t old = root_;
   root_ = arena_.allocate(kArrayBytes);
   uint32_t* top = arena_.at<uint32_t>(root_);
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t first = byte << 24, last = first | 0xffffff;
-    uint32_t was = old ? arena_.at<uint32_t>(old)[byte] : kLeaf;
-    top[byte] = last < range.first || range.last < first ? was : make_second(map, first, was, range);
-  }
+  if (old)
+    std::copy_n(arena_.at<uint32_t>(old), 256, top);
+  else
+    std::fill_n(top, 256, kLeaf), range = {0, Map::kLast};
+  for (uint32_t byte = range.first >> 24; byte <= range.last >> 24; ++byte)
+    top[byte] = make_second(map, byte << 24, top[byte], range);
   if (old) arena_.retire(old, kArrayBytes);
 }
 
-// The value for the 2^24 keys from `key` on; `old` is what stood there.
+// The value for the 2^24 keys from `key` on, some of which are in the range; `old` is what stood there.
 uint32_t ClassTrie::make_second(const Map& map, uint32_t key, uint32_t old, KeyRange<uint32_t> range) {
+  const uint32_t last_key = key | 0xffffff;
   ClassId id;
-  if (uniform(map, key, key | 0xffffff, id)) {
+  if (uniform(map, key, last_key, id)) {
     drop(old, 24);
     return kLeaf | id;
   }
   uint32_t node = arena_.allocate(kArrayBytes);
   uint32_t* values = arena_.at<uint32_t>(node);
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t first = key | byte << 16, last = first | 0xffff;
-    uint32_t was = old & kLeaf ? old : arena_.at<uint32_t>(old)[byte];
-    values[byte] = last < range.first || range.last < first ? was : make_node(map, first, 16, was, range);
-  }
+  if (old & kLeaf)
+    std::fill_n(values, 256, old);
+  else
+    std::copy_n(arena_.at<uint32_t>(old), 256, values);
+  const uint32_t end = std::min(last_key, range.last) >> 16 & 255;
+  for (uint32_t byte = std::max(key, range.first) >> 16 & 255; byte <= end; ++byte)
+    values[byte] = make_node(map, key | byte << 16, 16, values[byte], range);
   if (!(old & kLeaf)) arena_.retire(old, kArrayBytes);
   return node;
 }
 
-// The value for the 2^bits keys from `key` on.
+// The value for the 2^bits keys from `key` on, some of which are in the range.
 uint32_t ClassTrie::make_node(const Map& map, uint32_t key, unsigned bits, uint32_t old, KeyRange<uint32_t> range) {
-  uint32_t last_key = static_cast<uint32_t>(key + ((uint64_t{1} << bits) - 1));
+  const uint32_t last_key = static_cast<uint32_t>(key + ((uint64_t{1} << bits) - 1));
   ClassId id;
   if (uniform(map, key, last_key, id)) {
     drop(old, bits);
     return kLeaf | id;
   }
   uint32_t values[256];
-  unsigned below = bits - 8;
-  size_t run = map.run_of(key);
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t first = key | byte << below, last = static_cast<uint32_t>(first + ((uint64_t{1} << below) - 1));
-    if (below == 0) {
-      while (map.last_of(run) < first) ++run;
-      values[byte] = kLeaf | map.runs()[run].id;
-      continue;
-    }
-    uint32_t was = old & kLeaf ? old : value_of(old, byte);
-    values[byte] = last < range.first || range.last < first ? was : make_node(map, first, below, was, range);
+  if (bits == 8) {
+    for (size_t run = map.run_of(key); run < map.runs().size() && map.runs()[run].first <= last_key; ++run)
+      std::fill(values + (std::max(map.runs()[run].first, key) - key),
+                values + (std::min(map.last_of(run), last_key) - key) + 1, kLeaf | map.runs()[run].id);
+  } else {
+    expand(old, values);
+    const uint32_t end = std::min(last_key, range.last) >> 8 & 255;
+    for (uint32_t byte = std::max(key, range.first) >> 8 & 255; byte <= end; ++byte)
+      values[byte] = make_node(map, key | byte << 8, 8, values[byte], range);
   }
   if (!(old & kLeaf)) arena_.retire(old, Node::bytes(arena_.at<Node>(old)->count));
   return compress(values);
 }
 
-uint32_t ClassTrie::compress(const uint32_t (&values)[256]) {
-  uint32_t count = 1;
-  for (int i = 1; i < 256; ++i) count += values[i] != values[i - 1];
-  uint32_t offset = arena_.allocate(Node::bytes(count));
-  Node& node = *arena_.at<Node>(offset);
-  auto* out = const_cast<uint32_t*>(node.values());
-  node.count = count;
-  uint32_t at = 0;
+void ClassTrie::expand(uint32_t value, uint32_t (&values)[256]) const {
+  if (value & kLeaf) return void(std::fill_n(values, 256, value));
+  const Node& node = *arena_.at<Node>(value);
+  const uint32_t* next = node.values();
   for (uint32_t i = 0; i < 256; ++i) {
-    if (i % 64 == 0) node.before[i / 64] = static_cast<uint8_t>(at);
-    if (i > 0 && values[i] == values[i - 1]) continue;
-    node.starts[i / 64] |= uint64_t{1} << (i % 64);
-    out[at++] = values[i];
+    next += node.starts[i / 64] >> (i % 64) & 1;
+    values[i] = next[-1];
   }
-  return offset;
 }
 
-uint32_t ClassTrie::value_of(uint32_t node, uint32_t byte) const {
-  return step(arena_.base(), root_, node, byte);
+uint32_t ClassTrie::compress(const uint32_t (&values)[256]) {
+  Node made{};
+  uint32_t kept[257];
+  for (uint32_t i = 0; i < 256; ++i) {
+    if (i % 64 == 0) made.before[i / 64] = static_cast<uint8_t>(made.count);
+    const uint64_t begins = i == 0 || values[i] != values[i - 1];
+    made.starts[i / 64] |= begins << (i % 64);
+    kept[made.count] = values[i];
+    made.count += static_cast<uint32_t>(begins);
+  }
+  uint32_t offset = arena_.allocate(Node::bytes(made.count));
+  Node& node = *arena_.at<Node>(offset);
+  node = made;
+  std::copy_n(kept, made.count, const_cast<uint32_t*>(node.values()));
+  return offset;
 }
 
 // Retires what hangs below a value for 2^bits keys.

@@ -58,7 +58,7 @@ class ClassTrie {
   uint32_t make_second(const Map& map, uint32_t key, uint32_t old, KeyRange<uint32_t> range);
   uint32_t make_node(const Map& map, uint32_t key, unsigned bits, uint32_t old, KeyRange<uint32_t> range);
   uint32_t compress(const uint32_t (&values)[256]);
-  uint32_t value_of(uint32_t node, uint32_t byte) const;
+  void expand(uint32_t value, uint32_t (&values)[256]) const;
   void drop(uint32_t value, unsigned bits);
 
   Arena& arena_;
