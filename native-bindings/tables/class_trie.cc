@@ -83,13 +83,15 @@ void ClassTrie::expand(uint32_t value, uint32_t (&values)[256]) const {
 
 uint32_t ClassTrie::compress(const uint32_t (&values)[256]) {
   Node made{};
-  uint32_t kept[257];
-  for (uint32_t i = 0; i < 256; ++i) {
-    if (i % 64 == 0) made.before[i / 64] = static_cast<uint8_t>(made.count);
-    const uint64_t begins = i == 0 || values[i] != values[i - 1];
-    made.starts[i / 64] |= begins << (i % 64);
-    kept[made.count] = values[i];
-    made.count += static_cast<uint32_t>(begins);
+  uint32_t kept[256];
+  for (uint32_t word = 0; word < 4; ++word) {
+    uint64_t starts = word == 0;
+    for (uint32_t bit = word == 0; bit < 64; ++bit)
+      starts |= uint64_t{values[word * 64 + bit] != values[word * 64 + bit - 1]} << bit;
+    made.starts[word] = starts;
+    made.before[word] = static_cast<uint8_t>(made.count);
+    for (; starts; starts &= starts - 1)
+      kept[made.count++] = values[word * 64 + static_cast<uint32_t>(std::countr_zero(starts))];
   }
   uint32_t offset = arena_.allocate(Node::bytes(made.count));
   Node& node = *arena_.at<Node>(offset);
