@@ -160,7 +160,10 @@ void Classifier::put_into_indexes(bool bulk) {
           // The index tables lie far apart.
           if (i + 8 < p.workloads.size()) __builtin_prefetch(arena_.at<WordSet>(indexes_[p.workloads[i + 8]]));
           uint32_t workload = p.workloads[i];
-          set_index(workload, word_set::set_bit(arena_, indexes_[workload], slot));
+          if (uint64_t* word = word_set::find(arena_, indexes_[workload], slot >> 6))
+            set_bits(*word, bit_of(slot));
+          else
+            set_index(workload, word_set::set_bit(arena_, indexes_[workload], slot));
         }
       });
     return;
@@ -273,12 +276,15 @@ void Classifier::take_out(const IndexEntry* entry) {
 }
 
 void Classifier::take_out_of_indexes(std::vector<uint32_t> slots) {
-  bool few = slots.size() <= kFewEntries;
-  std::vector<SlotWord> words = few ? std::vector<SlotWord>() : words_of(slots);
+  const bool few = slots.size() <= kFewEntries;
+  const std::vector<SlotWord> words = few ? std::vector<SlotWord>() : words_of(slots);
   for (uint32_t workload = 0; workload < indexes_.size(); ++workload) {
     if (!few && indexes_[workload]) set_index(workload, word_set::set_all(arena_, indexes_[workload], words, false));
-    if (few)
-      for (uint32_t slot : slots) set_index(workload, word_set::clear_bit(arena_, indexes_[workload], slot));
+    if (!few) continue;
+    if (workload + 8 < indexes_.size()) __builtin_prefetch(arena_.at<WordSet>(indexes_[workload + 8]));
+    for (uint32_t slot : slots)
+      if (word_set::find(arena_, indexes_[workload], slot >> 6))
+        set_index(workload, word_set::clear_bit(arena_, indexes_[workload], slot));
   }
 }
 

@@ -32,15 +32,6 @@ std::vector<SlotWord> list(const Arena& arena, uint32_t set) {
   return words;
 }
 
-uint64_t* find(const Arena& arena, uint32_t set, uint32_t index) {
-  if (!set) return nullptr;
-  WordSet& s = *arena.at<WordSet>(set);
-  uint32_t chunk = index >> 6;
-  if (chunk >= s.chunks || !(s.presence()[chunk] >> (index & 63) & 1)) return nullptr;
-  uint64_t before = s.presence()[chunk] & ((uint64_t{1} << (index & 63)) - 1);
-  return s.words() + s.ranks()[chunk] + std::popcount(before);
-}
-
 std::vector<SlotWord> changed(const std::vector<SlotWord>& old, std::span<const SlotWord> words, bool on) {
   std::vector<SlotWord> now;
   now.reserve(old.size() + words.size());

@@ -66,6 +66,14 @@ struct WordSet {
 // The builder's side. A set is named by its offset in the arena; 0 is the empty set.
 namespace word_set {
 
+// Null where the word is zero.
+inline uint64_t* find(const Arena& arena, uint32_t set, uint32_t index) {
+  const WordSet& s = *arena.at<WordSet>(set);
+  const uint32_t chunk = index >> 6;
+  if (chunk >= s.chunks || !(s.presence()[chunk] >> (index & 63) & 1)) return nullptr;
+  const uint64_t before = s.presence()[chunk] & ((uint64_t{1} << (index & 63)) - 1);
+  return s.words() + s.ranks()[chunk] + std::popcount(before);
+}
 uint32_t make(Arena& arena, std::span<const SlotWord> words);  // in the order of index, none zero
 void drop(Arena& arena, uint32_t set);
 // Both give the offset to use from now on: another one where the set had to be copied.
