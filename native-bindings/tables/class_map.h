@@ -136,7 +136,8 @@ class ClassMap {
     put(runs, first, id);
   }
   void replace(size_t begin, size_t end, const std::vector<Run>& now) {
-    size_t same = std::min(end - begin, now.size());
+    size_t same = std::min(end - begin, now.size()), size = runs_.size() - (end - begin) + now.size();
+    if (size > runs_.capacity()) runs_.reserve(size + size / 16);  // not twice as many, as insert would
     std::copy_n(now.begin(), same, runs_.begin() + static_cast<std::ptrdiff_t>(begin));
     auto rest = runs_.begin() + static_cast<std::ptrdiff_t>(begin + same);
     if (same < now.size())
