@@ -33,6 +33,7 @@ function install(): void {
   execFileSync('tar', ['-C', machine, '-xf', made('scripts/rootfs')]);
   cpSync(resolve(ROOT, made('scripts/package')), join(machine, 'headgate.deb'));
   execFileSync('chroot', [machine, 'dpkg', '--install', '/headgate.deb'], { encoding: 'utf8' });
+  makeUpgrade();
   writeFileSync(
     join(machine, 'etc/headgate/headgate.yaml'),
     `apiVersion: headgate/v1
@@ -54,6 +55,15 @@ spec:
     '[Service]\nWatchdogSec=5s\n',
   );
   execFileSync('chroot', [machine, 'systemctl', 'enable', 'check.service'], { stdio: 'pipe' });
+}
+
+/** The same package with a higher version. */
+function makeUpgrade(): void {
+  const tree = join(folder, 'upgrade');
+  execFileSync('dpkg-deb', ['--raw-extract', join(machine, 'headgate.deb'), tree]);
+  const control = join(tree, 'DEBIAN/control');
+  writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, '$&+upgrade'));
+  execFileSync('dpkg-deb', ['-Znone', '--build', tree, join(machine, 'upgrade.deb')]);
 }
 
 function boot(): string {
