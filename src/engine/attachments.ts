@@ -197,8 +197,9 @@ function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
 
 export function identifyNamespace(path: string): string | undefined {
   try {
-    const status = statSync(path, { bigint: true });
-    return `${status.dev}:${status.ino}`;
+    // Asked for every workload once a second: one that is not there must not cost an exception.
+    const status = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return status && `${status.dev}:${status.ino}`;
   } catch {
     return undefined;
   }

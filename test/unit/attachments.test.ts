@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from 'vitest';
-import { Attachments } from '../../src/engine/attachments.js';
+import { beforeEach, describe, expect, it, test } from 'vitest';
+import { Attachments, identifyNamespace } from '../../src/engine/attachments.js';
 import type { Attach, Delta } from '../../src/engine/messages.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 
@@ -147,4 +147,11 @@ describe('attachments', () => {
     await publish({ setWorkloads: [workload('bad', veth('veth0')), workload('good', veth('veth1'))] });
     expect(state('good')).toMatchObject({ state: 'attached' });
   });
+});
+
+test('a namespace is told by its file, and one that is not there is none', () => {
+  expect(identifyNamespace('/proc/self/ns/net')).toMatch(/^\d+:\d+$/);
+  expect(identifyNamespace('/proc/self/ns/net')).not.toBe(identifyNamespace('/proc/self/ns/uts'));
+  expect(identifyNamespace('/run/netns/not-there')).toBeUndefined();
+  expect(identifyNamespace('/proc/self/status/not-there')).toBeUndefined();
 });
