@@ -148,7 +148,8 @@ class Editor {
       for (int i = 0; i < 4; ++i) {
         uint32_t workload = i % 2 == 0 && !having.empty() ? having[any(having.size())] : any(bed_.workloads());
         Header header = draw_header(tuple, i < 2, random_);
-        uint32_t ours = answer(*lookup_, workload, flow_of(header)), walked = bed_.walk(workload, header);
+        uint32_t ours = answer(lookup_->first_match(workload, Direction::kIn, flow_of(header), 0));
+        uint32_t walked = bed_.walk(workload, header);
         if (ours != walked)
           throw std::runtime_error(bed_.set + ", workload " + std::to_string(workload) + " after a change of rule " +
                                    std::to_string(rule + 1) + ": Headgate says " + std::to_string(ours) +

@@ -38,8 +38,10 @@ class LookupReader {
   const std::vector<Batch>& stop();
 
  private:
+  static constexpr size_t kBatch = 64;
   void run();
-  const std::vector<Query>& queries_;
+  std::vector<Lookup::Question> questions_;
+  uint32_t answers_[kBatch];
   std::atomic<const Lookup*> offered_, used_;
   std::atomic<bool> stopping_{false};
   std::atomic<long> switches_{0};

@@ -92,4 +92,13 @@ void RuleTable::release(const Tuple& tuple) {
   }
 }
 
+void ask(const Lookup& lookup, std::span<const Lookup::Question> questions, uint32_t* answers) {
+  const IndexEntry* found[Lookup::kBatch];
+  for (size_t from = 0; from < questions.size(); from += Lookup::kBatch) {
+    size_t count = std::min(Lookup::kBatch, questions.size() - from);
+    lookup.first_matches({&questions[from], count}, found);
+    for (size_t i = 0; i < count; ++i) answers[from + i] = answer(found[i]);
+  }
+}
+
 }  // namespace headgate::bench

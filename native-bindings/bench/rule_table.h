@@ -46,10 +46,11 @@ class RuleTable {
   std::vector<SetId> free_sets_, dropped_sets_;
 };
 
-// 0, or the number of the entry plus one.
-inline uint32_t answer(const Lookup& lookup, uint32_t workload, const FlowHeaders& flow) {
-  const IndexEntry* entry = lookup.first_match(workload, Direction::kIn, flow, 0);
+// An answer is 0, or the number of the entry plus one.
+inline uint32_t answer(const IndexEntry* entry) {
   return entry ? entry->serial : 0;
 }
+// In batches, as workers ask (pipeline/new_flows.h).
+void ask(const Lookup& lookup, std::span<const Lookup::Question> questions, uint32_t* answers);
 
 }  // namespace headgate::bench

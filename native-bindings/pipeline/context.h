@@ -3,6 +3,7 @@
 
 #include "packet/frame.h"
 #include "packet/frame_pool.h"
+#include "pipeline/new_flows.h"
 #include "pipeline/outputs.h"
 #include "tables/connections.h"
 #include "tables/counters.h"
@@ -10,7 +11,6 @@
 #include "tables/generation.h"
 #include "tables/hits.h"
 #include "tables/log_ring.h"
-#include "tables/lookup_memo.h"
 #include "tables/token_bucket.h"
 
 namespace headgate {
@@ -41,6 +41,7 @@ struct Context {
   uint32_t now = 0;      // milliseconds; the same for a whole batch
   uint32_t seconds = 0;  // likewise
   Located located = {};
+  NewFlows new_flows = {};
 
   const Workload& workload(uint32_t place) const { return *generation->workloads[place]; }
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }

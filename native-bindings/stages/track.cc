@@ -19,6 +19,7 @@ bool track_stage(Frame& frame, Context& ctx) {
     frame.reply = false;
     c = ctx.connections.insert(h, frame.tracker, ctx.now);
     if (!c) return drop(ctx, frame, Reason::kConnectionsFull);
+    ctx.new_flows.add(flow_of(*c), frame.source_workload, frame.destination_workload);
   }
   c->last_seen = ctx.now;
   frame.connection = c;

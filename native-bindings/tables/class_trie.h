@@ -7,6 +7,7 @@
 #pragma once
 
 #include <bit>
+#include <span>
 
 #include "tables/arena.h"
 #include "tables/class_map.h"
@@ -22,16 +23,29 @@ class ClassTrie {
   uint32_t root() const { return root_; }
 
   static ClassId find(const uint8_t* arena, uint32_t root, uint32_t key) {
-    const uint32_t* top = reinterpret_cast<const uint32_t*>(arena + size_t{root} * Arena::kUnit);
-    uint32_t value = top[key >> 24];
-    // A class has no node: it reads from the root instead, and what it reads is not used.
-    const uint32_t* second =
-        reinterpret_cast<const uint32_t*>(arena + size_t{value & kLeaf ? root : value} * Arena::kUnit);
-    uint32_t below = second[key >> 16 & 255];
-    value = value & kLeaf ? value : below;
+    uint32_t value = first_step(arena, root, key >> 24);
+    value = second_step(arena, root, value, key >> 16 & 255);
     value = step(arena, root, value, key >> 8 & 255);
     value = step(arena, root, value, key & 255);
     return value & ~kLeaf;
+  }
+
+  // ids[i] = find(keys[i]), all keys step by step together: while one waits for memory, the others go on.
+  static void find_all(const uint8_t* arena, uint32_t root, std::span<const uint32_t> keys, ClassId* ids) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      ids[i] = first_step(arena, root, keys[i] >> 24);
+      const uint32_t* second = reinterpret_cast<const uint32_t*>(place(arena, root, ids[i]));
+      __builtin_prefetch(second + (keys[i] >> 16 & 255));
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      ids[i] = second_step(arena, root, ids[i], keys[i] >> 16 & 255);
+      __builtin_prefetch(place(arena, root, ids[i]));
+    }
+    for (size_t i = 0; i < keys.size(); ++i) {
+      ids[i] = step(arena, root, ids[i], keys[i] >> 8 & 255);
+      __builtin_prefetch(place(arena, root, ids[i]));
+    }
+    for (size_t i = 0; i < keys.size(); ++i) ids[i] = step(arena, root, ids[i], keys[i] & 255) & ~kLeaf;
   }
 
  private:
@@ -45,8 +59,19 @@ class ClassTrie {
     static size_t bytes(uint32_t count) { return sizeof(Node) + 4 * size_t{count}; }
   };
 
+  // Where the node of that value is. A class has none: it reads from the root instead, and what it reads is not used.
+  static const uint8_t* place(const uint8_t* arena, uint32_t root, uint32_t value) {
+    return arena + size_t{value & kLeaf ? root : value} * Arena::kUnit;
+  }
+  static uint32_t first_step(const uint8_t* arena, uint32_t root, uint32_t byte) {
+    return reinterpret_cast<const uint32_t*>(place(arena, root, root))[byte];
+  }
+  static uint32_t second_step(const uint8_t* arena, uint32_t root, uint32_t value, uint32_t byte) {
+    uint32_t below = reinterpret_cast<const uint32_t*>(place(arena, root, value))[byte];
+    return value & kLeaf ? value : below;
+  }
   static uint32_t step(const uint8_t* arena, uint32_t root, uint32_t value, uint32_t byte) {
-    const Node& node = *reinterpret_cast<const Node*>(arena + size_t{value & kLeaf ? root : value} * Arena::kUnit);
+    const Node& node = *reinterpret_cast<const Node*>(place(arena, root, value));
     uint32_t word = byte >> 6;
     uint64_t upto = node.starts[word] & (~uint64_t{0} >> (63 - (byte & 63)));
     uint32_t place = node.before[word] + static_cast<uint32_t>(std::popcount(upto)) - 1;

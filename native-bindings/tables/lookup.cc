@@ -95,12 +95,16 @@ struct Lookup::Records {
   const SideRecord* operator[](uint32_t i) const { return records[i]; }
 };
 
+namespace {
+
+uint32_t ipv4_number(const Address& address) {
+  return __builtin_bswap32(static_cast<uint32_t>(address.half(1) >> 32));
+}
+
+}  // namespace
+
 ClassId Lookup::class_of(const Address& address) const {
-  if (address.half(0) == 0 && static_cast<uint32_t>(address.half(1)) == 0xffff0000u) {
-    uint32_t number;
-    memcpy(&number, address.bytes.data() + 12, sizeof number);
-    return ClassTrie::find(arena_, ipv4_root_, __builtin_bswap32(number));
-  }
+  if (is_ipv4(address)) return ClassTrie::find(arena_, ipv4_root_, ipv4_number(address));
   return ipv6_->find(__builtin_bswap64(address.half(0)), __builtin_bswap64(address.half(1)));
 }
 
@@ -116,7 +120,73 @@ Lookup::Classes Lookup::classes_of(const FlowHeaders& flow) const {
 const IndexEntry* Lookup::first_match(uint32_t workload, Direction direction, const FlowHeaders& flow,
                                       uint64_t from) const {
   if (workload >= indexes_->size()) return nullptr;
-  Classes classes = classes_of(flow);
+  return first_match(workload, direction, classes_of(flow), from);
+}
+
+void Lookup::classes_of(std::span<const FlowHeaders* const> flows, Classes* classes) const {
+  uint32_t addresses[2 * kBatch], services[2 * kBatch];
+  ClassId* address_ids[2 * kBatch];
+  ClassId ids[2 * kBatch];
+  size_t ipv4 = 0, n = flows.size();
+  auto add = [&](const Address& address, ClassId& id) {
+    if (!is_ipv4(address)) return void(id = class_of(address));
+    addresses[ipv4] = ipv4_number(address);
+    address_ids[ipv4++] = &id;
+  };
+  for (size_t i = 0; i < n; ++i) {
+    add(flows[i]->source, classes[i].source);
+    add(flows[i]->destination, classes[i].destination);
+    services[i] = service_key(*flows[i]);
+    services[n + i] = source_port_key(*flows[i]);
+  }
+  ClassTrie::find_all(arena_, ipv4_root_, {addresses, ipv4}, ids);
+  for (size_t i = 0; i < ipv4; ++i) *address_ids[i] = ids[i];
+  ClassTrie::find_all(arena_, service_root_, {services, source_ports_ ? 2 * n : n}, ids);
+  for (size_t i = 0; i < n; ++i) classes[i].service = ids[i];
+  for (size_t i = 0; i < n; ++i) classes[i].source_port = source_ports_ ? ids[n + i] : kEmptyClass;
+}
+
+// Each loop asks for what the next one reads.
+void Lookup::prefetch_records(std::span<const Classes> classes) const {
+  auto each_side = [&](auto visit) {
+    for (const Classes& c : classes) visit(kSource, c.source), visit(kDestination, c.destination);
+  };
+  auto prefetch = [](const void* from, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const uint8_t*>(from) + at);
+  };
+  each_side([&](SideOf side, ClassId id) { prefetch(&class_records_[side][id], 4); });
+  for (const Classes& c : classes) prefetch(&service_records_[c.service], 4);
+  each_side([&](SideOf side, ClassId id) { prefetch(&record(class_records_[side][id]), 128); });
+  for (const Classes& c : classes) prefetch(&words(service_records_[c.service]), 128);
+  each_side([&](SideOf side, ClassId id) {
+    const SideRecord& own = record(class_records_[side][id]);
+    if (own.ranked) prefetch(&words(own.ranked), 128);
+    for (uint32_t i = 0; i < own.parts; ++i) prefetch(&part_records_[side][own.part_ids()[i]], 4);
+  });
+  each_side([&](SideOf side, ClassId id) {
+    const SideRecord& own = record(class_records_[side][id]);
+    for (uint32_t i = 0; i < own.parts; ++i) prefetch(&record(part_records_[side][own.part_ids()[i]]), 64);
+  });
+}
+
+void Lookup::first_matches(std::span<const Question> questions, const IndexEntry** answers) const {
+  const FlowHeaders* flows[kBatch];
+  size_t flow_of[kBatch], count = 0;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    if (i == 0 || questions[i].flow != questions[i - 1].flow) flows[count++] = questions[i].flow;
+    flow_of[i] = count - 1;
+  }
+  Classes classes[kBatch];
+  classes_of({flows, count}, classes);
+  prefetch_records({classes, count});
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const auto& [workload, direction, flow] = questions[i];
+    answers[i] = workload < indexes_->size() ? first_match(workload, direction, classes[flow_of[i]], 0) : nullptr;
+  }
+}
+
+const IndexEntry* Lookup::first_match(uint32_t workload, Direction direction, const Classes& classes,
+                                      uint64_t from) const {
   Search search{*this,
                 live_[static_cast<int>(direction)]->data(),
                 WordSet::View(words((*indexes_)[workload])),

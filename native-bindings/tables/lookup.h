@@ -15,6 +15,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "tables/address_classes.h"
 #include "tables/class_records.h"
@@ -29,6 +30,16 @@ class Lookup {
   // matches; null if there is none.
   const IndexEntry* first_match(uint32_t workload, Direction direction, const FlowHeaders& flow, uint64_t from) const;
 
+  struct Question {
+    uint32_t workload;
+    Direction direction;
+    const FlowHeaders* flow;
+  };
+  static constexpr size_t kBatch = 32;
+  // answers[i] = first_match(questions[i], 0), of at most kBatch. Faster than one by one: while one question waits for
+  // memory, the others go on. Questions about the same flow should stand side by side.
+  void first_matches(std::span<const Question> questions, const IndexEntry** answers) const;
+
   uint64_t number() const { return number_; }  // of the commit that made it, from 1
   bool asks_source_ports() const { return source_ports_; }
 
@@ -41,7 +52,10 @@ class Lookup {
   struct Records;
 
   Classes classes_of(const FlowHeaders& flow) const;
+  const IndexEntry* first_match(uint32_t workload, Direction direction, const Classes& classes, uint64_t from) const;
+  void classes_of(std::span<const FlowHeaders* const> flows, Classes* classes) const;
   ClassId class_of(const Address& address) const;
+  void prefetch_records(std::span<const Classes> classes) const;
   const SideRecord& record(uint32_t offset) const {
     return *reinterpret_cast<const SideRecord*>(arena_ + size_t{offset} * Arena::kUnit);
   }

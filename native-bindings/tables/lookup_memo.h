@@ -20,24 +20,56 @@ class LookupMemo {
   const IndexEntry* first_match(const Lookup& lookup, uint32_t workload, Direction direction, const FlowHeaders& flow,
                                 uint64_t from) {
     if (from) return lookup.first_match(workload, direction, flow, from);
-    const uint64_t service = uint64_t{service_key(flow)} << 32 | (lookup.asks_source_ports() ? flow.source_port : 0);
-    const uint64_t asker = lookup.number() << 32 | workload << 1 | static_cast<uint64_t>(direction);
-    const uint64_t key[6] = {
-        flow.source.half(0), flow.source.half(1), flow.destination.half(0), flow.destination.half(1), service, asker};
-    const uint64_t hash = fold_multiply(key[1] ^ key[0] ^ 0x9e3779b97f4a7c15ull, key[3] ^ key[2] ^ service) ^ asker;
-    Entry& e = entries_[fold_multiply(hash, 0xd6e8feb86659fd93ull) & (kEntries - 1)];
-    uint64_t differs = 0;
-    for (int i = 0; i < 6; ++i) differs |= e.key[i] ^ key[i];
-    if (differs) {
-      std::copy_n(key, 6, e.key);
-      e.entry = lookup.first_match(workload, direction, flow, 0);
-    }
+    const Key key(lookup, {workload, direction, &flow});
+    Entry& e = entries_[key.place()];
+    if (e.key != key) e = {key, lookup.first_match(workload, direction, flow, 0)};
     return e.entry;
   }
 
+  // Looks up together what is not remembered of at most Lookup::kBatch questions, so that first_match() finds it.
+  void anticipate(const Lookup& lookup, std::span<const Lookup::Question> questions) {
+    Lookup::Question unknown[Lookup::kBatch];
+    Entry* places[Lookup::kBatch];
+    size_t count = 0;
+    for (const Lookup::Question& question : questions) {
+      const Key key(lookup, question);
+      Entry& e = entries_[key.place()];
+      if (e.key == key) continue;
+      e.key = key;
+      unknown[count] = question;
+      places[count++] = &e;
+    }
+    const IndexEntry* answers[Lookup::kBatch];
+    lookup.first_matches({unknown, count}, answers);
+    // Where two questions share a place, the key is the later one's, and so is the answer that stays.
+    for (size_t i = 0; i < count; ++i) places[i]->entry = answers[i];
+  }
+
  private:
+  struct Key {
+    uint64_t words[6] = {};
+
+    Key() = default;
+    Key(const Lookup& lookup, const Lookup::Question& q) {
+      const FlowHeaders& flow = *q.flow;
+      const uint64_t service = uint64_t{service_key(flow)} << 32 | (lookup.asks_source_ports() ? flow.source_port : 0);
+      const uint64_t asker = lookup.number() << 32 | q.workload << 1 | static_cast<uint64_t>(q.direction);
+      const uint64_t all[6] = {
+          flow.source.half(0), flow.source.half(1), flow.destination.half(0), flow.destination.half(1), service, asker};
+      std::copy_n(all, 6, words);
+    }
+    bool operator==(const Key& other) const {
+      uint64_t differs = 0;
+      for (int i = 0; i < 6; ++i) differs |= words[i] ^ other.words[i];
+      return differs == 0;
+    }
+    size_t place() const {
+      const uint64_t ends = fold_multiply(words[1] ^ words[0] ^ 0x9e3779b97f4a7c15ull, words[3] ^ words[2] ^ words[4]);
+      return fold_multiply(ends ^ words[5], 0xd6e8feb86659fd93ull) & (kEntries - 1);
+    }
+  };
   struct alignas(64) Entry {
-    uint64_t key[6] = {};
+    Key key;
     const IndexEntry* entry = nullptr;
   };
   std::vector<Entry> entries_;

@@ -176,6 +176,28 @@ class Pair {
         from = world_.chance(50) ? expected->order + 1 : expected->next_category();
       }
     }
+    compare_batch(lookup, naive);
+  }
+
+  // Questions that are asked together; some are about the flow before.
+  void compare_batch(const Lookup& lookup, const NaiveClassifier& naive) {
+    FlowHeaders flows[Lookup::kBatch];
+    Lookup::Question questions[Lookup::kBatch];
+    const IndexEntry* answers[Lookup::kBatch];
+    const size_t count = world_.below(Lookup::kBatch + 1);
+    for (size_t i = 0; i < count; ++i) {
+      flows[i] = world_.flow();
+      const FlowHeaders* flow = i && world_.chance(30) ? questions[i - 1].flow : &flows[i];
+      questions[i] = {world_.below(kWorkloads), static_cast<Direction>(world_.below(2)), flow};
+    }
+    lookup.first_matches({questions, count}, answers);
+    memo_.anticipate(lookup, {questions, count});
+    for (size_t i = 0; i < count; ++i) {
+      const auto& [workload, direction, flow] = questions[i];
+      const IndexEntry* expected = naive.first_match(workload, direction, *flow, 0);
+      REQUIRE(answers[i] == expected);
+      REQUIRE(memo_.first_match(lookup, workload, direction, *flow, 0) == expected);
+    }
   }
 
   void empty() {

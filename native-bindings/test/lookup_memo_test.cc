@@ -57,4 +57,26 @@ TEST_CASE("the memo tells source ports apart once a rule names one") {
   CHECK_FALSE(memo.first_match(*lookup, 1, Direction::kIn, flow_from(8), 0));
 }
 
+TEST_CASE("of anticipated questions that share a place in the memo, each gets its own answer") {
+  Classifier classifier;
+  LookupMemo memo;
+  IndexEntry named = entry_for(7, 100);
+  classifier.add(&named, {{1}});
+  auto lookup = classifier.commit();
+  // More than there are places.
+  constexpr uint32_t kFlows = 3 * LookupMemo::kEntries;
+  for (uint32_t begin = 0; begin < kFlows; begin += Lookup::kBatch) {
+    FlowHeaders flows[Lookup::kBatch];
+    Lookup::Question questions[Lookup::kBatch];
+    for (uint32_t i = 0; i < Lookup::kBatch; ++i) {
+      flows[i] = flow_from(i % 2 ? 7 : 8);
+      flows[i].destination_port = static_cast<uint16_t>(begin + i);
+      questions[i] = {1, Direction::kIn, &flows[i]};
+    }
+    memo.anticipate(*lookup, questions);
+    for (const auto& q : questions)
+      CHECK(memo.first_match(*lookup, 1, Direction::kIn, *q.flow, 0) == (q.flow->source_port == 7 ? &named : nullptr));
+  }
+}
+
 }  // namespace headgate::test

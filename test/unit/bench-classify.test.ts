@@ -30,9 +30,15 @@ test('best rounds are compared, and rte_acl with its best algorithm', () => {
   expect(compared.medianRatio).toBe(1.5);
 });
 
-test('a warm memo is compared round by round', () => {
-  const rates = { headgate: [2 * M, 4 * M, M], linear: [M, M, M], 'headgate-memo': [8 * M, 8 * M, 8 * M] };
-  expect(compareRates(rates).memo).toBe(4);
+test('a warm memo and lookups one by one are told beside', () => {
+  const rates = {
+    headgate: [2 * M, 4 * M],
+    linear: [M, M],
+    'headgate-memo': [8 * M, 7 * M],
+    'headgate-single': [M, 3 * M],
+  };
+  expect(compareRates(rates)).toEqual({ headgate: 4, linear: 1, memo: 8, single: 3 });
+  expect(compareRates({ ...rates, 'rte_acl-scalar': [2 * M, M] })).toMatchObject({ ratio: 2, memoRatio: 4 });
 });
 
 test('without rte_acl there is no ratio', () => {

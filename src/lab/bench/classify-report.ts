@@ -3,8 +3,8 @@
 import { rounded, spread } from './report.js';
 
 /**
- * Lookups a second by side, a figure for each round: `headgate`, `linear`, an `rte_acl-` for each algorithm, and
- * `headgate-memo` for a few headers that are asked again and again.
+ * Lookups a second by side, a figure for each round: `headgate` (in batches of 32, as `rte_acl`), `headgate-single` (one
+ * by one), `linear`, an `rte_acl-` for each algorithm, and `headgate-memo` for a few headers asked again and again.
  */
 export type Rates = { headgate: number[]; linear: number[] } & Record<string, number[]>;
 
@@ -40,7 +40,9 @@ export type Line = BuildLine | LookupsLine | OtherLine;
 export interface Compared {
   headgate: number;
   linear: number;
-  /** With a warm memo / without: the median of the rounds. */
+  /** One by one. */
+  single?: number;
+  /** With a warm memo. */
   memo?: number;
   rte_acl?: number;
   algorithm?: string;
@@ -48,6 +50,8 @@ export interface Compared {
   ratio?: number;
   /** The median of the rounds' ratios, each beside the algorithm that was best in that round. */
   medianRatio?: number;
+  /** With a warm memo / rte_acl, of the best rounds. */
+  memoRatio?: number;
 }
 
 const MILLION = 1e6;
@@ -55,11 +59,13 @@ const PEER = 'rte_acl-';
 
 export function compareRates(rates: Rates): Compared {
   const best = (name: string): number => Math.max(...(rates[name] ?? []));
-  const warm = rates['headgate-memo']?.map((rate, round) => rate / (rates.headgate[round] ?? NaN));
+  const given = (name: string, side: string): object =>
+    side in rates ? { [name]: best(side) / MILLION } : {};
   const compared = {
     headgate: best('headgate') / MILLION,
     linear: best('linear') / MILLION,
-    ...(warm === undefined ? {} : { memo: spread(warm).median }),
+    ...given('single', 'headgate-single'),
+    ...given('memo', 'headgate-memo'),
   };
   const algorithms = Object.keys(rates).filter((name) => name.startsWith(PEER));
   const first = algorithms[0];
@@ -74,6 +80,7 @@ export function compareRates(rates: Rates): Compared {
     algorithm: algorithm.slice(PEER.length),
     ratio: best('headgate') / best(algorithm),
     medianRatio: spread(ratios).median,
+    ...('headgate-memo' in rates ? { memoRatio: best('headgate-memo') / best(algorithm) } : {}),
   };
 }
 
@@ -115,7 +122,16 @@ export function setResults(lines: Line[]): SetResult[] {
     });
 }
 
-const PARTS = ['headgate', 'linear', 'memo', 'rte_acl', 'ratio', 'medianRatio'] as const;
+const PARTS = [
+  'headgate',
+  'linear',
+  'single',
+  'memo',
+  'rte_acl',
+  'ratio',
+  'medianRatio',
+  'memoRatio',
+] as const;
 
 /** Geometric means; of `rte_acl` and what is compared with it: of the results that have it. */
 export type SizeSummary = { results: number } & Partial<Record<(typeof PARTS)[number], number>>;

@@ -134,7 +134,7 @@ function summarize(lines: Line[], workloads: Line[], given: number): Result {
     details: {
       about:
         'geometric means over the rule sets of 10,000 rules, corner and uniform headers, one workload; ' +
-        'best rounds, in processor time; of rte_acl its best algorithm for each; memo: with a warm one / without',
+        'best rounds, in processor time; in batches of 32, single: one by one; of rte_acl its best algorithm for each',
       classbench: given === 0 ? '../shared/classbench is not here' : `${given} sets`,
       geometricMeans: bySize,
       withoutGenerated: summarizeSize(ofFamous, 10_000),
