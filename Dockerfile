@@ -30,7 +30,7 @@ FROM ${BASE} AS headgate
 RUN groupadd --system --gid 990 headgate \
   && useradd --system --uid 990 --gid headgate --home-dir /nonexistent --shell /usr/sbin/nologin headgate
 RUN --mount=type=bind,from=package,source=/headgate.deb,target=/tmp/headgate.deb \
-  apt-get update && apt-get install -y --no-install-recommends /tmp/headgate.deb && rm -rf /var/lib/apt/lists/* \
+  apt-get update && apt-get install -y --no-install-recommends /tmp/headgate.deb && apt-get clean && rm -rf /var/lib/apt/lists/* \
   && install -d -m 700 -o headgate -g headgate /var/lib/headgate
 # Whoever does not say otherwise gets no privileges.
 USER headgate
@@ -49,6 +49,6 @@ USER headgate
 FROM ${BASE} AS workload
 RUN apt-get update \
   && apt-get install -y --no-install-recommends iperf3 iproute2 iputils-ping python3-scapy \
-  && rm -rf /var/lib/apt/lists/*
+  && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --chmod=755 examples/compose/workload /usr/local/bin/workload
 ENTRYPOINT ["workload"]
