@@ -3,21 +3,22 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { LOG_LEVELS } from '../observe/levels.js';
 import { defaultPaths } from '../shared/paths.js';
 
+// The variables are named by `env`: the defaults that help and reference show do not depend on them.
+const DEFAULTS = defaultPaths({});
+
 export function runDirOption(): Option {
-  return new Option('--run-dir <dir>', 'sockets and pools')
-    .default(defaultPaths().runDir)
-    .env('HEADGATE_RUN_DIR');
+  return new Option('--run-dir <dir>', 'sockets and pools').default(DEFAULTS.runDir).env('HEADGATE_RUN_DIR');
 }
 
 export function stateDirOption(): Option {
   return new Option('--state-dir <dir>', 'the store of revisions')
-    .default(defaultPaths().stateDir)
+    .default(DEFAULTS.stateDir)
     .env('HEADGATE_STATE_DIR');
 }
 
 export function configOption(): Option {
   return new Option('--config <file>', 'the host file; conf.d/ lies beside it')
-    .default(defaultPaths().config)
+    .default(DEFAULTS.config)
     .env('HEADGATE_CONFIG');
 }
 
@@ -50,8 +51,17 @@ export function duration(text: string): number {
   throw new InvalidArgumentError('A time like 30d, 12h, 5m or 90s is wanted.');
 }
 
+export type Example = [line: string, what: string];
+
+const EXAMPLES = new WeakMap<Command, Example[]>();
+
 /** Examples at the end of a command's help: each a command and what it does. */
-export function examples(command: Command, lines: [string, string][]): Command {
+export function examples(command: Command, lines: Example[]): Command {
+  EXAMPLES.set(command, lines);
   const text = lines.map(([line, what]) => `  # ${what}\n  ${line}`).join('\n');
   return command.addHelpText('after', `\nExamples:\n${text}`);
+}
+
+export function examplesOf(command: Command): Example[] {
+  return EXAMPLES.get(command) ?? [];
 }
