@@ -4,6 +4,7 @@ import { registerLab } from '../lab/lab.js';
 import { VERSION } from '../shared/version.js';
 import { registerChange } from './commands/change.js';
 import { registerDaemons } from './commands/daemon.js';
+import { registerDoctor } from './commands/doctor.js';
 import { registerExplain } from './commands/explain.js';
 import { registerFlows } from './commands/flows.js';
 import { registerGet } from './commands/get.js';
@@ -24,6 +25,7 @@ export function buildProgram(): Command {
   registerExplain(program);
   registerFlows(program);
   registerStats(program);
+  registerDoctor(program);
   registerLab(program);
   registerVersion(program);
   return program;

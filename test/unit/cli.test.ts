@@ -89,6 +89,7 @@ describe('usage', () => {
         'flows',
         'stats',
         'version',
+        'doctor',
       ]),
     );
     for (const command of commands) {
