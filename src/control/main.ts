@@ -27,7 +27,7 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
     log,
   });
   const stopped = stopSignal();
-  const api = await HttpApi.listen(controlSocket(runDir), control, log);
+  const api = await listen(controlSocket(runDir), control, log);
   const ruleLog = new RuleLog(control, log);
   ruleLog.start();
   log.info({ socket: api.path }, 'control listens');
@@ -37,6 +37,16 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
   ruleLog.stop();
   await api.close();
   await control.stop();
+}
+
+/** A control that cannot be asked ends, instead of looking for its engine for ever. */
+async function listen(socket: string, control: Control, log: Logger): Promise<HttpApi> {
+  try {
+    return await HttpApi.listen(socket, control, log);
+  } catch (error) {
+    await control.stop();
+    throw error;
+  }
 }
 
 function stopSignal(): Promise<string> {

@@ -20,19 +20,31 @@ afterEach(async () => {
   await stack.end();
 });
 
+const control = (runDir: string) => [
+  'control',
+  '--config',
+  stack.config,
+  '--run-dir',
+  runDir,
+  '--state-dir',
+  join(stack.directory, 'state'),
+];
+
 async function startControl(): Promise<ChildProcess> {
-  const paths = [
-    '--config',
-    stack.config,
-    '--run-dir',
-    stack.directory,
-    '--state-dir',
-    join(stack.directory, 'state'),
-  ];
-  const child = spawn(PROGRAM, ['control', ...paths], { stdio: 'ignore' });
+  const child = spawn(PROGRAM, control(stack.directory), { stdio: 'ignore' });
   children.push(child);
   await until('control answers and is ready', async () => (await status())?.ready === true);
   return child;
+}
+
+/** Of one that does not start. */
+async function endOfControl(runDir: string): Promise<{ code: unknown; message: string }> {
+  const child = spawn(PROGRAM, control(runDir), { stdio: ['ignore', 'ignore', 'pipe'] });
+  children.push(child);
+  let message = '';
+  child.stderr?.on('data', (chunk: Buffer) => (message += chunk.toString()));
+  const code = await new Promise((done) => child.once('close', done));
+  return { code, message };
 }
 
 const status = () => stack.client.get<StatusResult>('/v1/status').catch(() => undefined);
@@ -89,27 +101,15 @@ describe('control that is killed', () => {
   it('a second control on the same store is refused', async () => {
     await stack.startEngine();
     await startControl();
-    const second = spawn(
-      PROGRAM,
-      [
-        'control',
-        '--config',
-        stack.config,
-        '--run-dir',
-        stack.directory,
-        '--state-dir',
-        join(stack.directory, 'state'),
-      ],
-      {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      },
-    );
-    children.push(second);
-    let message = '';
-    second.stderr?.on('data', (chunk: Buffer) => (message += chunk.toString()));
-    const code = await new Promise((done) => second.once('close', done));
+    const { code, message } = await endOfControl(stack.directory);
     expect(code).toBe(1);
     expect(message).toContain('Another control process uses the store');
     expect((await status())?.ready).toBe(true);
   });
+});
+
+it('control that cannot listen says so and ends', async () => {
+  const { code, message } = await endOfControl(join(stack.directory, 'missing'));
+  expect(message).toContain('Control cannot listen');
+  expect(code).toBe(1);
 });
