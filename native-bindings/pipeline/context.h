@@ -1,9 +1,10 @@
 // What the stages of one worker work with, and the one door through which a frame is dropped.
 #pragma once
 
+#include <span>
+
 #include "packet/frame.h"
 #include "packet/frame_pool.h"
-#include "pipeline/new_flows.h"
 #include "pipeline/outputs.h"
 #include "tables/connections.h"
 #include "tables/counters.h"
@@ -11,6 +12,7 @@
 #include "tables/generation.h"
 #include "tables/hits.h"
 #include "tables/log_ring.h"
+#include "tables/lookup_memo.h"
 #include "tables/token_bucket.h"
 
 namespace headgate {
@@ -41,7 +43,7 @@ struct Context {
   uint32_t now = 0;      // milliseconds; the same for a whole batch
   uint32_t seconds = 0;  // likewise
   Located located = {};
-  NewFlows new_flows = {};
+  std::span<Frame* const> ahead = {};  // of the running batch, while no new flow was found in it (stages/track.cc)
 
   const Workload& workload(uint32_t place) const { return *generation->workloads[place]; }
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }

@@ -45,9 +45,8 @@ constexpr Stage kStages[] = {
     {"advance", advance_stage},      // stages/advance.cc: the record's state
     {"forward", forward_stage},      // stages/forward.cc: to the output queues
 };
-constexpr size_t kResume = 3;    // where frames that were handed over go on
-constexpr size_t kTrack = 5;     // before it, every frame's bucket is on its way to the cache
-constexpr size_t kClassify = 6;  // before it, what rules say of new flows is looked up for all together
+constexpr size_t kResume = 3;  // where frames that were handed over go on
+constexpr size_t kTrack = 5;   // before it, every frame's bucket is on its way to the cache
 constexpr size_t kEnd = std::size(kStages);
 
 // Stages [from, to) of one frame: true when all let it go on.
@@ -71,9 +70,8 @@ template <size_t from, size_t to>
 template <size_t from>
 void run_from(std::span<Frame*> frames, Context& ctx) {
   size_t kept = run_stages<from, kTrack>(frames, ctx);
-  kept = run_stages<kTrack, kClassify>(frames.first(kept), ctx);
-  ctx.new_flows.look_up(*ctx.generation->lookup, ctx.memo);
-  run_stages<kClassify, kEnd>(frames.first(kept), ctx);
+  ctx.ahead = frames.first(kept);
+  run_stages<kTrack, kEnd>(frames.first(kept), ctx);
 }
 
 }  // namespace

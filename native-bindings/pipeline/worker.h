@@ -25,7 +25,7 @@ struct WorkerOptions {
 
 class Worker {
  public:
-  static constexpr size_t kBatch = NewFlows::kMost;
+  static constexpr size_t kBatch = 64;
 
   explicit Worker(const WorkerOptions& options);
   ~Worker();

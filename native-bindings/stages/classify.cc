@@ -22,6 +22,10 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     ++ctx.counters.log_lost;
 }
 
+FlowHeaders flow_of(const Connection& c) {
+  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
+}
+
 // Judges the connection at one side again, under the on-change rule of its former verdict.
 [[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
@@ -61,8 +65,8 @@ Reason reason_of(const Connection& c, Side side) {
 }
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,
-                                         uint32_t place) {
-  if (c.verdict[side].epoch != ctx.generation->epochs[place]) judge(ctx, c, side, w, place);
+                                         uint32_t place, const uint32_t* epochs) {
+  if (c.verdict[side].epoch != epochs[place]) judge(ctx, c, side, w, place);
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.action[side] == Action::kAllow || refuse(frame, ctx, side, place);
 }
@@ -95,17 +99,19 @@ bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {
 }
 
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place) {
-  return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place);
+  return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place, ctx.generation->epochs.data());
 }
 
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
   Connection& c = *frame.connection;
   Side sender = frame.reply ? kResponder : kInitiator;
-  if (!admit(frame, ctx, c, sender, *frame.source, frame.source_workload)) return false;
+  const uint32_t* epochs = ctx.generation->epochs.data();  // read once for both sides
+  if (!admit(frame, ctx, c, sender, *frame.source, frame.source_workload, epochs)) return false;
   // Where a frame goes to many, each receiver is asked as it is queued (forward.cc).
   if (!frame.destination) return true;
-  return admit(frame, ctx, c, frame.reply ? kInitiator : kResponder, *frame.destination, frame.destination_workload);
+  const Side receiver = frame.reply ? kInitiator : kResponder;
+  return admit(frame, ctx, c, receiver, *frame.destination, frame.destination_workload, epochs);
 }
 
 }  // namespace headgate

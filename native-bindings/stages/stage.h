@@ -46,11 +46,6 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
 
-// As it began.
-inline FlowHeaders flow_of(const Connection& c) {
-  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
-}
-
 // Counts a frame for the rule (or default) that decided.
 inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
   Hit& hit = ctx.hits[place];

@@ -1,13 +1,41 @@
 // Finds or makes the connection record of a frame. A SYN on a connection that is over begins a new one.
+//
+// With the first new flow of a batch, what all its new flows ask of the rules is looked up: together they wait for
+// memory once (tables/lookup.h). The classify stage judges them one by one and finds the answers in the memo.
+#include <utility>
+
 #include "packet/parse.h"
 #include "stages/stage.h"
 
 namespace headgate {
+namespace {
+
+[[gnu::noinline]] void look_ahead(Context& ctx) {
+  FlowHeaders flows[Lookup::kBatch / 2];
+  Lookup::Question questions[Lookup::kBatch];
+  size_t flow_count = 0, count = 0;
+  for (const Frame* frame : std::exchange(ctx.ahead, {})) {
+    const Headers& h = frame->headers;
+    if (!is_tracked(h) || ctx.connections.holds(h, frame->tracker)) continue;
+    FlowHeaders& flow = flows[flow_count++] = {h.source,   h.destination, h.source_port, h.destination_port,
+                                               h.protocol, h.icmp_type,   h.icmp_code};
+    questions[count++] = {frame->source_workload, Direction::kOut, &flow};
+    if (frame->destination) questions[count++] = {frame->destination_workload, Direction::kIn, &flow};
+    if (flow_count < std::size(flows)) continue;
+    ctx.memo.anticipate(*ctx.generation->lookup, {questions, count});
+    flow_count = count = 0;
+  }
+  if (flow_count > 1) ctx.memo.anticipate(*ctx.generation->lookup, {questions, count});
+}
+
+}  // namespace
 
 bool track_stage(Frame& frame, Context& ctx) {
   const Headers& h = frame.headers;
-  frame.connection = nullptr;
-  if (!is_tracked(h)) return true;
+  if (!is_tracked(h)) {
+    frame.connection = nullptr;
+    return true;
+  }
   Connection* c = ctx.connections.find(h, frame.tracker, ctx.now, ctx.generation->timeouts, frame.reply);
   bool begins = (h.tcp_flags & (kSyn | kAck)) == kSyn;
   // A record that this millisecond has used may be held by another frame of the batch.
@@ -17,9 +45,9 @@ bool track_stage(Frame& frame, Context& ctx) {
   }
   if (!c) {
     frame.reply = false;
+    if (!ctx.ahead.empty()) look_ahead(ctx);
     c = ctx.connections.insert(h, frame.tracker, ctx.now);
     if (!c) return drop(ctx, frame, Reason::kConnectionsFull);
-    ctx.new_flows.add(flow_of(*c), frame.source_workload, frame.destination_workload);
   }
   c->last_seen = ctx.now;
   frame.connection = c;

@@ -124,24 +124,20 @@ class ConnectionTable {
   // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the
   // frame runs against its first frame.
   Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
-    const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
-    const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
-    const uint64_t key = flow | ports, turned_key = flow | std::rotl(ports, 16);
-    for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
-      Connection& c = records_[i];
-      bool turned = false;
-      if (c.key() != key || c.source != h.source || c.destination != h.destination) {
-        if (c.key() != turned_key || c.source != h.destination || c.destination != h.source) continue;
-        turned = true;
-      }
-      if (now - c.last_seen >= timeout_of(c.timeout_class, timeouts)) {
-        remove(c);
-        return nullptr;
-      }
-      reply = turned;
-      return &c;
+    bool turned;
+    Connection* c = look_up(h, tracker, turned);
+    if (!c) return nullptr;
+    if (now - c->last_seen >= timeout_of(c->timeout_class, timeouts)) {
+      remove(*c);
+      return nullptr;
     }
-    return nullptr;
+    reply = turned;
+    return c;
+  }
+  // Whether there is one, past its time or not.
+  bool holds(const Headers& h, uint16_t tracker) const {
+    bool turned;
+    return look_up(h, tracker, turned);
   }
 
   // A new record for a flow that has none, with the frame's sender as initiator. Null when nothing may make room.
@@ -182,6 +178,19 @@ class ConnectionTable {
   };
   uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
   uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker) & mask_); }
+  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned) const {
+    const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
+    const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
+    const uint64_t key = flow | ports, turned_key = flow | std::rotl(ports, 16);
+    for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
+      Connection& c = records_[i];
+      turned = false;
+      if (c.key() == key && c.source == h.source && c.destination == h.destination) return &c;
+      turned = true;
+      if (c.key() == turned_key && c.source == h.destination && c.destination == h.source) return &c;
+    }
+    return nullptr;
+  }
   void link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now);
   void unlink(Connection& c);
   void move_to(Connection& c, TimeoutClass timeout_class, uint32_t now) {
