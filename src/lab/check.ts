@@ -64,7 +64,7 @@ export async function check(options: CheckOptions): Promise<Row[]> {
     const control = new ApiClient(options.runDir);
     const policies = await eachOf(attempts, (attempt) => explain(control, attempt));
     const answers = await eachOf(attempts, (attempt, i) =>
-      tryIt(agentAt(agents, attempt.from), attempt, policies[i]?.action === 'allow'),
+      tryIt(agentAt(agents, attempt.from), attempt, policies[i]?.action !== 'drop'),
     );
     const flows = (await control.get<FlowsResult>('/v1/flows?limit=100000')).flows;
     return attempts.map((attempt, i) => toRow(attempt, policies[i], answers[i], flows, options.expectations));
@@ -90,7 +90,10 @@ async function eachOf<T, R>(items: T[], action: (item: T, index: number) => Prom
   return results;
 }
 
-/** A silence where an answer is expected is tried once more with patience: a busy machine is no denial. */
+/**
+ * A silence where an answer or a refusal is expected is tried once more with patience: a busy machine is no denial, and
+ * refusals are rate limited.
+ */
 async function tryIt(agent: Agent, attempt: Attempt, expected: boolean): Promise<Answer> {
   const first = await once(agent, attempt, SILENCE_MS);
   return expected && first.outcome === 'silent' ? once(agent, attempt, PATIENCE_MS) : first;
