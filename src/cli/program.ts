@@ -9,6 +9,7 @@ import { registerExplain } from './commands/explain.js';
 import { registerFlows } from './commands/flows.js';
 import { registerGet } from './commands/get.js';
 import { registerStats } from './commands/stats.js';
+import { registerTop } from './commands/top.js';
 import { registerVersion } from './commands/version.js';
 
 export function buildProgram(): Command {
@@ -25,6 +26,7 @@ export function buildProgram(): Command {
   registerExplain(program);
   registerFlows(program);
   registerStats(program);
+  registerTop(program);
   registerDoctor(program);
   registerLab(program);
   registerVersion(program);

@@ -57,6 +57,8 @@ describe('usage', () => {
     [['explain', '--from', 'web', '--to', 'db', '--protocol', 'tpc'], 2],
     [['explain', '--from', 'web', '--to', 'db', '--port', '70000'], 2],
     [['flows', '--limit', '0'], 2],
+    [['top', '--interval', '0'], 2],
+    [['top', '-n', '0'], 2],
     [['rollback', 'x'], 2],
     [['delete', 'rules', 'x'], 2],
     [['diff', '--nonsense'], 2],
@@ -90,6 +92,7 @@ describe('usage', () => {
         'stats',
         'version',
         'doctor',
+        'top',
       ]),
     );
     for (const command of commands) {

@@ -1,0 +1,156 @@
+// What happened between two looks at the engine's counters, for each second: workloads, rules, flows and drops.
+import type { FlowResult, FlowsResult, StatsResult } from '../../control/api.js';
+
+export interface Sample {
+  /** Milliseconds. */
+  time: number;
+  stats: StatsResult;
+  flows: FlowsResult;
+}
+
+export interface WorkloadRate {
+  workload: string;
+  sentPackets: number;
+  sentBytes: number;
+  receivedPackets: number;
+  receivedBytes: number;
+  drops: number;
+}
+
+export interface RuleRate {
+  rule: string;
+  flows: number;
+  packets: number;
+  bytes: number;
+  /** Flows since the engine started. */
+  total: number;
+}
+
+export interface FlowRate {
+  flow: FlowResult;
+  packets: number;
+  bytes: number;
+}
+
+export interface DropRate {
+  reason: string;
+  direction: string;
+  text: string;
+  packets: number;
+  total: number;
+}
+
+/** Each list with the busiest first. */
+export interface Top {
+  time: number;
+  connections: number;
+  connectionsLimit: number;
+  workloads: WorkloadRate[];
+  rules: RuleRate[];
+  flows: FlowRate[];
+  drops: DropRate[];
+}
+
+export function ratesOf(before: Sample, after: Sample): Top {
+  const seconds = Math.max((after.time - before.time) / 1000, 0.001);
+  const { connections, connectionsLimit } = after.stats;
+  return {
+    time: after.time,
+    connections,
+    connectionsLimit,
+    workloads: workloads(before.stats, after.stats, seconds),
+    rules: rules(before.stats, after.stats, seconds),
+    flows: flows(before.flows, after.flows, seconds),
+    drops: drops(before.stats, after.stats, seconds),
+  };
+}
+
+/** Counters begin anew with an engine: then all that it counted is new. */
+const rate = (before: number, after: number, seconds: number): number =>
+  (after >= before ? after - before : after) / seconds;
+
+function workloads(before: StatsResult, after: StatsResult, seconds: number): WorkloadRate[] {
+  const old = new Map(before.workloads.map((one) => [one.workload, one]));
+  const all = after.workloads.map((now) => {
+    const was = old.get(now.workload);
+    return {
+      workload: now.workload,
+      sentPackets: rate(was?.sentPackets ?? 0, now.sentPackets, seconds),
+      sentBytes: rate(was?.sentBytes ?? 0, now.sentBytes, seconds),
+      receivedPackets: rate(was?.receivedPackets ?? 0, now.receivedPackets, seconds),
+      receivedBytes: rate(was?.receivedBytes ?? 0, now.receivedBytes, seconds),
+      drops: rate(sumOf(was?.drops), sumOf(now.drops), seconds),
+    };
+  });
+  return all.sort(
+    (a, b) => b.sentBytes + b.receivedBytes - a.sentBytes - a.receivedBytes || b.drops - a.drops,
+  );
+}
+
+function sumOf(drops: Record<string, number> = {}): number {
+  return Object.values(drops).reduce((sum, one) => sum + one, 0);
+}
+
+type Counts = Pick<RuleRate, 'flows' | 'packets' | 'bytes'>;
+
+function rules(before: StatsResult, after: StatsResult, seconds: number): RuleRate[] {
+  const old = hitsByRule(before);
+  const all = [...hitsByRule(after)].map(([rule, now]) => {
+    const was = old.get(rule);
+    return {
+      rule,
+      flows: rate(was?.flows ?? 0, now.flows, seconds),
+      packets: rate(was?.packets ?? 0, now.packets, seconds),
+      bytes: rate(was?.bytes ?? 0, now.bytes, seconds),
+      total: now.flows,
+    };
+  });
+  return all.sort((a, b) => b.flows - a.flows || b.packets - a.packets || b.total - a.total);
+}
+
+function hitsByRule({ hits }: StatsResult): Map<string, Counts> {
+  const sums = new Map<string, Counts>();
+  for (const hit of hits) {
+    const sum = sums.get(hit.rule) ?? { flows: 0, packets: 0, bytes: 0 };
+    sum.flows += hit.flows;
+    sum.packets += hit.packets;
+    sum.bytes += hit.bytes;
+    sums.set(hit.rule, sum);
+  }
+  return sums;
+}
+
+function flows(before: FlowsResult, after: FlowsResult, seconds: number): FlowRate[] {
+  const old = new Map(before.flows.map((flow) => [keyOf(flow), flow]));
+  const all = after.flows.map((flow) => {
+    const found = old.get(keyOf(flow));
+    // Younger than the last look: another connection with the same ends, or one that was not there.
+    const was = found !== undefined && flow.age >= found.age ? found : undefined;
+    return {
+      flow,
+      packets: rate(total(was?.packets), total(flow.packets), seconds),
+      bytes: rate(total(was?.bytes), total(flow.bytes), seconds),
+    };
+  });
+  return all.sort((a, b) => b.bytes - a.bytes || b.packets - a.packets || a.flow.idle - b.flow.idle);
+}
+
+const total = ([there, back]: readonly [number, number] = [0, 0]) => there + back;
+
+function keyOf({ tracker, protocol, source, sourcePort, destination, destinationPort }: FlowResult): string {
+  return `${tracker} ${protocol} ${source} ${sourcePort} ${destination} ${destinationPort}`;
+}
+
+function drops(before: StatsResult, after: StatsResult, seconds: number): DropRate[] {
+  const old = new Map(before.drops.map((drop) => [`${drop.direction} ${drop.reason}`, drop.packets]));
+  const all = after.drops
+    .filter(({ packets }) => packets > 0)
+    .map(({ reason, direction, text, packets }) => ({
+      reason,
+      direction,
+      text,
+      packets: rate(old.get(`${direction} ${reason}`) ?? 0, packets, seconds),
+      total: packets,
+    }));
+  return all.sort((a, b) => b.packets - a.packets || b.total - a.total);
+}
