@@ -5,6 +5,7 @@ import { VERSION } from '../shared/version.js';
 import { registerChange } from './commands/change.js';
 import { registerDaemons } from './commands/daemon.js';
 import { registerDoctor } from './commands/doctor.js';
+import { registerEvents } from './commands/events.js';
 import { registerExplain } from './commands/explain.js';
 import { registerFlows } from './commands/flows.js';
 import { registerGet } from './commands/get.js';
@@ -27,6 +28,7 @@ export function buildProgram(): Command {
   registerFlows(program);
   registerStats(program);
   registerTop(program);
+  registerEvents(program);
   registerDoctor(program);
   registerLab(program);
   registerVersion(program);

@@ -151,4 +151,23 @@ export interface StatsResult extends Omit<Stats, 'hits'> {
   }[];
 }
 
+export interface HappenedEvent {
+  /** From 1 on, counted anew by each control. */
+  number: number;
+  time: string;
+  kind: 'control' | 'engine' | 'refused' | 'revision' | 'workload';
+  what: string;
+  workload?: string;
+  revision?: number;
+}
+
+/** GET /v1/events?after=NUMBER. */
+export interface EventsResult {
+  /** When this control began to count. */
+  began: string;
+  events: HappenedEvent[];
+  /** Those after the number that are no longer kept. */
+  missed: number;
+}
+
 export type RevisionsResult = RevisionSummary[];

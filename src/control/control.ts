@@ -10,10 +10,7 @@
 // that it was made against. An engine that holds another refuses it as `stale`, and is asked again.
 //
 // Changes run one at a time, in the order in which they came.
-import { join } from 'node:path';
-import { readdirSync } from 'node:fs';
 import {
-  loadPaths,
   parseDocument,
   formatError,
   type Document,
@@ -27,8 +24,10 @@ import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
 import type { ApplyResult, PlanResult, StatusResult } from './api.js';
-import { policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
+import { readConf } from './conf.js';
+import { isSame, policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
 import { EngineClient } from './engine-client.js';
+import { Events } from './events.js';
 import type { Progress } from './progress.js';
 
 export interface ControlOptions {
@@ -66,6 +65,7 @@ export type Tell = (progress: Progress) => void | Promise<void>;
 const silent: Tell = () => undefined;
 
 export class Control {
+  readonly events = new Events();
   readonly #options: ControlOptions;
   readonly #engine: EngineClient;
   #policy: Policy;
@@ -77,6 +77,8 @@ export class Control {
   #enforced = false;
   #refused = false;
   #fault = 'control has not reached the engine yet';
+  /** The process id of the engine that was connected last. */
+  #lastEngine: number | undefined;
 
   private constructor(options: ControlOptions) {
     this.#options = options;
@@ -87,6 +89,12 @@ export class Control {
       ...(options.firstPause === undefined ? {} : { firstPause: options.firstPause }),
       onConnect: (hello) => {
         options.log.info({ engine: hello.pid, generation: hello.generation }, 'engine connected');
+        const another = this.#lastEngine !== undefined && this.#lastEngine !== hello.pid;
+        const what = another
+          ? 'another engine is connected, without connections of the last'
+          : 'the engine is connected';
+        this.events.add('engine', `${what}: process ${hello.pid}, version ${hello.version}`);
+        this.#lastEngine = hello.pid;
         void this.#inTurn(() => this.#reconcile());
       },
       onDisconnect: (why) => {
@@ -95,6 +103,7 @@ export class Control {
         this.#refused = false;
         this.#fault = `the engine is not connected: ${why}`;
         options.log.warn({ detail: why }, 'engine not connected');
+        this.events.add('engine', `the engine is not connected: ${why}`);
       },
     });
   }
@@ -103,6 +112,7 @@ export class Control {
   static async start(options: ControlOptions): Promise<Control> {
     const control = new Control(options);
     await control.#load();
+    control.events.add('control', `control started: process ${process.pid}, revision ${control.#revision}`);
     control.#engine.start();
     return control;
   }
@@ -151,7 +161,7 @@ export class Control {
   }
 
   apply(sources: readonly Source[], prune: boolean, tell: Tell = silent): Promise<ApplyResult> {
-    return this.#inTurn(async () => {
+    return this.#asked('apply', async () => {
       await tell({ step: 'read', done: 0 });
       const given = readSources(sources, this.#options.host);
       return this.#change('apply', upsert(this.#policy.documents, given, prune), tell);
@@ -159,7 +169,7 @@ export class Control {
   }
 
   delete(kind: Kind, name: string): Promise<ApplyResult> {
-    return this.#inTurn(() => {
+    return this.#asked(`delete ${kind} ${name}`, () => {
       const rest = this.#policy.documents.filter(
         (document) => document.kind !== kind || document.metadata.name !== name,
       );
@@ -170,7 +180,7 @@ export class Control {
 
   /** Back to what a revision held; `number` absent: the one before the newest. A new revision is made of it. */
   rollback(number?: number): Promise<ApplyResult> {
-    return this.#inTurn(async () => {
+    return this.#asked('rollback', async () => {
       const wanted = number ?? (await this.#previous());
       const revision = await this.#options.store.read(wanted);
       return this.#change(
@@ -199,6 +209,13 @@ export class Control {
   #inTurn<T>(operation: () => T | Promise<T>): Promise<T> {
     const turn = this.#queue.catch(() => undefined).then(operation);
     this.#queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** What somebody asks for: a refusal is an event. */
+  #asked<T>(cause: string, operation: () => T | Promise<T>): Promise<T> {
+    const turn = this.#inTurn(operation);
+    turn.catch((error: unknown) => this.events.refused(cause, error));
     return turn;
   }
 
@@ -234,13 +251,21 @@ export class Control {
     await tell({ step: 'publish', done: 0.6 });
     const published = await this.#publish(next, { before: before.lowered.desired, delta });
     await tell({ step: 'store', done: 0.9 });
-    if (!isSame(documents, before.documents)) await this.#commit(cause, next, before);
+    const isNew = !isSame(documents, before.documents);
+    if (isNew) await this.#commit(cause, next, before);
     this.#enforce(next);
+    if (isNew) this.#tellRevision(cause, result.changes.length);
     this.#options.log.info(
       { cause, revision: this.#revision, changes: result.changes.length, ...published },
       'policy in force',
     );
     return { ...result, ...published, revision: this.#revision };
+  }
+
+  #tellRevision(cause: string, changes: number): void {
+    const revision = this.#revision;
+    const documents = `${changes} document${changes === 1 ? '' : 's'} changed`;
+    this.events.add('revision', `revision ${revision} is in force: ${cause}, ${documents}`, { revision });
   }
 
   async #commit(cause: string, next: Policy, before: Policy): Promise<void> {
@@ -302,10 +327,12 @@ export class Control {
         { revision: this.#revision, generation, milliseconds },
         'engine holds the policy',
       );
+      this.events.add('engine', `the engine holds revision ${this.#revision}`, { revision: this.#revision });
     } catch (error) {
       if (this.#engine.hello === undefined) return;
       this.#enforced = false;
       this.#refused = true;
+      this.events.refused(`revision ${this.#revision}`, error);
       this.#fault = `the engine does not take revision ${this.#revision}: ${errorMessage(error)}`;
       this.#options.log.error(
         { ...toErrorBody(error) },
@@ -318,11 +345,7 @@ export class Control {
   async #applyConf(): Promise<boolean> {
     const { confDirectory, host, log } = this.#options;
     try {
-      const paths = confFiles(confDirectory as string);
-      const { documents, errors } = await loadPaths(paths);
-      if (errors.length > 0) {
-        throw new HeadgateError('documents', `conf.d has errors: ${errors.map(formatError).join('; ')}`);
-      }
+      const documents = await readConf(confDirectory as string);
       if (documents.length > 0)
         await this.#change('conf.d', upsert(this.#policy.documents, withoutHost(documents, host), false));
       this.#confPending = false;
@@ -331,6 +354,7 @@ export class Control {
       if (errorCode(error).startsWith('engine-')) throw error;
       this.#confPending = false;
       log.error({ ...toErrorBody(error) }, 'conf.d is not applied; the policy of the store stays');
+      this.events.refused('conf.d', error);
       return false;
     }
   }
@@ -345,23 +369,6 @@ export class Control {
     this.#revision = revision.number;
     log.info({ revision: revision.number, documents: revision.documents.length }, 'store loaded');
   }
-}
-
-/** The YAML files of conf.d, by name; none when the folder does not exist. */
-function confFiles(directory: string): string[] {
-  try {
-    return readdirSync(directory)
-      .filter((name) => /\.ya?ml$/.test(name))
-      .sort()
-      .map((name) => join(directory, name));
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function isSame(a: readonly Document[], b: readonly Document[]): boolean {
-  return a.length === b.length && a.every((document, i) => document === b[i]);
 }
 
 export function unknownDocument(kind: Kind, name: string): HeadgateError {

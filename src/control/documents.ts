@@ -57,6 +57,11 @@ export function upsert(before: readonly Document[], given: readonly Document[], 
   return [...merged, ...coming.slice(next)];
 }
 
+/** Whether nothing changed: the same objects. */
+export function isSame(a: readonly Document[], b: readonly Document[]): boolean {
+  return a.length === b.length && a.every((document, i) => document === b[i]);
+}
+
 function byKey(a: Document, b: Document): number {
   if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1;
   return a.metadata.name < b.metadata.name ? -1 : a.metadata.name > b.metadata.name ? 1 : 0;

@@ -82,6 +82,11 @@ export const ROUTES: Route[] = [
     path: '/v1/flows',
     answer: ({ control, query }) => views.flows(control, flowFilter(query)),
   },
+  {
+    method: 'GET',
+    path: '/v1/events',
+    answer: ({ control, query }) => control.events.after(count(query.get('after') ?? '0', 'number', 0)),
+  },
   { method: 'GET', path: '/v1/stats', answer: ({ control }) => views.stats(control) },
 ];
 

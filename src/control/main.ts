@@ -5,6 +5,7 @@ import { confDirectory, controlSocket, engineSocket, type Paths } from '../share
 import { ServiceManager } from '../shared/service-manager.js';
 import { VERSION } from '../shared/version.js';
 import { FileStore } from '../store/file-store.js';
+import { AttachmentEvents } from './attachment-events.js';
 import { Control } from './control.js';
 import { HttpApi } from './http.js';
 import { RuleLog } from './rule-log.js';
@@ -30,11 +31,14 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
   const api = await listen(controlSocket(runDir), control, log);
   const ruleLog = new RuleLog(control, log);
   ruleLog.start();
+  const attachmentEvents = new AttachmentEvents(control, control.events);
+  attachmentEvents.start();
   log.info({ socket: api.path }, 'control listens');
   manager.ready();
   log.info({ signal: await stopped }, 'control stops');
   manager.stopping();
   ruleLog.stop();
+  attachmentEvents.stop();
   await api.close();
   await control.stop();
 }

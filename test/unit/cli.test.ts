@@ -93,6 +93,7 @@ describe('usage', () => {
         'version',
         'doctor',
         'top',
+        'events',
       ]),
     );
     for (const command of commands) {
