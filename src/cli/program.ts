@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { registerLab } from '../lab/lab.js';
 import { VERSION } from '../shared/version.js';
 import { registerChange } from './commands/change.js';
+import { registerCompletion } from './commands/completion.js';
 import { registerDaemons } from './commands/daemon.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerEvents } from './commands/events.js';
@@ -31,6 +32,7 @@ export function buildProgram(): Command {
   registerEvents(program);
   registerDoctor(program);
   registerLab(program);
+  registerCompletion(program);
   registerVersion(program);
   return program;
 }
