@@ -1,8 +1,10 @@
 // Speaks to control's HTTP API on its unix socket. Throws HeadgateErrors: control's own, or why it cannot be reached.
 import { request } from 'node:http';
 import { NDJSON, type Outcome, type Progress } from '../control/progress.js';
+import { UNENFORCED_HEADER } from '../control/headers.js';
 import { errorCode, errorMessage, HeadgateError, type ErrorBody } from '../shared/errors.js';
 import { controlSocket } from '../shared/paths.js';
+import { setUnenforced } from './banner.js';
 
 export class ApiClient {
   readonly #socket: string;
@@ -32,6 +34,8 @@ export class ApiClient {
     };
     return new Promise((resolve, reject) => {
       const call = request({ socketPath: this.#socket, method, path, headers }, (response) => {
+        const said = response.headers[UNENFORCED_HEADER];
+        setUnenforced(typeof said === 'string' ? decodeURIComponent(said) : undefined);
         const chunks: Buffer[] = [];
         const lines =
           show !== undefined && response.headers['content-type'] === NDJSON ? new Lines<T>(show) : undefined;

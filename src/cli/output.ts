@@ -4,6 +4,7 @@
 // cut. Colour only on a terminal, and never with NO_COLOR.
 import { createRequire } from 'node:module';
 import { Option } from 'commander';
+import { showBanner } from './banner.js';
 
 export const FORMATS = ['table', 'wide', 'json', 'yaml'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -29,15 +30,13 @@ export function print<T>(
   columns: readonly Column<T>[],
   data: unknown = rows,
 ): void {
-  if (format === 'json' || format === 'yaml') printData(format, data);
-  else
-    out(
-      renderTable(
-        rows,
-        columns.filter((column) => format === 'wide' || !column.wide),
-        terminalWidth(),
-      ),
-    );
+  if (format === 'json' || format === 'yaml') {
+    printData(format, data);
+    return;
+  }
+  const shown = columns.filter((column) => format === 'wide' || !column.wide);
+  out(renderTable(rows, shown, terminalWidth()));
+  showBanner();
 }
 
 export function printData(format: 'json' | 'yaml', data: unknown): void {

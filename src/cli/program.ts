@@ -10,6 +10,7 @@ import { registerEvents } from './commands/events.js';
 import { registerExplain } from './commands/explain.js';
 import { registerFlows } from './commands/flows.js';
 import { registerGet } from './commands/get.js';
+import { registerPromote } from './commands/promote.js';
 import { registerStats } from './commands/stats.js';
 import { registerTop } from './commands/top.js';
 import { registerVersion } from './commands/version.js';
@@ -24,6 +25,7 @@ export function buildProgram(): Command {
     .exitOverride();
   registerDaemons(program);
   registerChange(program);
+  registerPromote(program);
   registerGet(program);
   registerExplain(program);
   registerFlows(program);

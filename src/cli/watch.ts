@@ -5,8 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { HeadgateError } from '../shared/errors.js';
+import { bannerLine, showBanner } from './banner.js';
 import { numberBetween } from './options.js';
-import type { Format } from './output.js';
+import { paint, type Format } from './output.js';
 
 export interface Size {
   /** Undefined: as wide, as long as it comes. */
@@ -89,6 +90,7 @@ async function printFrames<T>(
       output.write(
         `${view.lines(data, { columns: output.columns, rows: undefined }, undefined).join('\n')}\n`,
       );
+    if (frame === 1 && (options.output === 'table' || options.output === 'wide')) showBanner();
     if (frame >= count) return;
     if (options.output === 'table' || options.output === 'wide') output.write('\n');
     await sleep(interval * 1000);
@@ -174,7 +176,10 @@ class Screen<T> {
   #draw(): void {
     if (this.#ending.signal.aborted) return;
     const { columns = 80, rows = 24 } = this.#terminal.output;
-    const lines = this.#view.lines(this.#data, { columns, rows }, this.#fault).slice(0, rows);
+    const banner = bannerLine();
+    const above = banner === undefined ? [] : [paint('yellow', banner)];
+    const size = { columns, rows: rows - above.length };
+    const lines = [...above, ...this.#view.lines(this.#data, size, this.#fault)].slice(0, rows);
     // Each line is cleared behind its end, not before: nothing flickers.
     const text = lines.map((line) => `${cut(line, columns)}${REST_OF_LINE}`).join('\r\n');
     this.#terminal.output.write(`${HOME}${text}${REST_OF_SCREEN}`);

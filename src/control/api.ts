@@ -20,6 +20,13 @@ export const planBody = applyBody.extend({ review: z.boolean().default(false) })
 /** POST /v1/rollback; `revision` absent: the one before the newest. */
 export const rollbackBody = z.strictObject({ revision: z.int().min(1).optional() });
 
+/** POST /v1/promote; without `revision` only the plan, whose revision is then to be given. */
+export const promoteBody = z.strictObject({
+  /** A policy, or policy/rule. */
+  name: z.string().min(1).max(512),
+  revision: z.int().min(0).optional(),
+});
+
 const port = z.int().min(0).max(65535);
 const octet = z.int().min(0).max(255);
 
@@ -38,6 +45,7 @@ export const explainBody = z.strictObject({
 export type ApplyBody = z.input<typeof applyBody>;
 export type PlanBody = z.input<typeof planBody>;
 export type RollbackBody = z.input<typeof rollbackBody>;
+export type PromoteBody = z.input<typeof promoteBody>;
 export type ExplainBody = z.input<typeof explainBody>;
 export type ExplainResult = FlowAnswer;
 
@@ -50,6 +58,19 @@ export interface PlanResult {
 
 /** What POST /v1/plan gives; without `review` in its body, or without an engine, parts are absent. */
 export interface PlanReviewResult extends PlanResult, Partial<Review> {}
+
+/** What POST /v1/promote gives without a revision. */
+export interface PromotePlan extends PlanReviewResult {
+  revision: number;
+}
+
+/** GET /v1/observed: what rules in observe mode matched since the engine started. */
+export interface ObservedResult {
+  /** How many rules observe, and the policies that they stand in. */
+  rules: number;
+  policies: string[];
+  hits: (StatsResult['hits'][number] & { action: string; file: string; line: number })[];
+}
 
 export interface ApplyResult extends PlanResult {
   /** The newest revision; the old one when nothing changed. */

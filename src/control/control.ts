@@ -29,6 +29,7 @@ import { isSame, policyOf, readSources, upsert, withoutHost, type Policy } from 
 import { EngineClient } from './engine-client.js';
 import { Events } from './events.js';
 import type { Progress } from './progress.js';
+import { promoted } from './promote.js';
 
 export interface ControlOptions {
   store: Store;
@@ -154,8 +155,21 @@ export class Control {
 
   /** What an apply would change; changes nothing. */
   plan(sources: readonly Source[], prune: boolean): { result: PlanResult; desired: Changed } {
-    const given = readSources(sources, this.#options.host);
-    const next = this.#next(upsert(this.#policy.documents, given, prune));
+    return this.#planOf(upsert(this.#policy.documents, readSources(sources, this.#options.host), prune));
+  }
+
+  /** What it would change to enforce what a policy, or one rule of it, observes. */
+  planPromote(name: string) {
+    return { ...this.#planOf(this.#withPromoted(name)), revision: this.#revision };
+  }
+
+  #withPromoted(name: string): Document[] {
+    const { documents } = this.#policy;
+    return upsert(documents, [promoted(documents, name)], false);
+  }
+
+  #planOf(documents: Document[]): { result: PlanResult; desired: Changed } {
+    const next = this.#next(documents);
     const { delta: _, ...result } = this.#compare(next);
     return { result, desired: { before: this.lowered.desired, after: next.lowered.desired } };
   }
@@ -165,6 +179,17 @@ export class Control {
       await tell({ step: 'read', done: 0 });
       const given = readSources(sources, this.#options.host);
       return this.#change('apply', upsert(this.#policy.documents, given, prune), tell);
+    });
+  }
+
+  /** `revision`: the one in force when it was planned. */
+  promote(name: string, revision: number): Promise<ApplyResult> {
+    return this.#asked(`promote ${name}`, () => {
+      if (revision === this.#revision) return this.#change(`promote ${name}`, this.#withPromoted(name));
+      const message = `Revision ${this.#revision} came into force since the plan was made for ${revision}.`;
+      throw new HeadgateError('changed', message, {
+        remedy: `Look at the plan again: headgate promote ${name}`,
+      });
     });
   }
 

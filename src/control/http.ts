@@ -8,8 +8,19 @@ import { KINDS, type Kind } from '../documents/index.js';
 import { evaluateFlow } from '../policy/index.js';
 import type { Logger } from '../observe/logger.js';
 import { errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
-import { applyBody, explainBody, planBody, rollbackBody, type PlanReviewResult } from './api.js';
+import {
+  applyBody,
+  explainBody,
+  planBody,
+  promoteBody,
+  rollbackBody,
+  type ApplyResult,
+  type PlanReviewResult,
+  type PromotePlan,
+} from './api.js';
 import type { Control, Tell } from './control.js';
+import { UNENFORCED_HEADER } from './headers.js';
+import { observed, unenforced } from './observing.js';
 import { NDJSON } from './progress.js';
 import { review } from './review.js';
 import { unusedRules } from './unused.js';
@@ -50,6 +61,12 @@ export const ROUTES: Route[] = [
     path: '/v1/rollback',
     answer: ({ control, body }) => control.rollback(parse(rollbackBody, body).revision),
   },
+  {
+    method: 'POST',
+    path: '/v1/promote',
+    answer: ({ control, body }) => promote(control, parse(promoteBody, body)),
+  },
+  { method: 'GET', path: '/v1/observed', answer: ({ control }) => observed(control) },
   {
     method: 'POST',
     path: '/v1/explain',
@@ -93,6 +110,15 @@ export const ROUTES: Route[] = [
 async function planned(control: Control, given: z.output<typeof planBody>): Promise<PlanReviewResult> {
   const { result, desired } = control.plan(given.sources, given.prune);
   return given.review ? { ...result, ...(await review(control, result, desired)) } : result;
+}
+
+async function promote(
+  control: Control,
+  { name, revision }: z.output<typeof promoteBody>,
+): Promise<ApplyResult | PromotePlan> {
+  if (revision !== undefined) return control.promote(name, revision);
+  const { result, desired, revision: planned } = control.planPromote(name);
+  return { ...result, ...(await review(control, result, desired)), revision: planned };
 }
 
 function applied(control: Control, { sources, prune }: z.output<typeof applyBody>, tell: Tell | undefined) {
@@ -248,6 +274,9 @@ async function serve(
   const began = performance.now();
   try {
     const result = await answer(request, control, teller(request, response));
+    const missing = unenforced(control);
+    if (missing !== undefined && !response.headersSent)
+      response.setHeader(UNENFORCED_HEADER, encodeURIComponent(missing));
     send(response, 200, result);
   } catch (error) {
     const body = toErrorBody(error);

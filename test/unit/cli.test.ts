@@ -94,6 +94,7 @@ describe('usage', () => {
         'doctor',
         'top',
         'events',
+        'promote',
       ]),
     );
     for (const command of commands) {

@@ -110,6 +110,10 @@ async function plan(options: ChangeOptions): Promise<void> {
     printData(options.output, result);
     return;
   }
+  showPlan(result);
+}
+
+export function showPlan(result: PlanReviewResult): void {
   showFindings(result);
   out(`${describeChanges(result.changes, true)}${summary(result)}\n${describeConnections(result)}`);
 }
@@ -148,15 +152,15 @@ async function diff(options: ChangeOptions): Promise<void> {
   }
 }
 
-function isData(format: Format): format is 'json' | 'yaml' {
+export function isData(format: Format): format is 'json' | 'yaml' {
   return format === 'json' || format === 'yaml';
 }
 
-function showWarnings({ warnings }: PlanResult): void {
+export function showWarnings({ warnings }: PlanResult): void {
   for (const warning of warnings) note(`warning: ${shortPath(warning)}`);
 }
 
-function showApplied(result: ApplyResult, { output }: ChangeOptions): void {
+export function showApplied(result: ApplyResult, { output }: { output: Format }): void {
   showWarnings(result);
   if (isData(output)) printData(output, result);
   else out(describeChanges(result.changes, output === 'wide'));

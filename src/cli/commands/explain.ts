@@ -5,6 +5,7 @@ import type { ExplainBody, ExplainResult } from '../../control/api.js';
 import { protocolNumber } from '../../documents/protocols.js';
 import type { Decision, RuleReference } from '../../policy/index.js';
 import { errorMessage, HeadgateError } from '../../shared/errors.js';
+import { showBanner } from '../banner.js';
 import { ApiClient } from '../client.js';
 import { examples, fileOption, numberBetween, runDirOption } from '../options.js';
 import {
@@ -83,7 +84,10 @@ async function explain(options: ExplainOptions): Promise<void> {
       ? await new ApiClient(options.runDir).post<ExplainResult>('/v1/explain', question)
       : await explainFiles(options.filename, question);
   if (options.output === 'json' || options.output === 'yaml') printData(options.output, answer);
-  else out(describe(answer));
+  else {
+    out(describe(answer));
+    showBanner();
+  }
 }
 
 function questionOf({

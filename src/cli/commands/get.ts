@@ -12,6 +12,7 @@ import { HeadgateError } from '../../shared/errors.js';
 import type { Revision } from '../../store/store.js';
 import { ApiClient } from '../client.js';
 import { resourceOf } from '../kinds.js';
+import { getObserved } from '../observed.js';
 import { duration as parseDuration, examples, runDirOption } from '../options.js';
 import {
   duration,
@@ -38,9 +39,14 @@ export function registerGet(program: Command): void {
   examples(
     program
       .command('get')
-      .description('show documents in force, rules with their hits, or revisions')
-      .argument('<kind>', 'segment, workload, group, service, securitypolicy, host, rules, revisions')
-      .argument('[name]', 'only this one; for rules a policy or policy/rule')
+      .description(
+        'show documents in force, rules with their hits, revisions, or what observed rules would drop',
+      )
+      .argument(
+        '<kind>',
+        'segment, workload, group, service, securitypolicy, host, rules, revisions, observed',
+      )
+      .argument('[name]', 'only this one; for rules and observed a policy or policy/rule')
       .option(
         '--unused <time>',
         'rules only: those that nothing has hit for so long, such as 30d',
@@ -54,6 +60,7 @@ export function registerGet(program: Command): void {
       ['headgate get securitypolicy web -o yaml', 'a document as it can be applied again'],
       ['headgate get rules web', 'the rules of policy web with their hits'],
       ['headgate get rules --unused 30d', 'rules that nothing has hit for 30 days'],
+      ['headgate get observed', 'what rules in observe mode would have dropped, by workload'],
       ['headgate get revisions', 'what rollback can go back to'],
     ],
   );
@@ -69,6 +76,7 @@ async function get(kind: string, name: string | undefined, options: GetOptions):
   if (resource === 'rules' && options.unused !== undefined)
     await getUnused(client, name, options.unused, options.output);
   else if (resource === 'rules') await getRules(client, name, options.output);
+  else if (resource === 'observed') await getObserved(client, name, options.output);
   else if (resource === 'revisions') await getRevisions(client, name, options.output);
   else await getDocuments(client, resource, name, options.output);
 }

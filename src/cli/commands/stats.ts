@@ -1,6 +1,7 @@
 // stats: the engine's counters: connections, drops by reason, frames by workload.
 import { type Command } from 'commander';
 import type { StatsResult } from '../../control/api.js';
+import { showBanner } from '../banner.js';
 import { ApiClient } from '../client.js';
 import { examples, runDirOption } from '../options.js';
 import { out, outputOption, printData, quantity, renderTable, type Column, type Format } from '../output.js';
@@ -42,6 +43,7 @@ async function stats({ runDir, output }: StatsOptions): Promise<void> {
   if (drops.length === 0) out('nothing was dropped\n');
   else out(renderTable(drops, DROP_COLUMNS, width()));
   if (result.workloads.length > 0) out(`\n${renderTable(result.workloads, WORKLOAD_COLUMNS, width())}`);
+  showBanner();
 }
 
 function width(): number | undefined {
