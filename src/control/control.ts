@@ -28,6 +28,7 @@ import { readConf } from './conf.js';
 import { isSame, policyOf, readSources, upsert, withoutHost, type Policy } from './documents.js';
 import { EngineClient } from './engine-client.js';
 import { Events } from './events.js';
+import type { Applies } from './metrics.js';
 import type { Progress } from './progress.js';
 import { promoted } from './promote.js';
 
@@ -77,6 +78,8 @@ export class Control {
   /** The engine holds the policy in force. */
   #enforced = false;
   #refused = false;
+  /** Changes since the start. */
+  readonly applies: Applies = { done: 0, failed: 0, seconds: 0 };
   #fault = 'control has not reached the engine yet';
   /** The process id of the engine that was connected last. */
   #lastEngine: number | undefined;
@@ -239,7 +242,14 @@ export class Control {
 
   /** What somebody asks for: a refusal is an event. */
   #asked<T>(cause: string, operation: () => T | Promise<T>): Promise<T> {
-    const turn = this.#inTurn(operation);
+    const turn = this.#inTurn(async () => {
+      const began = performance.now();
+      const result = await operation();
+      this.applies.done += 1;
+      this.applies.seconds += (performance.now() - began) / 1000;
+      return result;
+    });
+    turn.catch(() => (this.applies.failed += 1));
     turn.catch((error: unknown) => this.events.refused(cause, error));
     return turn;
   }

@@ -1,8 +1,6 @@
 // The HTTP/JSON API on control's unix socket. Paths carry their version; an error is {error: {code, message, remedy,
 // details}} with a fitting status. Who may open the socket may use all of it: its mode is 0660.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { connect } from 'node:net';
-import { chmodSync, unlinkSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { KINDS, type Kind } from '../documents/index.js';
 import { evaluateFlow } from '../policy/index.js';
@@ -23,6 +21,7 @@ import { UNENFORCED_HEADER } from './headers.js';
 import { observed, unenforced } from './observing.js';
 import { NDJSON } from './progress.js';
 import { review } from './review.js';
+import { SocketServer } from './sockets.js';
 import { unusedRules } from './unused.js';
 import * as views from './views.js';
 
@@ -202,67 +201,9 @@ const STATUS: Record<string, number> = {
   'engine-lost': 503,
 };
 
-export class HttpApi {
-  readonly #server: Server;
-  readonly #path: string;
-
-  private constructor(server: Server, path: string) {
-    this.#server = server;
-    this.#path = path;
-  }
-
-  /** Listens on the path. Throws `control-running` when another control answers there. */
-  static async listen(path: string, control: Control, log: Logger): Promise<HttpApi> {
-    await removeStale(path);
-    const server = createServer((request, response) => void serve(request, response, control, log));
-    server.requestTimeout = 60_000;
-    const mask = process.umask(0o117);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(path, () => resolve());
-      });
-    } catch (cause) {
-      throw new HeadgateError('socket', `Control cannot listen on ${path}: ${errorMessage(cause)}`, {
-        cause,
-        remedy: 'The run directory has to exist and be writable for the user that control runs as.',
-      });
-    } finally {
-      process.umask(mask);
-    }
-    chmodSync(path, 0o660);
-    return new HttpApi(server, path);
-  }
-
-  get path(): string {
-    return this.#path;
-  }
-
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => resolve());
-      this.#server.closeAllConnections();
-    });
-  }
-}
-
-/** Removes a socket that nobody listens on. */
-function removeStale(path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      reject(
-        new HeadgateError('control-running', `Another control process answers on ${path}.`, {
-          remedy: 'Stop it first, or give this one a --run-dir of its own.',
-        }),
-      );
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED') unlinkSync(path);
-      resolve();
-    });
-  });
+/** Serves the API at the path. Throws `control-running` when another control answers there. */
+export function listenApi(path: string, control: Control, log: Logger): Promise<SocketServer> {
+  return SocketServer.listen(path, (request, response) => void serve(request, response, control, log));
 }
 
 async function serve(

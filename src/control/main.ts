@@ -1,14 +1,16 @@
 // `headgate control`: store, documents, API; needs no privileges and serves until it is told to stop.
 import type { Logger } from '../observe/logger.js';
 import { readHostFile } from '../shared/host-file.js';
-import { confDirectory, controlSocket, engineSocket, type Paths } from '../shared/paths.js';
+import { confDirectory, controlSocket, engineSocket, metricsSocket, type Paths } from '../shared/paths.js';
 import { ServiceManager } from '../shared/service-manager.js';
 import { VERSION } from '../shared/version.js';
 import { FileStore } from '../store/file-store.js';
 import { AttachmentEvents } from './attachment-events.js';
 import { Control } from './control.js';
-import { HttpApi } from './http.js';
+import { listenApi } from './http.js';
+import { listenMetrics } from './metrics-server.js';
 import { RuleLog } from './rule-log.js';
+import type { SocketServer } from './sockets.js';
 
 export interface ControlMainOptions extends Paths {
   log: Logger;
@@ -28,29 +30,37 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
     log,
   });
   const stopped = stopSignal();
-  const api = await listen(controlSocket(runDir), control, log);
+  const servers = await listen(runDir, control, log);
   const ruleLog = new RuleLog(control, log);
   ruleLog.start();
   const attachmentEvents = new AttachmentEvents(control, control.events);
   attachmentEvents.start();
-  log.info({ socket: api.path }, 'control listens');
+  log.info({ socket: controlSocket(runDir) }, 'control listens');
   manager.ready();
   log.info({ signal: await stopped }, 'control stops');
   manager.stopping();
   ruleLog.stop();
   attachmentEvents.stop();
-  await api.close();
+  await closeAll(servers);
   await control.stop();
 }
 
 /** A control that cannot be asked ends, instead of looking for its engine for ever. */
-async function listen(socket: string, control: Control, log: Logger): Promise<HttpApi> {
+async function listen(runDir: string, control: Control, log: Logger): Promise<SocketServer[]> {
+  const servers: SocketServer[] = [];
   try {
-    return await HttpApi.listen(socket, control, log);
+    servers.push(await listenApi(controlSocket(runDir), control, log));
+    servers.push(await listenMetrics(metricsSocket(runDir), control, log));
+    return servers;
   } catch (error) {
+    await closeAll(servers);
     await control.stop();
     throw error;
   }
+}
+
+async function closeAll(servers: SocketServer[]): Promise<void> {
+  await Promise.all(servers.map((server) => server.close()));
 }
 
 function stopSignal(): Promise<string> {

@@ -5,13 +5,21 @@ import { buildProgram } from '../cli/program.js';
 import { VERSION } from '../shared/version.js';
 import { manPages } from './man.js';
 import { cliMarkdown } from './markdown.js';
+import { metricsMarkdown } from './metrics.js';
 import { pagesOf } from './pages.js';
 
 const program = buildProgram();
 const pages = pagesOf(program);
 const [option, folder = ''] = process.argv.slice(2);
 if (option === '--man') write(folder, manPages(pages, program.description(), VERSION));
-else write('docs/reference', new Map([['cli.md', cliMarkdown(pages)]]));
+else
+  write(
+    'docs/reference',
+    new Map([
+      ['cli.md', cliMarkdown(pages)],
+      ['metrics.md', metricsMarkdown()],
+    ]),
+  );
 
 function write(directory: string, files: Map<string, string>): void {
   mkdirSync(directory, { recursive: true });

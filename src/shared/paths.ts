@@ -20,6 +20,7 @@ export function defaultPaths(env: NodeJS.ProcessEnv = process.env): Paths {
 
 export const engineSocket = (runDir: string): string => join(runDir, 'engine.sock');
 export const controlSocket = (runDir: string): string => join(runDir, 'headgate.sock');
+export const metricsSocket = (runDir: string): string => join(runDir, 'metrics.sock');
 export const poolDirectory = (runDir: string): string => join(runDir, 'pools');
 /** Documents that control applies when it starts. */
 export const confDirectory = (config: string): string => join(dirname(config), 'conf.d');

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Control } from '../../src/control/control.js';
-import { HttpApi } from '../../src/control/http.js';
+import { listenApi } from '../../src/control/http.js';
+import type { SocketServer } from '../../src/control/sockets.js';
 import { EngineProcess } from '../../src/engine/engine.js';
 import type { AttachPermits } from '../../src/engine/permits.js';
 import { readHostFile } from '../../src/shared/host-file.js';
@@ -75,7 +76,7 @@ export class Stack {
   native = new FakeEngine();
   engine: EngineProcess | undefined;
   control: Control | undefined;
-  api: HttpApi | undefined;
+  api: SocketServer | undefined;
   permits: AttachPermits = { namespaces: ['hg-*'], interfaces: ['veth-*'] };
 
   constructor(store: Store = new MemoryStore(), host = HOST) {
@@ -113,7 +114,7 @@ export class Stack {
       log: this.log,
       firstPause: 5,
     });
-    this.api = await HttpApi.listen(controlSocket(this.directory), this.control, this.log);
+    this.api = await listenApi(controlSocket(this.directory), this.control, this.log);
     return this.control;
   }
 

@@ -61,7 +61,7 @@ describe('candidates', () => {
     try {
       const env = { ...process.env, HEADGATE_RUN_DIR: folder };
       const asked = ['__complete', '--', 'get', 'workload', ''];
-      const { stdout } = await promisify(execFile)(join(BIN, 'headgate'), asked, { env, timeout: 30_000 });
+      const { stdout } = await promisify(execFile)(join(BIN, 'headgate'), asked, { env, timeout: 15_000 });
       expect(stdout).toBe('');
     } finally {
       server.close();

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ApplyResult } from '../../src/control/api.js';
-import { MAX_BODY_BYTES, HttpApi, ROUTES } from '../../src/control/http.js';
+import { listenApi, MAX_BODY_BYTES, ROUTES } from '../../src/control/http.js';
 import type { Progress } from '../../src/control/progress.js';
 import type { Flow, Verdict } from '../../src/engine/messages.js';
 import { controlSocket } from '../../src/shared/paths.js';
@@ -289,7 +289,7 @@ describe('the socket', () => {
   });
 
   it('of a running control is not taken over', async () => {
-    const second = HttpApi.listen(controlSocket(stack.directory), stack.control as never, stack.log);
+    const second = listenApi(controlSocket(stack.directory), stack.control as never, stack.log);
     await expect(second).rejects.toMatchObject({ code: 'control-running' });
     expect((await call('GET', '/v1/status')).status).toBe(200);
   });

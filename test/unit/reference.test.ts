@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { buildProgram } from '../../src/cli/program.js';
 import { manPages } from '../../src/reference/man.js';
 import { cliMarkdown } from '../../src/reference/markdown.js';
+import { metricsMarkdown } from '../../src/reference/metrics.js';
 import { pagesOf } from '../../src/reference/pages.js';
 
 const REFERENCE = resolve(import.meta.dirname, '../../docs/reference');
@@ -14,8 +15,11 @@ const PROGRAM = resolve(import.meta.dirname, '../../bin/headgate');
 const program = buildProgram();
 const pages = pagesOf(program);
 
-test('docs/reference/cli.md is up to date (scripts/reference writes it)', () => {
-  expect(readFileSync(join(REFERENCE, 'cli.md'), 'utf8')).toBe(cliMarkdown(pages));
+test.each([
+  ['cli.md', cliMarkdown(pages)],
+  ['metrics.md', metricsMarkdown()],
+])('docs/reference/%s is up to date (scripts/reference writes it)', (name, text) => {
+  expect(readFileSync(join(REFERENCE, name), 'utf8')).toBe(text);
 });
 
 test('help and reference show the same defaults whatever the environment says', () => {

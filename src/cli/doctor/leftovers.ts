@@ -1,7 +1,7 @@
 // What ended processes left behind: pools that nobody holds, sockets on which nobody listens, TAP devices without engine.
 import { connect } from 'node:net';
 import { NETNS_DIRECTORY } from '../../engine/permits.js';
-import { controlSocket, engineSocket, poolDirectory } from '../../shared/paths.js';
+import { controlSocket, engineSocket, metricsSocket, poolDirectory } from '../../shared/paths.js';
 import { answers } from '../probe.js';
 import { linksIn, type Machine } from './machine.js';
 import { mend, ok, orOk, some, unknown, type Result } from './result.js';
@@ -38,7 +38,7 @@ function isLocked(machine: Machine, file: string, locks: string): boolean {
 
 export async function checkSockets({ machine, runDir }: Subject): Promise<Result[]> {
   const findings: Result[] = [];
-  for (const path of [engineSocket(runDir), controlSocket(runDir)]) {
+  for (const path of [engineSocket(runDir), controlSocket(runDir), metricsSocket(runDir)]) {
     if (machine.status(path)?.isSocket() !== true) continue;
     if ((await answers(path)) || (await isForbidden(path))) continue;
     findings.push(mend('sockets', `Nobody listens on ${path}.`, `Start Headgate, or remove it: rm ${path}`));
