@@ -4,10 +4,12 @@ import { connect } from 'node:net';
 import { statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ApplyResult } from '../../src/control/api.js';
-import { listenApi, MAX_BODY_BYTES, ROUTES } from '../../src/control/http.js';
+import { listenApi, MAX_BODY_BYTES } from '../../src/control/http.js';
+import { ROUTES } from '../../src/control/routes.js';
 import type { Progress } from '../../src/control/progress.js';
 import type { Flow, Verdict } from '../../src/engine/messages.js';
 import { controlSocket } from '../../src/shared/paths.js';
+import { checkAnswer } from '../support/openapi.js';
 import { BASE, source, Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -37,9 +39,16 @@ function call(
       (response) => {
         let text = '';
         response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer['body'] }),
-        );
+        response.on('end', () => {
+          const status = response.statusCode ?? 0;
+          const answered = JSON.parse(text) as Answer['body'];
+          try {
+            checkAnswer(method, path, status, answered);
+            resolve({ status, body: answered });
+          } catch (error) {
+            reject(error as Error);
+          }
+        });
       },
     );
     sent.on('error', reject);
