@@ -2,7 +2,7 @@
 // does not fit is not compiled, and tests hold every answer against them.
 import { z } from 'zod';
 import { KINDS } from '../documents/types.js';
-import { attachmentSchema, helloSchema, statsSchema, verdictSchema } from '../engine/messages.js';
+import { attachmentSchema, flowSchema, helloSchema, statsSchema, verdictSchema } from '../engine/messages.js';
 import type { ErrorBody } from '../shared/errors.js';
 import type { Revision } from '../store/store.js';
 import type {
@@ -215,30 +215,12 @@ const summary = z.strictObject({ number: z.int(), time: z.string(), cause: z.str
 export const revisions = schemaOf<RevisionsResult>()(z.array(summary));
 export const revision = schemaOf<Revision>()(summary.extend({ documents: z.array(z.unknown()) }));
 
-export const flows = schemaOf<FlowsResult>()(
-  z.strictObject({
-    flows: z.array(
-      z.strictObject({
-        tracker: z.string(),
-        protocol: z.string(),
-        source: z.string(),
-        sourcePort: z.int(),
-        destination: z.string(),
-        destinationPort: z.int(),
-        icmpType: z.int().optional(),
-        icmpCode: z.int().optional(),
-        state: z.string(),
-        verdicts: z.array(verdictSchema.extend({ action: z.string() })),
-        packets: z.tuple([z.number(), z.number()]),
-        bytes: z.tuple([z.number(), z.number()]),
-        age: z.number(),
-        idle: z.number(),
-        expires: z.number(),
-      }),
-    ),
-    total: z.int(),
-  }),
-);
+const flow = flowSchema.extend({
+  protocol: z.string(),
+  verdicts: z.array(verdictSchema.extend({ action: z.string() })),
+});
+
+export const flows = schemaOf<FlowsResult>()(z.strictObject({ flows: z.array(flow), total: z.int() }));
 
 const hit = z.strictObject({
   rule: z.string(),

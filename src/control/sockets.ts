@@ -1,8 +1,9 @@
 // HTTP servers on unix sockets: one listener at a path, open to the owner and the group.
-import { chmodSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { connect } from 'node:net';
-import { errorMessage, HeadgateError } from '../shared/errors.js';
+import { HeadgateError } from '../shared/errors.js';
+import { listenAt } from '../shared/unix-socket.js';
 
 export class SocketServer {
   readonly #server: Server;
@@ -18,21 +19,12 @@ export class SocketServer {
     await removeStale(path);
     const server = createServer(listener);
     server.requestTimeout = 60_000;
-    const mask = process.umask(0o117);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(path, () => resolve());
-      });
-    } catch (cause) {
-      throw new HeadgateError('socket', `Control cannot listen on ${path}: ${errorMessage(cause)}`, {
-        cause,
-        remedy: 'The run directory has to exist and be writable for the user that control runs as.',
-      });
-    } finally {
-      process.umask(mask);
-    }
-    chmodSync(path, 0o660);
+    await listenAt(
+      server,
+      path,
+      'Control',
+      'The run directory has to exist and be writable for the user that control runs as.',
+    );
     return new SocketServer(server, path);
   }
 

@@ -10,7 +10,8 @@ import {
 } from '../documents/index.js';
 import type { Desired } from '../policy/index.js';
 import { errorCode } from '../shared/errors.js';
-import type { Attachment, Stats } from '../engine/messages.js';
+import { hitsByRule, type Hits } from '../shared/hits.js';
+import type { Attachment } from '../engine/messages.js';
 import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
 import type { Control } from './control.js';
 import { unknownDocument } from './control.js';
@@ -57,15 +58,13 @@ async function attachmentsByName(control: Control): Promise<Map<string, Attachme
 
 export async function rules(control: Control, name?: string): Promise<RuleResult[]> {
   const stats = await ifThere(control.ask('stats', {}));
-  const hits = stats === undefined ? undefined : hitsByRule(stats);
+  const hits = stats === undefined ? undefined : hitsByRule(stats.hits);
   const { desired } = control.lowered;
   const policies = ofKind(control.documents, 'SecurityPolicy');
   return policies
     .flatMap((policy) => rulesOf(policy, desired, hits))
     .filter((rule) => name === undefined || rule.id === name || rule.policy === name);
 }
-
-type Hits = NonNullable<RuleResult['hits']>;
 
 function rulesOf(
   policy: SecurityPolicyDocument,
@@ -92,19 +91,6 @@ function rulesOf(
       line: origin.rules?.[i] ?? origin.line,
     };
   });
-}
-
-function hitsByRule(stats: Stats): Map<string, Hits> {
-  const sums = new Map<string, Hits>();
-  for (const hit of stats.hits) {
-    if (hit.rule === undefined) continue;
-    const sum = sums.get(hit.rule) ?? { flows: 0, packets: 0, bytes: 0 };
-    sum.flows += hit.flows;
-    sum.packets += hit.packets;
-    sum.bytes += hit.bytes;
-    sums.set(hit.rule, sum);
-  }
-  return sums;
 }
 
 export interface FlowFilter {

@@ -5,9 +5,10 @@
 // announces an impossible length closes its connection. Requests of one connection are answered in their order;
 // `publish` runs one at a time over all connections.
 import { createServer, type Server, type Socket } from 'node:net';
-import { chmodSync, chownSync, unlinkSync } from 'node:fs';
+import { chownSync, unlinkSync } from 'node:fs';
 import { accepts } from '../documents/accepts.js';
 import { HeadgateError, toErrorBody } from '../shared/errors.js';
+import { listenAt } from '../shared/unix-socket.js';
 import { encodeMessage, FrameReader } from './framing.js';
 import {
   PROTOCOL_VERSION,
@@ -153,22 +154,12 @@ export async function listen(
   });
   server.maxConnections = MOST_CONNECTIONS;
   removeStale(path);
-  const mask = process.umask(0o117);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, () => resolve());
-    });
-  } catch (cause) {
-    throw new HeadgateError('socket', `The engine cannot listen on ${path}: ${String(cause)}`, {
-      cause,
-      remedy:
-        'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
-    });
-  } finally {
-    process.umask(mask);
-  }
-  chmodSync(path, 0o660);
+  await listenAt(
+    server,
+    path,
+    'The engine',
+    'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
+  );
   if (group !== undefined) giveToGroup(path, group, log);
   server.on('error', (error) => log.warn({ detail: error.message }, 'engine socket'));
   return {

@@ -1,5 +1,6 @@
 // What happened between two looks at the engine's counters, for each second: workloads, rules, flows and drops.
 import type { FlowResult, FlowsResult, StatsResult } from '../../control/api.js';
+import { hitsByRule } from '../../shared/hits.js';
 
 export interface Sample {
   /** Milliseconds. */
@@ -91,11 +92,9 @@ function sumOf(drops: Record<string, number> = {}): number {
   return Object.values(drops).reduce((sum, one) => sum + one, 0);
 }
 
-type Counts = Pick<RuleRate, 'flows' | 'packets' | 'bytes'>;
-
 function rules(before: StatsResult, after: StatsResult, seconds: number): RuleRate[] {
-  const old = hitsByRule(before);
-  const all = [...hitsByRule(after)].map(([rule, now]) => {
+  const old = hitsByRule(before.hits);
+  const all = [...hitsByRule(after.hits)].map(([rule, now]) => {
     const was = old.get(rule);
     return {
       rule,
@@ -106,18 +105,6 @@ function rules(before: StatsResult, after: StatsResult, seconds: number): RuleRa
     };
   });
   return all.sort((a, b) => b.flows - a.flows || b.packets - a.packets || b.total - a.total);
-}
-
-function hitsByRule({ hits }: StatsResult): Map<string, Counts> {
-  const sums = new Map<string, Counts>();
-  for (const hit of hits) {
-    const sum = sums.get(hit.rule) ?? { flows: 0, packets: 0, bytes: 0 };
-    sum.flows += hit.flows;
-    sum.packets += hit.packets;
-    sum.bytes += hit.bytes;
-    sums.set(hit.rule, sum);
-  }
-  return sums;
 }
 
 function flows(before: FlowsResult, after: FlowsResult, seconds: number): FlowRate[] {
