@@ -7,13 +7,13 @@
 //   CASE/case.json              optional: { segmentSize, withoutOffloads: [PORT] }. Frames longer than 1600 bytes are
 //                               super-frames of that segment size
 //   CASE/expected/              out.PORT.pcap and counters.json, written by UPDATE_GOLDEN=1
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAddon, type NativeEngine, type Offload } from '../../src/engine/addon.js';
 import { readDocuments } from '../../src/documents/index.js';
 import { formatError } from '../../src/documents/types.js';
 import { check, compile, diff, withOrdersOf } from '../../src/policy/index.js';
+import { tmpfsFolder } from '../support/tmpfs-folder.js';
 import { readPcap, type PcapFrame } from './pcap.js';
 
 export interface Replay {
@@ -31,7 +31,7 @@ interface CaseOptions {
 const BEGIN = 1_000_000;
 
 export function replay(folder: string): Promise<Replay> {
-  const pools = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'hg-golden-'));
+  const pools = tmpfsFolder('hg-golden-');
   const engine = loadAddon().createEngine({ workers: 0, connections: 4096, poolDirectory: pools });
   return new Case(folder, engine).run().finally(() => {
     engine.stop();

@@ -5,9 +5,8 @@
 // HEADGATE_ADDON=$PWD/build/Debug/headgate.node LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 ...
 //                                                                                 the same under sanitizers
 // HEADGATE_SEED=N                                                            the same messages again
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadAddon, type NativeEngine } from '../../src/engine/addon.js';
@@ -23,13 +22,14 @@ import {
 import { answer, type Handlers } from '../../src/engine/server.js';
 import { FakeEngine, quiet } from '../support/fake-engine.js';
 import { Random } from '../support/random.js';
+import { tmpfsFolder } from '../support/tmpfs-folder.js';
 import { until } from '../support/until.js';
 
 const runs = Number(process.env['HEADGATE_FUZZ_RUNS'] ?? 20_000);
 const seed = Number(process.env['HEADGATE_SEED'] ?? Date.now() % 1_000_000_000);
 const rerun = `HEADGATE_SEED=${seed} HEADGATE_FUZZ_RUNS=${runs} npx vitest run test/property/messages-fuzz.test.ts`;
 
-const directory = mkdtempSync(join(tmpdir(), 'hg-fuzz-'));
+const directory = tmpfsFolder('hg-fuzz-');
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 function makeEngine(native: NativeEngine): EngineProcess {

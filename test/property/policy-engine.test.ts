@@ -1,8 +1,6 @@
 // The engine itself, without packets or ports: what its published tables say of a described packet is what the
 // documents say, after a first publish and after a delta to other documents; and its inventory is what was sent.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Document } from '../../src/documents/index.js';
@@ -10,6 +8,7 @@ import { loadAddon } from '../../src/engine/addon.js';
 import type { NativeEngine, PacketHeaders } from '../../src/engine/addon.js';
 import { compile, diff, evaluate, withOrdersOf } from '../../src/policy/index.js';
 import type { Direction, Timeouts } from '../../src/policy/index.js';
+import { tmpfsFolder } from '../support/tmpfs-folder.js';
 import { documentSets, packets, places } from './arbitrary-documents.js';
 
 let folder = '';
@@ -17,7 +16,7 @@ let engine: NativeEngine;
 let timeouts: Timeouts = {};
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'headgate-policy-engine-'));
+  folder = tmpfsFolder('hg-policy-engine-');
   engine = loadAddon().createEngine({ workers: 0, connections: 1024, poolDirectory: folder });
 });
 afterAll(() => {
