@@ -47,10 +47,10 @@ static_assert(sizeof(SideRecord) == 32);
 
 class ClassRecords {
  public:
-  static constexpr uint32_t kNarrow = 32;     // most classes of a narrow set
-  static constexpr uint32_t kMergeable = 512; // most parts that a wide set is merged into
-  static constexpr size_t kMostParts = 63;    // of one class: loose sets beyond are merged after all
-  static constexpr size_t kShort = 12;        // words that are searched one by one
+  static constexpr uint32_t kNarrow = 32;      // most classes of a narrow set
+  static constexpr uint32_t kMergeable = 512;  // most parts that a wide set is merged into
+  static constexpr size_t kMostParts = 63;     // of one class: loose sets beyond are merged after all
+  static constexpr size_t kShort = 12;         // words that are searched one by one
 
   ClassRecords(Arena& arena, const Slots& slots, const Classes& classes)
       : arena_(arena), slots_(slots), classes_(classes) {}
