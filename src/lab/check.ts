@@ -1,6 +1,7 @@
 // Tries every pair for real and compares three answers: what the policy says (control's explain), what happened
 // (real traffic), and which rule the engine says decided (its flow records). Where the lab has expectations of
 // its own, they are the fourth.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../cli/client.js';
 import { shortPath } from '../cli/output.js';
 import type { ExplainBody, ExplainResult, FlowResult, FlowsResult } from '../control/api.js';
@@ -33,6 +34,7 @@ export interface CheckOptions {
 const SILENCE_MS = 1200;
 const PATIENCE_MS = 6000;
 const AT_ONCE = 64;
+const GATHER_MS = 1000;
 
 /** Tries everything; the rows in the order of the documents. */
 export async function check(options: CheckOptions): Promise<Row[]> {
@@ -63,14 +65,27 @@ export async function check(options: CheckOptions): Promise<Row[]> {
     );
     const control = new ApiClient(options.runDir);
     const policies = await eachOf(attempts, (attempt) => explain(control, attempt));
-    const answers = await eachOf(attempts, (attempt, i) =>
+    const trying = eachOf(attempts, (attempt, i) =>
       tryIt(agentAt(agents, attempt.from), attempt, policies[i]?.action !== 'drop'),
     );
-    const flows = (await control.get<FlowsResult>('/v1/flows?limit=100000')).flows;
+    const flows = await recordsDuring(trying, control);
+    const answers = await trying;
     return attempts.map((attempt, i) => toRow(attempt, policies[i], answers[i], flows, options.expectations));
   } finally {
     await Promise.all([...agents.values()].map((agent) => agent.close()));
   }
+}
+
+/** The engine's flow records, gathered until all is done: those of denied flows are kept for 5 s only. */
+async function recordsDuring(all: Promise<unknown>, control: ApiClient): Promise<FlowResult[]> {
+  const records: FlowResult[] = [];
+  let going = true;
+  const done = all.finally(() => (going = false));
+  while (going) {
+    await Promise.race([done, sleep(GATHER_MS)]);
+    records.push(...(await control.get<FlowsResult>('/v1/flows?limit=100000')).flows);
+  }
+  return records;
 }
 
 function agentAt(agents: Map<Place, Agent>, place: Place): Agent {
