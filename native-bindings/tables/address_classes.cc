@@ -18,7 +18,7 @@ void AddressClasses::commit() {
     std::vector<KeyRange<unsigned __int128>> ipv6;
     for (const AddressRange& r : now.ranges()) {
       if (is_ipv4(r.first))
-        ipv4.push_back({static_cast<uint32_t>(r.first.number()), static_cast<uint32_t>(r.last.number())});
+        ipv4.push_back({ipv4_number(r.first), ipv4_number(r.last)});
       else
         ipv6.push_back({r.first.number(), r.last.number()});
     }

@@ -62,11 +62,13 @@ std::optional<Address> parse_address(std::string_view text);
 
 std::string format_address(const Address& address);
 
+// Whether it stands behind ::ffff:0:0/96.
 inline bool is_ipv4(const Address& address) {
-  const auto& b = address.bytes;
-  uint64_t high;
-  memcpy(&high, b.data(), 8);
-  return high == 0 && b[8] == 0 && b[9] == 0 && b[10] == 0xff && b[11] == 0xff;
+  return address.half(0) == 0 && static_cast<uint32_t>(address.half(1)) == 0xffff0000u;
+}
+// In host byte order.
+inline uint32_t ipv4_number(const Address& address) {
+  return __builtin_bswap32(static_cast<uint32_t>(address.half(1) >> 32));
 }
 
 }  // namespace headgate

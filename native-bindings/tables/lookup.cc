@@ -95,14 +95,6 @@ struct Lookup::Records {
   const SideRecord* operator[](uint32_t i) const { return records[i]; }
 };
 
-namespace {
-
-uint32_t ipv4_number(const Address& address) {
-  return __builtin_bswap32(static_cast<uint32_t>(address.half(1) >> 32));
-}
-
-}  // namespace
-
 ClassId Lookup::class_of(const Address& address) const {
   if (is_ipv4(address)) return ClassTrie::find(arena_, ipv4_root_, ipv4_number(address));
   return ipv6_->find(__builtin_bswap64(address.half(0)), __builtin_bswap64(address.half(1)));
