@@ -32,7 +32,7 @@ const direction = z.enum(['in', 'out']);
 const action = z.enum(['allow', 'drop', 'reject', 'pass']);
 const mode = z.enum(['enforce', 'observe']);
 const origin = z.strictObject({ file: z.string(), line: z.int(), rules: z.array(z.int()).optional() });
-const reference = z.strictObject({ id: z.string(), file: z.string(), line: z.int(), action, mode });
+export const reference = z.strictObject({ id: z.string(), file: z.string(), line: z.int(), action, mode });
 
 export const error = schemaOf<{ error: ErrorBody }>()(
   z.strictObject({
@@ -134,7 +134,7 @@ export const promote = schemaOf<ApplyResult | PromotePlan>()(
   z.union([apply, reviewed.extend({ revision: z.int() })]),
 );
 
-const decision = z.strictObject({
+export const decision = z.strictObject({
   workload: z.string(),
   direction,
   action: z.enum(['allow', 'drop', 'reject']),
@@ -145,7 +145,7 @@ const decision = z.strictObject({
   nearestMiss: z
     .strictObject({
       rule: reference,
-      field: z.enum(['appliedTo', 'direction', 'from', 'to', 'services', 'mode', 'pass']),
+      field: z.enum(['appliedTo', 'direction', 'from', 'to', 'services', 'mode', 'pass', 'shadowed']),
       reason: z.string(),
     })
     .optional(),

@@ -3,7 +3,7 @@
 //
 // It is naive on purpose and shares no step with resolve and lower: no address sets, no index tables. Policies
 // are taken in order; each rule is asked field by field whether it matches. Where nothing decides, the rule that
-// failed in the fewest fields is the nearest miss.
+// failed in the fewest fields is the nearest miss; where a rule denies, the `allow` that came nearest.
 import type {
   Document,
   Rule,
@@ -32,12 +32,15 @@ export interface Packet {
   icmpCode?: number | undefined;
 }
 
-export type MissField = 'appliedTo' | 'direction' | 'from' | 'to' | 'services' | 'mode' | 'pass';
+export type MissField = 'appliedTo' | 'direction' | 'from' | 'to' | 'services' | 'mode' | 'pass' | 'shadowed';
 
 /** The rule that came nearest to deciding, and what kept it from it. */
 export interface NearestMiss {
   rule: RuleReference;
-  /** The first field that did not match; `pass`: it matches, but a pass rule had left its category. */
+  /**
+   * The first field that did not match; `pass`: it matches, but a pass rule had left its category; `shadowed`: it matches,
+   * but stands behind the rule that decides.
+   */
   field: MissField;
   /** In words: `to does not hold 10.0.2.9`. */
   reason: string;
@@ -52,7 +55,7 @@ export interface Decision {
   rule?: RuleReference;
   /** Where the default is set (`file` absent: nowhere, so allow); only without `rule`. */
   section?: { text: string; file?: string; line?: number };
-  /** Only without `rule`. */
+  /** Without `rule`: of all rules; with one that denies: of those that allow. */
   nearestMiss?: NearestMiss;
   /** Matching `pass` rules that ended a category, in order. */
   passed: RuleReference[];
@@ -132,34 +135,47 @@ export function evaluateIn(world: World, workload: string, direction: Direction,
     destination: end(packet.destination),
   };
   const decision: Decision = { workload, direction, action: 'allow', passed: [], observed: [] };
-  const misses: { rule: RuleReference; miss: Miss }[] = [];
+  const misses: NearRule[] = [];
   let leftCategory = -1;
-  for (const { document: policy, ids } of world.policies) {
-    for (const [i, rule] of policy.spec.rules.entries()) {
-      const reference = referenceTo(policy, i, ids[i] ?? '');
-      const found = missesOf(world, policy, rule, question);
-      const first = found[0];
-      if (first) {
-        misses.push({
-          rule: reference,
-          miss: { ...first, score: found.reduce((sum, { score }) => sum + score, 0) },
-        });
-      } else if (categoryOf(policy) === leftCategory) {
-        const reason = `it matches, but ${decision.passed.at(-1)?.id ?? 'a rule before it'} passes on to the next category`;
-        misses.push({ rule: reference, miss: { score: 0.5, field: 'pass', reason } });
-      } else if (reference.mode === 'observe') {
-        decision.observed.push(reference);
-        const reason = 'it matches, but is in observe mode: counted and logged, not enforced';
-        misses.push({ rule: reference, miss: { score: 0.5, field: 'mode', reason } });
-      } else if (rule.action === 'pass') {
-        decision.passed.push(reference);
-        leftCategory = categoryOf(policy);
-      } else {
-        return { ...decision, action: rule.action, rule: reference };
-      }
+  for (const { policy, rule, reference } of rulesOf(world)) {
+    const found = missesOf(world, policy, rule, question);
+    const miss = (score: number, field: MissField, reason: string) =>
+      misses.push({ rule: reference, miss: { score, field, reason } });
+    if (found[0]) {
+      const score = found.reduce((sum, one) => sum + one.score, 0);
+      miss(score, found[0].field, found[0].reason);
+    } else if (decision.rule) {
+      miss(0.5, 'shadowed', `it matches, but stands behind ${decision.rule.id}`);
+    } else if (categoryOf(policy) === leftCategory) {
+      const passed = decision.passed.at(-1)?.id ?? 'a rule before it';
+      miss(0.5, 'pass', `it matches, but ${passed} passes on to the next category`);
+    } else if (reference.mode === 'observe') {
+      decision.observed.push(reference);
+      const would = rule.action === 'pass' ? 'pass it on' : `${rule.action} it`;
+      miss(0.5, 'mode', `it would ${would}, but is in observe mode: counted and logged, not enforced`);
+    } else if (rule.action === 'pass') {
+      decision.passed.push(reference);
+      leftCategory = categoryOf(policy);
+    } else {
+      decision.action = rule.action;
+      decision.rule = reference;
+      if (rule.action === 'allow') return decision;
     }
   }
-  return byDefault(world, decision, misses);
+  return decision.rule ? withNearestAllow(decision, misses) : byDefault(world, decision, misses);
+}
+
+interface NearRule {
+  rule: RuleReference;
+  miss: Miss;
+}
+
+function* rulesOf({
+  policies,
+}: World): Generator<{ policy: SecurityPolicyDocument; rule: Rule; reference: RuleReference }> {
+  for (const { document: policy, ids } of policies)
+    for (const [i, rule] of policy.spec.rules.entries())
+      yield { policy, rule, reference: referenceTo(policy, i, ids[i] ?? '') };
 }
 
 function referenceTo(policy: SecurityPolicyDocument, i: number, id: string): RuleReference {
@@ -174,19 +190,11 @@ function referenceTo(policy: SecurityPolicyDocument, i: number, id: string): Rul
   };
 }
 
-function byDefault(
-  world: World,
-  decision: Decision,
-  misses: { rule: RuleReference; miss: Miss }[],
-): Decision {
+function byDefault(world: World, decision: Decision, misses: readonly NearRule[]): Decision {
   const host = ofKind(world.documents, 'Host')[0];
   const action = host?.spec.default ?? 'allow';
   // Among equals, a rule that would have changed the outcome is the one that people look for.
-  const rank = ({ rule, miss }: (typeof misses)[number]) => miss.score + (rule.action === action ? 0.25 : 0);
-  const nearest = misses.reduce<(typeof misses)[number] | undefined>(
-    (best, one) => (best === undefined || rank(one) < rank(best) ? one : best),
-    undefined,
-  );
+  const nearest = nearestOf(misses, ({ rule, miss }) => miss.score + (rule.action === action ? 0.25 : 0));
   const section = !host
     ? { text: 'no Host document: allow' }
     : {
@@ -194,14 +202,29 @@ function byDefault(
         file: host.origin.file,
         line: host.origin.line,
       };
-  return {
-    ...decision,
-    action,
-    section,
-    ...(nearest && {
-      nearestMiss: { rule: nearest.rule, field: nearest.miss.field, reason: nearest.miss.reason },
-    }),
-  };
+  return { ...decision, action, section, ...nearest };
+}
+
+/** Two fields or another protocol away from matching: it is about something else. */
+const UNRELATED = 2;
+
+function withNearestAllow(decision: Decision, misses: readonly NearRule[]): Decision {
+  const allows = misses.filter(({ rule, miss }) => rule.action === 'allow' && miss.score < UNRELATED);
+  return { ...decision, ...nearestOf(allows, ({ miss }) => miss.score) };
+}
+
+/** The first of those with the least distance; nothing when there are none. */
+function nearestOf(
+  misses: readonly NearRule[],
+  distance: (miss: NearRule) => number,
+): { nearestMiss?: NearestMiss } {
+  const nearest = misses.reduce<NearRule | undefined>(
+    (best, one) => (best === undefined || distance(one) < distance(best) ? one : best),
+    undefined,
+  );
+  if (!nearest) return {};
+  const { field, reason } = nearest.miss;
+  return { nearestMiss: { rule: nearest.rule, field, reason } };
 }
 
 /** Every field in which a rule does not match, with how much each weighs; none: the rule matches. */

@@ -199,7 +199,7 @@ describe('the default', () => {
     [
       'mode',
       '{name: near, action: allow, mode: observe}',
-      'it matches, but is in observe mode: counted and logged, not enforced',
+      'it would allow it, but is in observe mode: counted and logged, not enforced',
     ],
   ])('the nearest miss fails in %s alone', (field, rule, reason) => {
     const { nearestMiss } = evaluate(
@@ -223,6 +223,41 @@ describe('the default', () => {
       rule: { id: 'p/behind' },
       reason: 'it matches, but p/go passes on to the next category',
     });
+  });
+});
+
+describe('where a rule denies, the nearest allow', () => {
+  const nearest = (rules: string) => evaluate(world(host, policy(rules)), 'db-1', 'in', toDb).nearestMiss;
+  const stop = '- {name: stop, action: drop}\n';
+  test.each([
+    ['stands behind it', 'shadowed', `${stop}- {name: near, action: allow}`, 'stands behind p/stop'],
+    ['only observes', 'mode', `- {name: near, action: allow, mode: observe}\n${stop}`, 'it would allow it'],
+    [
+      'is for another port',
+      'services',
+      `- {name: near, action: allow, services: [{protocol: tcp, ports: [443]}]}\n${stop}`,
+      'do not hold tcp 80',
+    ],
+  ])('%s', (_what, field, rules, reason) => {
+    expect(nearest(rules)).toMatchObject({
+      field,
+      rule: { id: 'p/near' },
+      reason: expect.stringContaining(reason),
+    });
+  });
+  test('is none where all others are about something else, or deny too', () => {
+    expect(nearest(`${stop}- {name: more, action: drop}`)).toBeUndefined();
+    expect(nearest(`${stop}- {name: far, action: allow, services: [{protocol: udp}]}`)).toBeUndefined();
+  });
+  test('does not change the verdict', () => {
+    const decision = evaluate(
+      world(host, policy(`${stop}- {name: late, action: allow}`)),
+      'db-1',
+      'in',
+      toDb,
+    );
+    expect(decision).toMatchObject({ action: 'drop', rule: { id: 'p/stop' } });
+    expect(decision).not.toHaveProperty('section');
   });
 });
 
