@@ -10,7 +10,7 @@ ARG PACKAGE=build
 
 FROM ${NODE} AS build
 WORKDIR /src
-RUN apt-get update && apt-get install -y --no-install-recommends dpkg-dev g++ make python3
+RUN apt-get update && apt-get install -y --no-install-recommends dpkg-dev g++ libpcap-dev make python3
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .

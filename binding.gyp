@@ -37,6 +37,8 @@
       'target_name': 'headgate_engine',
       'type': 'static_library',
       'sources': ['<@(engine_sources)'],
+      # BPF programs (pipeline/trace.h); the compiler of expressions is the addon's alone.
+      'link_settings': {'libraries': ['-lpcap']},
     },
     {
       'target_name': 'headgate',

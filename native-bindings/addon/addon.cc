@@ -6,6 +6,7 @@
 #include "addon/convert.h"
 #include "addon/reports.h"
 #include "addon/service_manager.h"
+#include "addon/traces.h"
 #include "pipeline/engine.h"
 #include "ports/memory.h"
 
@@ -44,6 +45,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::flows>("flows"),
                            InstanceMethod<&EngineObject::logs>("logs"),
                            InstanceMethod<&EngineObject::classify>("classify"),
+                           InstanceMethod<&EngineObject::simulate>("simulate"),
+                           InstanceMethod<&EngineObject::inject_traced>("injectTraced"),
+                           InstanceMethod<&EngineObject::start_trace>("startTrace"),
+                           InstanceMethod<&EngineObject::take_trace>("takeTrace"),
+                           InstanceMethod<&EngineObject::stop_trace>("stopTrace"),
                            InstanceMethod<&EngineObject::inject>("inject"),
                            InstanceMethod<&EngineObject::collect>("collect"),
                            InstanceMethod<&EngineObject::run>("run"),
@@ -149,6 +155,42 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return out;
   }
 
+  Napi::Value simulate(const Napi::CallbackInfo& info) {
+    if (info.Length() < 1 || !info[0].IsArray()) throw Napi::TypeError::New(info.Env(), "The frames must be an array.");
+    auto given = info[0].As<Napi::Array>();
+    std::vector<GivenFrame> frames;
+    for (uint32_t i = 0; i < given.Length(); ++i) frames.push_back(read_given_frame(given.Get(i)));
+    std::vector<std::unique_ptr<TraceRecord>> records;
+    if (Refusal refusal = engine(info.Env()).simulate(frames, records)) fail(info.Env(), refusal.code, refusal.message);
+    return write_traces(info.Env(), *engine_, records);
+  }
+
+  Napi::Value inject_traced(const Napi::CallbackInfo& info) {
+    GivenFrame frame = read_given_frame(info[0]);
+    std::vector<std::unique_ptr<TraceRecord>> records(1);
+    if (Refusal refusal = engine(info.Env()).inject(frame, records[0])) fail(info.Env(), refusal.code, refusal.message);
+    return write_traces(info.Env(), *engine_, records).Get(0u);
+  }
+
+  Napi::Value start_trace(const Napi::CallbackInfo& info) {
+    uint32_t id = 0;
+    if (Refusal refusal = engine(info.Env()).start_trace(read_trace_request(object_argument(info, 0)), id))
+      fail(info.Env(), refusal.code, refusal.message);
+    return Napi::Number::New(info.Env(), id);
+  }
+
+  Napi::Value take_trace(const Napi::CallbackInfo& info) {
+    TakenTraces taken;
+    if (!engine(info.Env()).take_trace(info[0].ToNumber().Uint32Value(), info[1].ToNumber().Uint32Value(), taken))
+      fail(info.Env(), "unknown-trace", "There is no such trace: it ended, or nobody took from it for too long.");
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("traces", write_traces(info.Env(), *engine_, taken.records));
+    out.Set("lost", static_cast<double>(taken.lost));
+    return out;
+  }
+
+  void stop_trace(const Napi::CallbackInfo& info) { engine(info.Env()).stop_trace(info[0].ToNumber().Uint32Value()); }
+
   MemoryPort& memory_port(const Napi::CallbackInfo& info) {
     auto* port = dynamic_cast<MemoryPort*>(engine(info.Env()).port_of(name_argument(info)));
     if (!port) fail(info.Env(), "no-memory-port", "That workload has no memory port.");
@@ -214,6 +256,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     reasons.Set(reasons.Length(), one);
   }
   exports.Set("reasons", reasons);
+  exports.Set("compileFilter", Napi::Function::New(env, compile_filter));
   exports.Set("notifyServiceManager", Napi::Function::New(env, notify));
   return exports;
 }

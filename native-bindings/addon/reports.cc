@@ -88,18 +88,8 @@ bool has_ports(uint8_t protocol) {
 
 Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
   const Connection& c = flow.connection;
-  bool ports = has_ports(c.protocol);
-  Napi::Object out = Napi::Object::New(env);
+  Napi::Object out = write_flow_headers(env, flow_of(c));
   out.Set("tracker", flow.tracker);
-  out.Set("protocol", c.protocol);
-  out.Set("source", format_address(c.source));
-  out.Set("sourcePort", ports ? c.source_port : 0);
-  out.Set("destination", format_address(c.destination));
-  out.Set("destinationPort", ports ? c.destination_port : 0);
-  if (c.protocol == kIcmp || c.protocol == kIcmp6) {
-    out.Set("icmpType", c.icmp_type);
-    out.Set("icmpCode", c.icmp_code);
-  }
   out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
   out.Set("verdicts", write_list(env, flow.verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
   out.Set("packets", write_pair(env, c.packets));
@@ -111,6 +101,21 @@ Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
 }
 
 }  // namespace
+
+Napi::Object write_flow_headers(Napi::Env env, const FlowHeaders& flow) {
+  const bool ports = has_ports(flow.protocol);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("protocol", flow.protocol);
+  out.Set("source", format_address(flow.source));
+  out.Set("sourcePort", ports ? flow.source_port : 0);
+  out.Set("destination", format_address(flow.destination));
+  out.Set("destinationPort", ports ? flow.destination_port : 0);
+  if (flow.protocol == kIcmp || flow.protocol == kIcmp6) {
+    out.Set("icmpType", flow.icmp_type);
+    out.Set("icmpCode", flow.icmp_code);
+  }
+  return out;
+}
 
 Napi::Object write_inventory(Napi::Env env, const Publisher::InventoryView& inventory, uint64_t generation) {
   Napi::Object out = Napi::Object::New(env);

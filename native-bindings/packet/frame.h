@@ -32,6 +32,7 @@ struct Offload {
 
 struct Connection;
 struct Segment;
+struct TraceRecord;
 struct Workload;
 
 struct Frame {
@@ -52,6 +53,7 @@ struct Frame {
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame
   bool joined = false;                    // fragments: the ports of its first fragment are filled in
+  TraceRecord* trace = nullptr;           // its record, which goes with it (pipeline/trace.h); null: not traced
 };
 
 }  // namespace headgate

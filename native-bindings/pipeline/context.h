@@ -49,9 +49,14 @@ struct Context {
   const Segment& segment_of(const Workload& w) const { return *generation->segments[w.segment]; }
 };
 
+// Has a traced frame's record say so (pipeline/trace.h).
+void note_drop(const Context& ctx, TraceRecord& record, uint32_t workload, Reason reason, Direction direction);
+
 // Counts the drop for the reason and for the workload that sent the frame (kOut) or was to get it (kIn). Returns false,
 // so a stage ends with `return drop(...)`. The frame itself stays the worker's.
-inline bool drop(Context& ctx, uint32_t workload, Reason reason, Direction direction) {
+inline bool drop(Context& ctx, const Frame& frame, uint32_t workload, Reason reason, Direction direction) {
+  if (frame.trace) [[unlikely]]
+    note_drop(ctx, *frame.trace, workload, reason, direction);
   size_t i = static_cast<size_t>(reason);
   ++ctx.counters.drops[i][static_cast<int>(direction)];
   if (workload < ctx.counters.workloads.size()) ++ctx.counters.workloads[workload].drops[i];
@@ -59,7 +64,7 @@ inline bool drop(Context& ctx, uint32_t workload, Reason reason, Direction direc
 }
 
 inline bool drop(Context& ctx, const Frame& frame, Reason reason) {
-  return drop(ctx, frame.source_workload, reason, Direction::kOut);
+  return drop(ctx, frame, frame.source_workload, reason, Direction::kOut);
 }
 
 }  // namespace headgate

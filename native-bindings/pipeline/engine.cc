@@ -38,7 +38,7 @@ std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string
   // Taking over an earlier engine's connections is a step of its own; until then each engine begins with none.
   if (engine->pool_->inherited() && !engine->pool_->clear(error)) return nullptr;
 
-  uint64_t secret = random_secret();
+  const uint64_t secret = engine->secret_ = random_secret();
   for (unsigned i = 0; i < count; ++i) {
     WorkerOptions worker;
     worker.index = i;

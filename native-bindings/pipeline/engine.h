@@ -4,6 +4,7 @@
 // and is taken over by all workers before the call returns.
 #pragma once
 
+#include "pipeline/simulate.h"
 #include "pipeline/worker.h"
 #include "pools/pool.h"
 #include "tables/publisher.h"
@@ -66,6 +67,22 @@ struct LogReport {
   double age;  // seconds ago
 };
 
+// A frame as a workload would send it, with MACs to be filled in.
+struct GivenFrame {
+  std::string workload;
+  std::vector<uint8_t> bytes;
+  bool own_mac = false;  // the source is the MAC that the workload is known by
+  std::string to_mac;    // the destination is this workload's
+};
+
+struct TraceRequest {
+  std::vector<bpf_insn> program;
+  std::string workload;              // empty: any
+  std::optional<std::string> entry;  // its id; empty: the default action
+  bool dropped = false;
+  uint32_t bytes = 0;
+};
+
 class Engine {
  public:
   // Null with `error` set when the pool is owned by another engine or cannot be made.
@@ -93,6 +110,22 @@ class Engine {
   bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action,
                 std::string& entry) const;
 
+  // What the stages would do with the frames, one after the other (pipeline/simulate.h).
+  Refusal simulate(const std::vector<GivenFrame>& frames, std::vector<std::unique_ptr<TraceRecord>>& records);
+  // Has a frame go through the stages as if its workload had sent it.
+  Refusal inject(const GivenFrame& frame, std::unique_ptr<TraceRecord>& record);
+  // Traces frames as they come in; `id` names the trace from then on.
+  Refusal start_trace(const TraceRequest& request, uint32_t& id);
+  // False if there is no such trace. At most `most` records.
+  bool take_trace(uint32_t id, size_t most, TakenTraces& taken);
+  void stop_trace(uint32_t id);
+  // For reports of records.
+  std::string workload_name(uint32_t serial) const { return publisher_.workload_name(serial); }
+  std::string entry_id(uint32_t serial) const { return publisher_.entry_id(serial); }
+  std::string segment_of(const std::string& workload) const;
+  std::string tracker_name(uint16_t tracker) const { return current_->trackers[tracker]; }
+  double age(uint32_t time) const { return (now_milliseconds() - time) / 1000.0; }
+
   size_t run(uint64_t now);
   // Returns once every worker has been between two batches: proof that each still goes round.
   void await_workers();
@@ -105,11 +138,17 @@ class Engine {
   uint32_t now_milliseconds() const;
   VerdictReport verdict_report(const Hit& hit, Action action) const;
   std::vector<Hit> hits_of(Worker& worker) const;
+  Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
+  std::optional<Mac> mac_of(uint32_t place) const;
+  Refusal start_trace(std::shared_ptr<const TraceFilter> filter, uint32_t& id);
 
   std::unique_ptr<Pool> pool_;
   std::vector<std::unique_ptr<Worker>> workers_;
   Publisher publisher_;
   std::shared_ptr<const Generation> current_;
+  uint64_t secret_ = 0;
+  uint32_t last_trace_ = 0;
+  std::array<uint32_t, kMostTraces> traces_{};  // ids by place; 0: free
   bool threads_ = false;
   uint64_t last_run_ = 0;  // of run(), for engines without threads
 };

@@ -45,8 +45,6 @@ constexpr Stage kStages[] = {
     {"advance", advance_stage},      // stages/advance.cc: the record's state
     {"forward", forward_stage},      // stages/forward.cc: to the output queues
 };
-constexpr size_t kResume = 3;  // where frames that were handed over go on
-constexpr size_t kTrack = 5;   // before it, every frame's bucket is on its way to the cache
 constexpr size_t kEnd = std::size(kStages);
 
 // Stages [from, to) of one frame: true when all let it go on.
@@ -69,14 +67,14 @@ template <size_t from, size_t to>
 
 template <size_t from>
 void run_from(std::span<Frame*> frames, Context& ctx) {
-  size_t kept = run_stages<from, kTrack>(frames, ctx);
+  size_t kept = run_stages<from, kTrackStage>(frames, ctx);
   ctx.ahead = frames.first(kept);
-  run_stages<kTrack, kEnd>(frames.first(kept), ctx);
+  run_stages<kTrackStage, kEnd>(frames.first(kept), ctx);
 }
 
 }  // namespace
 
-const Pipeline kPipeline = {run_from<0>, run_from<kResume>};
+const Pipeline kPipeline = {run_from<0>, run_from<kResumeStage>};
 
 std::span<const Stage> pipeline_stages() {
   return kStages;

@@ -17,6 +17,9 @@ struct Pipeline {
 // Every stage in order: the file pipeline.cc is the one to read first.
 extern const Pipeline kPipeline;
 
+constexpr size_t kResumeStage = 3;  // where frames that were handed over go on
+constexpr size_t kTrackStage = 5;   // before it, every frame's bucket is on its way to the cache
+
 // The stages, for those who want to go through them one by one.
 std::span<const Stage> pipeline_stages();
 

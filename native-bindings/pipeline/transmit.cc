@@ -96,7 +96,7 @@ class Writer {
 
   void settle(const Frame& frame, uint32_t workload, Reason outcome) {
     if (outcome != Reason::kNone) {
-      drop(ctx_, workload, outcome, Direction::kIn);
+      drop(ctx_, frame, workload, outcome, Direction::kIn);
       return;
     }
     if (workload >= ctx_.counters.workloads.size()) return;
@@ -114,10 +114,11 @@ class Writer {
         piece = ctx_.pool.acquire();
       }
       if (!piece) {
-        drop(ctx_, workload, Reason::kOutputFull, Direction::kIn);
+        drop(ctx_, frame, workload, Reason::kOutputFull, Direction::kIn);
         continue;
       }
       build_segment(frame, i, *piece);
+      piece->trace = frame.trace;
       add(*piece, workload, true);
     }
   }
@@ -153,7 +154,7 @@ void write_as_they_are(Context& ctx, std::span<Frame* const> frames, const PortV
     view.attached->port->transmit(queue, frames.subspan(from, count), {outcomes, count});
     for (size_t i = 0; i < count; ++i) {
       if (outcomes[i] != Reason::kNone) {
-        drop(ctx, view.workload, outcomes[i], Direction::kIn);
+        drop(ctx, *frames[from + i], view.workload, outcomes[i], Direction::kIn);
         continue;
       }
       packets += frames[from + i]->headers.wire_packets;

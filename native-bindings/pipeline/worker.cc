@@ -177,7 +177,7 @@ size_t Worker::run_port(uint16_t port) {
     frame.segment = segment;
     frame.joined = false;
   }
-  run_batch(pipeline_.run, count);
+  run_batch(0, count, false);
   return count;
 }
 
@@ -187,14 +187,16 @@ size_t Worker::run_rings() {
   for (auto& ring : steering_.in) {
     if (!ring) continue;
     for (size_t count = kBatch; count == kBatch; total += count) {
+      bool traced = false;
       count = 0;
       while (count < kBatch && ring->pop(*frames_[count])) {
+        traced |= frames_[count]->trace != nullptr;
         if (find_workloads(*frames_[count]))
           ++count;
         else
-          drop(ctx_, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
+          drop_unbound(*frames_[count]);
       }
-      run_batch(pipeline_.resume, count);
+      run_batch(kResumeStage, count, traced);
     }
   }
   return total;
@@ -210,11 +212,38 @@ bool Worker::find_workloads(Frame& frame) const {
   return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
 }
 
-void Worker::run_batch(void (*run)(std::span<Frame*>, Context&), size_t count) {
+void Worker::drop_unbound(Frame& frame) {
+  drop(ctx_, frame, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
+  if (frame.trace) tracer_.finish({{&frame}});
+}
+
+void Worker::inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace, uint32_t id) {
+  Frame& frame = *frames_[0];
+  FramePool::clear(frame);
+  frame.length = static_cast<uint32_t>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), frame.data);
+  const PortView& view = generation_->ports[frame.port = generation_->workloads[place]->port];
+  frame.source_workload = view.workload;
+  frame.source = view.sender;
+  frame.segment = view.segment;
+  frame.trace = make_record(frame, ctx_, frame.length).release();
+  frame.trace->traces[trace] = id;
+  run_batch(0, 1, true);
+  end_round();
+}
+
+void Worker::run_batch(size_t from, size_t count, bool traced) {
   std::copy(frames_, frames_ + count, working_);
   ctx_.located = {};
-  run({working_, count}, ctx_);
+  const auto run = from ? pipeline_.resume : pipeline_.run;
+  traced |= tracer_.active();
+  if (traced)
+    tracer_.run({working_, count}, ctx_, from, run);
+  else
+    run({working_, count}, ctx_);
+  if (traced) note_outputs(ctx_);
   transmit_outputs(ctx_, index_);
+  if (traced) tracer_.finish({frames_, count});
   ++counters_.batches;
   counters_.frames += count;
 }

@@ -12,6 +12,7 @@
 #include "pipeline/context.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/steering.h"
+#include "pipeline/trace.h"
 
 namespace headgate {
 
@@ -50,6 +51,10 @@ class Worker {
   std::shared_ptr<const Generation> generation() const { return generation_; }
   Context& context() { return ctx_; }
   const Counters& counters() const { return counters_; }
+  Tracer& tracer() { return tracer_; }
+  // Takes the frame through the stages as if the workload at `place`, which has a port, had sent it, for the trace
+  // with that place and id.
+  void inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace, uint32_t id);
 
  private:
   void loop();
@@ -57,7 +62,9 @@ class Worker {
   void wake();
   size_t run_port(uint16_t port);
   size_t run_rings();
-  void run_batch(void (*run)(std::span<Frame*>, Context&), size_t frames);
+  void drop_unbound(Frame& frame);
+  // `from`: the stage that the frames come to. `traced`: some of them have a record already.
+  void run_batch(size_t from, size_t frames, bool traced);
   void end_round();
   bool find_workloads(Frame& frame) const;
   void watch_ports();
@@ -77,6 +84,7 @@ class Worker {
   LogRing log_;
   Outputs outputs_;
   TokenBucket answers_{1000, 1000};
+  Tracer tracer_;
   Steering steering_;
   std::vector<Worker*> peers_;
   std::shared_ptr<const Generation> generation_;

@@ -22,10 +22,6 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     ++ctx.counters.log_lost;
 }
 
-FlowHeaders flow_of(const Connection& c) {
-  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
-}
-
 // Judges the connection at one side again, under the on-change rule of its former verdict.
 [[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
@@ -61,7 +57,7 @@ Reason reason_of(const Connection& c, Side side) {
     answer_reset(ctx, frame);
   else if (c.action[side] == Action::kReject)
     answer_reject(ctx, frame);
-  return drop(ctx, place, reason_of(c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
+  return drop(ctx, frame, place, reason_of(c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,

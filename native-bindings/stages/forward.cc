@@ -7,8 +7,8 @@ namespace headgate {
 namespace {
 
 [[gnu::always_inline]] inline bool queue(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
-  if (w.port == kNoPort) return drop(ctx, place, Reason::kOutputDetached, Direction::kIn);
-  return ctx.outputs.add(w.port, frame, place) || drop(ctx, place, Reason::kOutputFull, Direction::kIn);
+  if (w.port == kNoPort) return drop(ctx, frame, place, Reason::kOutputDetached, Direction::kIn);
+  return ctx.outputs.add(w.port, frame, place) || drop(ctx, frame, place, Reason::kOutputFull, Direction::kIn);
 }
 
 bool admits(Frame& frame, Context& ctx, uint32_t place) {
@@ -19,10 +19,12 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
   FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
   Decision d = decide(ctx, place, Direction::kIn, flow);
   count_hit(ctx, d.hit, frame);
+  if (frame.trace) [[unlikely]]
+    note_decision(ctx, *frame.trace, place, d);
   if (d.action == Action::kAllow) return true;
   // Nobody is told that one of many receivers refused (RFC 1122, 3.2.2).
   Reason reason = d.by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
-  return drop(ctx, place, reason, Direction::kIn);
+  return drop(ctx, frame, place, reason, Direction::kIn);
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ struct Decision {
   bool by_rule;  // else by the default action
 };
 Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow);
+// Has a traced frame's record say what was decided at one of its receivers (pipeline/trace.h).
+void note_decision(const Context& ctx, TraceRecord& record, uint32_t workload, const Decision& decision);
 
 // For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
 // record says of the frame there; false has dropped it.

@@ -16,7 +16,7 @@ namespace {
   size_t flow_count = 0, count = 0;
   for (const Frame* frame : std::exchange(ctx.ahead, {})) {
     const Headers& h = frame->headers;
-    if (!is_tracked(h) || ctx.connections.holds(h, frame->tracker)) continue;
+    if (!is_tracked(h) || ctx.connections.peek(h, frame->tracker)) continue;
     FlowHeaders& flow = flows[flow_count++] = {h.source,   h.destination, h.source_port, h.destination_port,
                                                h.protocol, h.icmp_type,   h.icmp_code};
     questions[count++] = {frame->source_workload, Direction::kOut, &flow};

@@ -97,6 +97,11 @@ struct Connection {
   }
 };
 
+// The flow as its first frame had it.
+inline FlowHeaders flow_of(const Connection& c) {
+  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
+}
+
 // Whether a SYN may begin a new connection in its place.
 inline bool is_over(const Connection& c) {
   return c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset || c.ended;
@@ -134,8 +139,8 @@ class ConnectionTable {
     reply = turned;
     return c;
   }
-  // Whether there is one, past its time or not.
-  bool holds(const Headers& h, uint16_t tracker) const {
+  // The same, also of one that is past its time; null if there is none. Changes nothing.
+  const Connection* peek(const Headers& h, uint16_t tracker) const {
     bool turned;
     return look_up(h, tracker, turned);
   }

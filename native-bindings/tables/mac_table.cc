@@ -48,6 +48,21 @@ uint32_t MacTable::learned_by(uint32_t workload, uint32_t now) const {
   return count;
 }
 
+std::optional<Mac> MacTable::last_of(uint32_t workload, uint32_t now) const {
+  std::optional<Mac> mac;
+  uint32_t least = UINT32_MAX;
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    const uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
+    if (!word || workload_of(word) != workload || stale(entries_[i], word, now)) continue;
+    const uint32_t idle = word & 1 ? 0 : now - entries_[i].seen.load(std::memory_order_relaxed);
+    if (idle >= least) continue;
+    least = idle;
+    const uint64_t number = word >> 16;
+    memcpy(mac.emplace().data(), &number, 6);
+  }
+  return mac;
+}
+
 bool MacTable::pin(const Mac& mac, uint32_t workload) {
   uint64_t key = key_of(mac.data());
   uint32_t slot = slot_of(key);

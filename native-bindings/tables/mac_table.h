@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "packet/parse.h"
 
@@ -23,6 +24,12 @@ class MacTable {
   static constexpr uint32_t kAgeSeconds = 300;
 
   MacTable() : entries_(new Entry[kSlots]()) {}
+  MacTable(const MacTable& other) : MacTable() {
+    for (uint32_t i = 0; i < kSlots; ++i) {
+      entries_[i].word = other.entries_[i].word.load(std::memory_order_relaxed);
+      entries_[i].seen = other.entries_[i].seen.load(std::memory_order_relaxed);
+    }
+  }
 
   // Workload with that MAC, or kNoWorkload. `now` in seconds: learned entries idle for longer than kAgeSeconds
   // are not found.
@@ -36,6 +43,9 @@ class MacTable {
     }
     return kNoWorkload;
   }
+
+  // The MAC that the workload was last heard from, if it is still known. Off the packet threads.
+  std::optional<Mac> last_of(uint32_t workload, uint32_t now) const;
 
   enum class Learned { kYes, kNoRoom, kPinnedElsewhere };
 

@@ -296,6 +296,11 @@ std::string Publisher::entry_id(uint32_t serial) const {
   return found == entries_by_serial_.end() ? "" : found->second->entry->id;
 }
 
+uint32_t Publisher::entry_serial(const std::string& id) const {
+  auto found = entries_.find(id);
+  return found == entries_.end() ? 0 : found->second.entry->serial;
+}
+
 std::string Publisher::workload_name(uint32_t serial) const {
   auto found = workload_names_.find(serial);
   return found == workload_names_.end() ? "" : found->second;

@@ -66,6 +66,7 @@ class Publisher {
 
   // For reports: what a serial in a hit counter stands for; empty when it is gone.
   std::string entry_id(uint32_t serial) const;
+  uint32_t entry_serial(const std::string& id) const;  // 0: there is none
   std::string workload_name(uint32_t serial) const;
 
  private:

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Attach, Delta, Inventory, LogEvent, Result, Stats } from './messages.js';
+import type { GivenFrame, Trace, TraceFilter } from './trace-messages.js';
 
 export interface EngineOptions {
   /** Packet threads; 0 makes none: `run` then does one batch on the calling thread (tests, replays). */
@@ -48,6 +49,10 @@ export interface PacketHeaders {
   icmpCode?: number;
 }
 
+/** A trace, and a frame to be traced, with the frame's bytes. */
+export type NativeTrace = Omit<Trace, 'frame'> & { frame: Buffer };
+export type NativeGivenFrame = Omit<GivenFrame, 'frame'> & { frame: Uint8Array };
+
 /** Errors thrown by every call are `Error`s with a `code` (an errno name or one of the engine's own). */
 export interface NativeEngine {
   /** Applies the delta whole or throws and changes nothing; resolves when every worker judges by it. */
@@ -68,6 +73,14 @@ export interface NativeEngine {
     direction: 'in' | 'out',
     packet: PacketHeaders,
   ): { action: 'allow' | 'drop' | 'reject'; rule?: string };
+  /** What the stages would do with the frames, one after the other, without doing it. */
+  simulate(frames: NativeGivenFrame[]): NativeTrace[];
+  /** Has the frame go through the stages as if its workload had sent it. */
+  injectTraced(frame: NativeGivenFrame): NativeTrace;
+  /** Live traces: frames are traced from `startTrace` on, until `stopTrace`. */
+  startTrace(filter: TraceFilter): number;
+  takeTrace(trace: number, limit: number): { traces: NativeTrace[]; lost: number };
+  stopTrace(trace: number): void;
   /** Memory ports: what the workload sends, and takes out what it was sent. */
   inject(workload: string, frame: Uint8Array, offload?: Offload): void;
   collect(workload: string): Buffer[];
@@ -83,6 +96,8 @@ export interface Addon {
   createEngine(options: EngineOptions): NativeEngine;
   /** Every drop reason: its name in metrics and its text. */
   reasons: { name: string; text: string }[];
+  /** The program of a pcap-filter(7) expression. libpcap reads the text, so not in the engine's process. */
+  compileFilter(expression: string): [code: number, jt: number, jf: number, k: number][];
   /** Sends assignments (sd_notify(3)) and descriptors to the service manager's socket, or throws. */
   notifyServiceManager(socket: string, text: string, descriptors: number[]): void;
 }

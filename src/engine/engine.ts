@@ -15,6 +15,7 @@ import {
 import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
 import { checkPermits, type AttachPermits } from './permits.js';
 import { listen, type Handlers, type Listening } from './server.js';
+import { Traces } from './traces.js';
 
 const TICK_MILLISECONDS = 1000;
 
@@ -36,6 +37,7 @@ export interface EngineProcessOptions {
 export class EngineProcess {
   readonly #options: EngineProcessOptions;
   readonly #attachments: Attachments;
+  readonly #traces: Traces;
   readonly #started = performance.now();
   #generation = 0;
   #publishing: Promise<unknown> = Promise.resolve();
@@ -45,6 +47,7 @@ export class EngineProcess {
   constructor(options: EngineProcessOptions) {
     this.#options = options;
     this.#attachments = new Attachments(options.native, options.log, options.identify ?? identifyNamespace);
+    this.#traces = new Traces(options.native);
     this.#generation = options.native.inventory().generation;
   }
 
@@ -73,6 +76,14 @@ export class EngineProcess {
       stats: () => native.stats(),
       flows: ({ limit, denied }) => native.flows(limit, denied ?? true),
       logs: () => native.logs(),
+      simulate: ({ frames }) => this.#traces.simulate(frames),
+      inject: (frame) => this.#traces.inject(frame),
+      startTrace: ({ filter }) => this.#traces.start(filter),
+      takeTrace: ({ trace, limit }) => this.#traces.take(trace, limit),
+      stopTrace: ({ trace }) => {
+        this.#traces.stop(trace);
+        return {};
+      },
     };
   }
 
@@ -130,6 +141,7 @@ export class EngineProcess {
   #tick(): void {
     try {
       this.#attachments.tick();
+      this.#traces.tick();
     } catch (error) {
       this.#options.log.warn({ detail: errorMessage(error) }, 'looking after the attachments failed');
     }

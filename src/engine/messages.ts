@@ -10,8 +10,9 @@
 // engine's inventory, and send only what differs.
 import { z } from 'zod';
 import { SERVICE_TEXT } from './service-text.js';
+import { traceRequests } from './trace-messages.js';
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 /** A first load of 1,000,000 rules fits; a string of JSON may be twice as long. */
 export const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
@@ -289,6 +290,7 @@ export const requests = {
   },
   /** Takes the log lines that gathered since the last call. */
   logs: { params: z.strictObject({}), result: z.array(logEventSchema) },
+  ...traceRequests,
 } as const;
 
 export type RequestType = keyof typeof requests;

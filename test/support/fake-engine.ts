@@ -1,6 +1,6 @@
 // A NativeEngine without packets: holds what is published as the real one does, checks references, and lets a test
 // say what cannot be attached, what has failed, and which publish is refused.
-import type { NativeEngine, PacketHeaders, PortSpec } from '../../src/engine/addon.js';
+import type { NativeEngine, NativeTrace, PacketHeaders, PortSpec } from '../../src/engine/addon.js';
 import type { Delta, Inventory, LogEvent, Result, Stats } from '../../src/engine/messages.js';
 import { EngineModel } from './engine-model.js';
 
@@ -14,6 +14,8 @@ export class FakeEngine implements NativeEngine {
   events: LogEvent[] = [];
   flowList: Result<'flows'>['flows'] = [];
   hits: Stats['hits'] = [];
+  /** What every question about frames is answered with; a live trace gives them once. */
+  traces: NativeTrace[] = [];
   readonly deltas: Delta[] = [];
   stopped = false;
   /** Lets a test hold a publish until it resolves. */
@@ -101,6 +103,31 @@ export class FakeEngine implements NativeEngine {
 
   classify(_workload: string, _direction: 'in' | 'out', _packet: PacketHeaders): { action: 'allow' } {
     return { action: 'allow' };
+  }
+
+  simulate(): NativeTrace[] {
+    this.calls.push('simulate');
+    return this.traces;
+  }
+
+  injectTraced(): NativeTrace {
+    this.calls.push('inject');
+    const [trace] = this.traces;
+    if (trace === undefined) throw new Error('the fake engine was given no trace');
+    return trace;
+  }
+
+  startTrace(): number {
+    this.calls.push('start trace');
+    return 1;
+  }
+
+  takeTrace(): { traces: NativeTrace[]; lost: number } {
+    return { traces: this.traces.splice(0), lost: 0 };
+  }
+
+  stopTrace(): void {
+    this.calls.push('stop trace');
   }
 
   inject(): void {}

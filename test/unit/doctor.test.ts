@@ -42,7 +42,7 @@ const STATUS: StatusResult = {
   revision: 3,
   documents: 4,
   ready: true,
-  engine: { protocol: 3, version: '1.0.0', pid: 10, generation: 5, uptime: 9 },
+  engine: { protocol: 4, version: '1.0.0', pid: 10, generation: 5, uptime: 9 },
 };
 const subject = (more: Partial<Subject> = {}): Subject => ({
   machine: machine(),

@@ -1,0 +1,143 @@
+#include "pipeline/simulate.h"
+
+#include "packet/hash.h"
+#include "packet/parse.h"
+
+namespace headgate {
+namespace {
+
+constexpr size_t kFrames = 8;  // one at a time, and what answers it
+constexpr size_t kOutputsPerPort = 8;
+constexpr uint32_t kHits = 1 << 14;
+
+Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topology) {
+  Generation copy(std::move(topology), from.epochs_held);
+  copy.number = from.number;
+  copy.default_action = from.default_action;
+  copy.timeouts = from.timeouts;
+  copy.lookup = from.lookup;
+  return copy;
+}
+
+// What the transmit of a port that is gone would say.
+void note_failed_ports(Context& ctx) {
+  for (uint16_t place : ctx.outputs.ports()) {
+    if (ctx.generation->ports[place].attached->port->failure().empty()) continue;
+    const OutputQueue queue = ctx.outputs.queue(place);
+    for (size_t i = 0; i < queue.frames.size(); ++i)
+      drop(ctx, *queue.frames[i], queue.workloads[i], Reason::kOutputDown, Direction::kIn);
+  }
+}
+
+}  // namespace
+
+Simulation::Simulation(const Generation& generation, std::span<Worker* const> workers, uint64_t secret, uint64_t now)
+    : topology_(std::make_shared<Topology>(*generation.topology)),
+      isolated_(topology_->segments.size()),
+      generation_(copy_of(generation, topology_)),
+      workers_(workers),
+      connection_memory_(ConnectionTable::bytes_for(kConnections)),
+      pool_(kFrames),
+      connections_(connection_memory_.data(), kConnections),
+      hits_(kHits),
+      ctx_{&generation_, connections_, hits_, memo_,   fragments_, counters_,
+           log_,         outputs_,     pool_, nullptr, answers_,   secret} {
+  connections_.set_secret(secret);
+  ctx_.now = static_cast<uint32_t>(now / 1'000'000);
+  ctx_.seconds = ctx_.now / 1000;
+  counters_.workloads.resize(generation_.workloads.size());
+  outputs_.resize(generation_.ports.size(), kOutputsPerPort);
+}
+
+std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uint32_t place) {
+  Frame& frame = *pool_.acquire();
+  frame.length = static_cast<uint32_t>(bytes.size());
+  std::copy(bytes.begin(), bytes.end(), frame.data);
+  frame.port = generation_.workloads[place]->port;
+  const PortView& view = generation_.ports[frame.port];
+  isolate(view, place);
+  frame.source_workload = view.workload;
+  frame.source = view.sender;
+  frame.segment = view.segment;
+  frame.trace = make_record(frame, ctx_, frame.length).release();
+  std::unique_ptr<TraceRecord> record(frame.trace);
+  ctx_.located = {};
+  if (run_traced(frame, ctx_, 0, kTrackStage)) {
+    import_connection(frame);
+    run_traced(frame, ctx_, kTrackStage, pipeline_stages().size());
+  }
+  note_outputs(ctx_);
+  note_failed_ports(ctx_);
+  for (Frame* own : outputs_.own()) pool_.release(own);
+  outputs_.clear();
+  pool_.release(&frame);
+  return record;
+}
+
+// Gives the segments of the port's workloads MAC tables of their own, so that what a frame teaches stays here.
+void Simulation::isolate(const PortView& view, uint32_t place) {
+  const auto isolate_one = [&](uint32_t workload) {
+    const uint32_t at = topology_->workloads[workload]->segment;
+    if (isolated_[at]) return;
+    isolated_[at] = true;
+    auto segment = std::make_shared<Segment>(*topology_->segments[at]);
+    segment->macs = std::make_shared<MacTable>(*segment->macs);
+    for (PortView& port : topology_->ports)
+      if (port.sender && port.sender->segment == at) port.segment = segment.get();
+    topology_->segments[at] = std::move(segment);
+  };
+  isolate_one(place);
+  for (const TrunkMember& member : view.members) isolate_one(member.workload);
+}
+
+// The record of the frame's flow, where a worker has one that is not past its time.
+void Simulation::import_connection(const Frame& frame) {
+  if (!is_tracked(frame.headers) || connections_.peek(frame.headers, frame.tracker)) return;
+  for (Worker* worker : workers_) {
+    Connection found;
+    Hit hits[2];
+    bool is_there = false;
+    worker->ask([&](Worker& w) {
+      Context& theirs = w.context();
+      const Connection* c = theirs.connections.peek(frame.headers, frame.tracker);
+      if (!c || ctx_.now - c->last_seen >= timeout_of(c->timeout_class, generation_.timeouts)) return;
+      is_there = true;
+      found = *c;
+      for (int side = 0; side < 2; ++side) hits[side] = theirs.hits[c->verdict[side].hit];
+    });
+    if (is_there) take_over(found, hits);
+  }
+}
+
+void Simulation::take_over(const Connection& theirs, const Hit (&hits)[2]) {
+  Headers first;
+  const FlowHeaders flow = flow_of(theirs);
+  first.source = flow.source;
+  first.destination = flow.destination;
+  first.source_port = flow.source_port;
+  first.destination_port = flow.destination_port;
+  first.protocol = flow.protocol;
+  first.icmp_type = flow.icmp_type;
+  first.icmp_code = flow.icmp_code;
+  first.hash =
+      hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, ctx_.secret);
+  Connection* mine = connections_.insert(first, theirs.tracker, ctx_.now);
+  if (!mine) return;
+  mine->created = theirs.created;
+  mine->state = theirs.state;
+  mine->fin = theirs.fin;
+  mine->by_rule = theirs.by_rule;
+  mine->ended = theirs.ended;
+  for (int side = 0; side < 2; ++side) {
+    if (theirs.verdict[side].epoch)
+      mine->verdict[side] = {theirs.verdict[side].epoch,
+                             hits_.place(hits[side].entry, hits[side].workload, hits[side].direction)};
+    mine->action[side] = theirs.action[side];
+    mine->on_change[side] = theirs.on_change[side];
+    mine->packets[side] = theirs.packets[side];
+    mine->bytes[side] = theirs.bytes[side];
+  }
+  connections_.touch(*mine, theirs.timeout_class, theirs.last_seen);
+}
+
+}  // namespace headgate
