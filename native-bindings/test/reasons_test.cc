@@ -1,5 +1,5 @@
 // No drop without a reason, and no reason without a drop: every entry of reasons.def is caused here, through the whole
-// pipeline, and counted under its name.
+// pipeline, counted under its name, and named by a trace of the frame.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -13,6 +13,23 @@ namespace headgate::test {
 namespace {
 
 using Cause = std::function<uint64_t()>;  // the drops that were counted
+
+// Traces every frame of a worker, and tells whether one was dropped for the reason.
+class Watch {
+ public:
+  explicit Watch(Worker& worker) : worker_(worker) {
+    worker.tracer().start(0, 1, std::make_shared<TraceFilter>(TraceFilter{.dropped = true}));
+  }
+  bool saw(Reason reason) {
+    const TakenTraces taken = worker_.tracer().take(0, SIZE_MAX);
+    return std::any_of(taken.records.begin(), taken.records.end(), [&](const auto& record) {
+      return std::any_of(record->drops.begin(), record->drops.end(), [&](const auto& d) { return d.reason == reason; });
+    });
+  }
+
+ private:
+  Worker& worker_;
+};
 
 // A port that refuses every frame for one reason, as kernel ports do.
 class RefusingPort final : public Port {
@@ -32,9 +49,11 @@ class RefusingPort final : public Port {
 
 uint64_t dropped(Reason reason, const std::function<void(Bed&)>& act, Action default_action = Action::kAllow) {
   Bed bed(default_action, 4);
+  Watch watch(bed.worker());
   act(bed);
   while (bed.run()) {
   }
+  CHECK_MESSAGE(watch.saw(reason), kReasonTexts[static_cast<size_t>(reason)].name);
   return bed.drops(reason);
 }
 
@@ -81,8 +100,10 @@ uint64_t ring_full() {
   worker.join(std::move(steering), {&worker, &bed.worker()});
   auto generation = bed.publisher().build();
   worker.ask([&](Worker& w) { w.adopt(generation); });
+  Watch watch(worker);
   for (uint16_t port = 1; port <= 2000; ++port) bed.send("a", with([&](Packet& p) { p.source_port = port; }));
   for (int i = 0; i < 100; ++i) worker.run(1'000'000'000);
+  CHECK(watch.saw(Reason::kWorkerRingFull));
   const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kWorkerRingFull)];
   return both[0] + both[1];
 }
@@ -96,6 +117,10 @@ uint64_t sender_gone() {
   FramePool pool(1);
   Frame* frame = pool.acquire();
   frame->source_workload = frame->destination_workload = 0;
+  // It was picked by the worker that handed it over.
+  auto record = std::make_unique<TraceRecord>();
+  record->traces[0] = 1;
+  frame->trace = record.release();
   REQUIRE(ring->push(*frame));
   Steering steering;
   steering.self = 1;
@@ -104,7 +129,9 @@ uint64_t sender_gone() {
   steering.out = {std::make_shared<FrameRing>(), nullptr};
   steering.wake.resize(2);
   worker.join(std::move(steering), {&worker, &worker});
+  Watch watch(worker);
   worker.run(1'000'000'000);  // its generation is empty: no workload 0
+  CHECK(watch.saw(Reason::kPortUnbound));
   const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kPortUnbound)];
   return both[0] + both[1];
 }
