@@ -1,14 +1,10 @@
-// Wrappers around a memory port: the trace's lines, the capture's frames, and faults that follow from their
-// seed.
+// A wrapper around a memory port: faults that follow from their seed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <set>
 
-#include "ports/capture.h"
 #include "ports/faults.h"
-#include "ports/trace.h"
-#include "test/files.h"
 #include "test/frames.h"
 
 namespace headgate::test {
@@ -21,51 +17,6 @@ struct Inner {
   explicit Inner(size_t capacity = 65536)
       : owned(std::make_unique<MemoryPort>(PortCapabilities{true, true, true, 1}, capacity)), memory(owned.get()) {}
 };
-
-TEST_CASE("a trace says what passes in one line each") {
-  Inner inner(2);
-  std::vector<std::string> lines;
-  TracePort port(std::move(inner.owned), "web-1", [&](const std::string& line) { lines.push_back(line); });
-  inner.memory->push(plain_frame(74));
-  Batch batch(3);
-  REQUIRE(port.receive(0, batch.frames()) == 1);
-  const Datagram tcp{.protocol = kTcp, .payload = Bytes(3000)};
-  batch.set(1, tcp.bytes(), tcp.super_offload(1448));
-  batch.set(2, Bytes(3));
-  Reason outcomes[3];
-  port.transmit(0, batch.frames(), outcomes);
-  const std::string macs = "02:68:67:00:00:01 > 02:68:67:00:00:02";
-  REQUIRE(lines.size() == 4);
-  CHECK(lines[0] == "web-1 received 74 bytes " + macs + " 0x88b5");
-  CHECK(lines[1] == "web-1 sent 74 bytes " + macs + " 0x88b5");
-  CHECK(lines[2] == "web-1 sent 3054 bytes " + macs + " 0x0800 tcp4 segments of 1448, partial checksum");
-  CHECK(lines[3] == "web-1 refused 3 bytes: the destination's queue is full");
-}
-
-TEST_CASE("a capture holds what passed in both directions, and not what was refused") {
-  TestFiles files;
-  std::string error;
-  Inner inner(1);
-  uint64_t now = 100;
-  CapturePort port(std::move(inner.owned), PcapWriter::open(files.path("c"), error), [&] { return now; });
-  inner.memory->push(plain_frame(60, 1));
-  Batch batch(2);
-  REQUIRE(port.receive(0, batch.frames()) == 1);
-  batch.set(0, plain_frame(61, 2));
-  batch.set(1, plain_frame(62, 3));
-  now = 200;
-  Reason outcomes[2];
-  port.transmit(0, batch.frames(), outcomes);
-  CHECK(outcomes[1] == Reason::kOutputFull);
-  REQUIRE(port.flush());
-  const auto frames = read_pcap(files.path("c"), error);
-  REQUIRE_MESSAGE(frames, error);
-  REQUIRE(frames->size() == 2);
-  CHECK((*frames)[0].bytes == plain_frame(60, 1));
-  CHECK((*frames)[0].time == 100);
-  CHECK((*frames)[1].bytes == plain_frame(61, 2));
-  CHECK((*frames)[1].time == 200);
-}
 
 struct Run {
   std::vector<Bytes> received;
