@@ -51,6 +51,12 @@ export function duration(text: string): number {
   throw new InvalidArgumentError('A time like 30d, 12h, 5m or 90s is wanted.');
 }
 
+export function family(text: string): 4 | 6 {
+  if (text === '4') return 4;
+  if (text === '6') return 6;
+  throw new InvalidArgumentError('4 or 6 is wanted.');
+}
+
 export type Example = [line: string, what: string];
 
 const EXAMPLES = new WeakMap<Command, Example[]>();

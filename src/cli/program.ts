@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { registerLab } from '../lab/lab.js';
 import { VERSION } from '../shared/version.js';
+import { registerCapture } from './commands/capture.js';
 import { registerChange } from './commands/change.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerDaemons } from './commands/daemon.js';
@@ -13,6 +14,7 @@ import { registerGet } from './commands/get.js';
 import { registerPromote } from './commands/promote.js';
 import { registerStats } from './commands/stats.js';
 import { registerTop } from './commands/top.js';
+import { registerTrace } from './commands/trace.js';
 import { registerVersion } from './commands/version.js';
 
 export function buildProgram(): Command {
@@ -28,6 +30,8 @@ export function buildProgram(): Command {
   registerPromote(program);
   registerGet(program);
   registerExplain(program);
+  registerTrace(program);
+  registerCapture(program);
   registerFlows(program);
   registerStats(program);
   registerTop(program);

@@ -19,6 +19,8 @@ import { observed } from './observing.js';
 import { openApi } from './openapi.js';
 import * as results from './results.js';
 import { review } from './review.js';
+import * as traceApi from './trace-api.js';
+import * as tracing from './tracing.js';
 import { unusedRules } from './unused.js';
 import * as views from './views.js';
 
@@ -176,6 +178,46 @@ export const ROUTES: Route[] = [
     summary: "The engine's counters",
     result: results.stats,
     answer: ({ control }) => views.stats(control),
+  },
+  {
+    method: 'POST',
+    path: '/v1/trace/simulate',
+    summary: 'What the engine would do with packets; nothing is sent',
+    body: traceApi.simulateBody,
+    result: traceApi.simulateResult,
+    answer: ({ control, body }) => tracing.simulate(control, parse(traceApi.simulateBody, body)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/trace/inject',
+    summary: 'Send a packet as if its workload had, and see what becomes of it and what answers',
+    body: traceApi.injectBody,
+    result: traceApi.injectResult,
+    answer: ({ control, body }) => tracing.inject(control, parse(traceApi.injectBody, body)),
+  },
+  {
+    method: 'POST',
+    path: '/v1/trace/live',
+    summary: 'Begin to trace real traffic; it ends when nothing is taken for 10 s',
+    body: traceApi.liveBody,
+    result: traceApi.liveResult,
+    answer: ({ control, body }) => tracing.startLive(control, parse(traceApi.liveBody, body)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/trace/live/:id',
+    summary: 'Take what was traced since the last time',
+    query: { steps: '`true`: also step by step' },
+    result: traceApi.takenResult,
+    answer: ({ control, names: [id], query }) =>
+      tracing.takeLive(control, count(id, 'trace', 1), query.get('steps') === 'true'),
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/trace/live/:id',
+    summary: 'End a trace of real traffic',
+    result: traceApi.endedResult,
+    answer: ({ control, names: [id] }) => tracing.stopLive(control, count(id, 'trace', 1)),
   },
 ];
 

@@ -7,6 +7,7 @@ import { manPages } from './man.js';
 import { cliMarkdown } from './markdown.js';
 import { metricsMarkdown } from './metrics.js';
 import { pagesOf } from './pages.js';
+import { traceJsonSchema } from './trace-schema.js';
 
 const program = buildProgram();
 const pages = pagesOf(program);
@@ -18,6 +19,7 @@ else
     new Map([
       ['cli.md', cliMarkdown(pages)],
       ['metrics.md', metricsMarkdown()],
+      ['trace.schema.json', traceJsonSchema()],
     ]),
   );
 

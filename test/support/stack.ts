@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { Control } from '../../src/control/control.js';
 import { listenApi } from '../../src/control/http.js';
 import type { SocketServer } from '../../src/control/sockets.js';
+import type { NativeEngine } from '../../src/engine/addon.js';
 import { EngineProcess } from '../../src/engine/engine.js';
 import type { AttachPermits } from '../../src/engine/permits.js';
 import { readHostFile } from '../../src/shared/host-file.js';
@@ -90,6 +91,11 @@ export class Stack {
 
   async startEngine(native = new FakeEngine()): Promise<FakeEngine> {
     this.native = native;
+    await this.startNative(native);
+    return native;
+  }
+
+  async startNative(native: NativeEngine): Promise<void> {
     this.engine = new EngineProcess({
       native,
       permits: this.permits,
@@ -101,7 +107,6 @@ export class Stack {
       identify: () => '4:1',
     });
     await this.engine.start();
-    return native;
   }
 
   async startControl(): Promise<Control> {
@@ -119,8 +124,9 @@ export class Stack {
   }
 
   /** Both, and waits until the engine holds the policy. */
-  async start(): Promise<Control> {
-    await this.startEngine();
+  async start(native?: NativeEngine): Promise<Control> {
+    if (native === undefined) await this.startEngine();
+    else await this.startNative(native);
     const control = await this.startControl();
     await this.ready();
     return control;

@@ -2,10 +2,31 @@
 // schemas say.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { request } from 'node:http';
+import type { NativeTrace } from '../../src/engine/addon.js';
 import { ROUTES } from '../../src/control/routes.js';
 import type { SocketServer } from '../../src/control/sockets.js';
 import { BASE, changed, source, Stack } from '../support/stack.js';
 import { checkAnswer, checkRequest, DOCUMENT, operationOf, OPERATIONS } from '../support/openapi.js';
+
+const DROPPED: NativeTrace = {
+  time: 1_700_000_000_000,
+  workload: 'web',
+  stage: 'classify',
+  length: 54,
+  packets: 1,
+  frame: Buffer.alloc(0),
+  headers: {
+    sourceMac: '02:00:00:00:00:01',
+    destinationMac: '02:00:00:00:00:02',
+    vlans: [],
+    ethertype: 0x0800,
+    tcpFlags: 2,
+    flow: { protocol: 6, source: '10.0.0.1', sourcePort: 1, destination: '10.0.0.2', destinationPort: 5432 },
+  },
+  verdicts: [{ workload: 'web', direction: 'out', action: 'drop', isNew: true }],
+  outputs: [],
+  drops: [{ reason: 'default-drop', text: 'no rule', stage: 'classify', direction: 'out', workload: 'web' }],
+};
 
 let stack: Stack;
 
@@ -89,6 +110,7 @@ test('what is asked and answered, of every operation, is as the schemas say', as
     },
   ];
   const question = { from: 'web', to: 'db', protocol: 6, destinationPort: 5432 };
+  stack.native.traces = [DROPPED];
   const asked: [method: string, path: string, body?: unknown][] = [
     ['POST', '/v1/apply', { sources: source(BASE), prune: false }],
     ['POST', '/v1/plan', { sources: source(changed('drop')), review: true }],
@@ -111,6 +133,11 @@ test('what is asked and answered, of every operation, is as the schemas say', as
     ['GET', '/v1/revisions/1'],
     ['GET', '/v1/flows?limit=10'],
     ['GET', '/v1/stats'],
+    ['POST', '/v1/trace/simulate', { packets: [question] }],
+    ['POST', '/v1/trace/inject', { packet: question, wait: 0 }],
+    ['POST', '/v1/trace/live', { filter: 'tcp port 5432', workload: 'web', dropped: true }],
+    ['GET', '/v1/trace/live/1?steps=true'],
+    ['DELETE', '/v1/trace/live/1'],
     ['POST', '/v1/rollback', {}],
     ['DELETE', '/v1/documents/SecurityPolicy/shop'],
   ];

@@ -9,6 +9,7 @@ import { manPages } from '../../src/reference/man.js';
 import { cliMarkdown } from '../../src/reference/markdown.js';
 import { metricsMarkdown } from '../../src/reference/metrics.js';
 import { pagesOf } from '../../src/reference/pages.js';
+import { traceJsonSchema } from '../../src/reference/trace-schema.js';
 
 const REFERENCE = resolve(import.meta.dirname, '../../docs/reference');
 const PROGRAM = resolve(import.meta.dirname, '../../bin/headgate');
@@ -18,6 +19,7 @@ const pages = pagesOf(program);
 test.each([
   ['cli.md', cliMarkdown(pages)],
   ['metrics.md', metricsMarkdown()],
+  ['trace.schema.json', traceJsonSchema()],
 ])('docs/reference/%s is up to date (scripts/reference writes it)', (name, text) => {
   expect(readFileSync(join(REFERENCE, name), 'utf8')).toBe(text);
 });

@@ -7,7 +7,7 @@ import type { Decision, RuleReference } from '../../policy/index.js';
 import { errorMessage, HeadgateError } from '../../shared/errors.js';
 import { showBanner } from '../banner.js';
 import { ApiClient } from '../client.js';
-import { examples, fileOption, numberBetween, runDirOption } from '../options.js';
+import { examples, family, fileOption, numberBetween, runDirOption } from '../options.js';
 import {
   out,
   outputOption,
@@ -69,12 +69,6 @@ function protocol(text: string): number {
   if (number === undefined)
     throw new InvalidArgumentError('tcp, udp, icmp, icmpv6, sctp or a number from 0 to 255 is wanted.');
   return number;
-}
-
-function family(text: string): 4 | 6 {
-  if (text === '4') return 4;
-  if (text === '6') return 6;
-  throw new InvalidArgumentError('4 or 6 is wanted.');
 }
 
 async function explain(options: ExplainOptions): Promise<void> {

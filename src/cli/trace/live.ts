@@ -1,0 +1,89 @@
+// Takes traces of real traffic until enough was seen, time is up, or the user ends it; the trace then ends in the engine
+// too.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LiveBody, LiveResult, TakenResult } from '../../control/trace-api.js';
+import type { TraceAnswer } from '../../trace/answer.js';
+import type { ApiClient } from '../client.js';
+import { note } from '../output.js';
+
+export interface LiveOptions {
+  workload?: string;
+  rule?: string;
+  dropped?: boolean;
+  bytes?: number;
+  count?: number;
+  /** Seconds. */
+  duration?: number;
+}
+
+const PAUSE_MILLISECONDS = 200;
+/** So many at once: there may be more already. */
+const BUSY = 500;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** `each` is given every packet that fits; says on stderr how many there were and how many were lost. */
+export async function followLive(
+  client: ApiClient,
+  filter: string | undefined,
+  options: LiveOptions & { steps?: boolean },
+  each: (trace: TraceAnswer) => void,
+): Promise<void> {
+  const ending = new AbortController();
+  const stop = () => ending.abort();
+  for (const signal of SIGNALS) process.on(signal, stop);
+  const timer = options.duration === undefined ? undefined : setTimeout(stop, options.duration * 1000);
+  const { id } = await client.post<LiveResult>('/v1/trace/live', bodyOf(filter, options));
+  const path = `/v1/trace/live/${id}`;
+  const seen = new Seen(options.count ?? Infinity, each);
+  note('tracing: Ctrl-C ends it');
+  try {
+    const take = async () =>
+      seen.take(await client.get<TakenResult>(options.steps === true ? `${path}?steps=true` : path));
+    while (!ending.signal.aborted && !seen.isEnough) {
+      if ((await take()) < BUSY)
+        await sleep(PAUSE_MILLISECONDS, undefined, { signal: ending.signal }).catch(() => undefined);
+    }
+    if (!seen.isEnough) await take();
+  } finally {
+    clearTimeout(timer);
+    for (const signal of SIGNALS) process.off(signal, stop);
+    await client.delete(path).catch(() => undefined);
+  }
+  note(`${seen.count} packets${seen.lost > 0 ? `, ${seen.lost} more lost: they came too fast` : ''}`);
+}
+
+function bodyOf(filter: string | undefined, { workload, rule, dropped, bytes }: LiveOptions): LiveBody {
+  return {
+    ...(filter === undefined ? {} : { filter }),
+    ...(workload === undefined ? {} : { workload }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(dropped === true ? { dropped } : {}),
+    ...(bytes === undefined ? {} : { bytes }),
+  };
+}
+
+class Seen {
+  count = 0;
+  lost = 0;
+  readonly #most: number;
+  readonly #each: (trace: TraceAnswer) => void;
+
+  constructor(most: number, each: (trace: TraceAnswer) => void) {
+    this.#most = most;
+    this.#each = each;
+  }
+
+  get isEnough(): boolean {
+    return this.count >= this.#most;
+  }
+
+  /** How many there were. */
+  take({ traces, lost }: TakenResult): number {
+    for (const trace of traces.slice(0, this.#most - this.count)) {
+      this.count += 1;
+      this.#each(trace);
+    }
+    this.lost += lost;
+    return traces.length;
+  }
+}

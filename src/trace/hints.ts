@@ -1,0 +1,73 @@
+// How to mend what a frame was dropped for: one hint for each reason of native-bindings/packet/reasons.def.
+const BROKEN = 'The sender makes it wrong: look at its network stack, driver and offloads.';
+const DAMAGED = 'A driver or an offload damages frames: try `ethtool -K DEVICE tx off` at the sender.';
+const TRUNK = 'Tag the frames at the sender, or give the segment the VLAN id: spec.vlan, spec.innerVlan.';
+const OWN = 'Add it to spec.addresses of the workload if it may use it; else its network setup is wrong.';
+
+export const HINTS: Record<string, string> = {
+  'ethernet-truncated': BROKEN,
+  'ethernet-bad-source': BROKEN,
+  'vlan-truncated': BROKEN,
+  'vlan-too-many-tags': 'Headgate takes two VLAN tags: take off the outer ones before it.',
+  'ethertype-unsupported': 'Headgate passes ARP, IPv4 and IPv6 alone: carry anything else inside IP.',
+  'arp-malformed': BROKEN,
+  'ipv4-truncated': BROKEN,
+  'ipv4-bad-version': BROKEN,
+  'ipv4-bad-header-length': BROKEN,
+  'ipv4-bad-length': BROKEN,
+  'ipv4-bad-checksum': DAMAGED,
+  'ipv4-bad-options': BROKEN,
+  'ipv4-source-route': 'Source routes are never let through: turn them off at the sender.',
+  'ipv4-bad-address': 'Look at the addresses of the sender: is the source its own, and not the destination?',
+  'ipv6-truncated': BROKEN,
+  'ipv6-bad-version': BROKEN,
+  'ipv6-bad-length': BROKEN,
+  'ipv6-bad-address': 'Look at the addresses of the sender: is the source its own, and not the destination?',
+  'ipv6-bad-extension': BROKEN,
+  'ipv6-too-many-extensions': 'At most eight extension headers are let through: send fewer.',
+  'ipv6-routing-header': 'Routing headers of type 0 are never let through: turn them off at the sender.',
+  'fragment-malformed': BROKEN,
+  'fragment-tiny': 'The first fragment has to hold the whole transport header: raise the MTU on the way.',
+  'tcp-truncated': BROKEN,
+  'tcp-bad-offset': BROKEN,
+  'tcp-bad-flags': 'No host sends such flags: a scanner does. Look at what runs at the sender.',
+  'udp-truncated': BROKEN,
+  'udp-bad-length': BROKEN,
+  'sctp-truncated': BROKEN,
+  'icmp-truncated': BROKEN,
+  'icmp-wrong-family': BROKEN,
+  'nd-malformed': 'Neighbour discovery needs hop limit 255: was it routed? Else the sender makes it wrong.',
+  'offload-malformed': DAMAGED,
+  'port-unbound': 'No workload of the policy is attached by this device: headgate get workloads',
+  'vlan-not-allowed': 'Send it untagged; only workloads with attach.nic share a trunk by VLAN tags.',
+  'vlan-unmapped': TRUNK,
+  'spoofed-mac':
+    "Set spec.attach.tap.mac (veth.mac, nic.mac) to the workload's MAC, or the device's to that one.",
+  'spoofed-ipv4': OWN,
+  'spoofed-ipv6': OWN,
+  'spoofed-arp': OWN,
+  'spoofed-nd': `${OWN} Routers need a workload without spec.addresses.`,
+  'mac-limit': 'A workload may use 64 MACs: attach bridges and routers apart, or pin a MAC in the document.',
+  'no-other-port':
+    'The destination MAC is behind the same port: is its ARP entry old? Clear it at the sender.',
+  'mac-reserved': 'Spanning tree, LACP and LLDP stay on their link: nothing is to be mended.',
+  'no-member': 'Attach another workload to the segment: headgate get workloads',
+  'flood-limited':
+    'More than 2,000 broadcast and unknown frames a second: find the loop or storm at the sender.',
+  'fragment-unknown':
+    'The first fragment was lost, came later, or its packet is over 30 s old: lower the MTU of the sender.',
+  'fragments-full': 'Too many fragmented packets at once: set MTUs so that packets need no fragments.',
+  'connections-full': 'Raise spec.connections in the host file; headgate flows shows who holds them.',
+  'policy-drop': 'Change the rule, or put one that allows it before: headgate plan, headgate apply',
+  'policy-reject': 'Change the rule, or put one that allows it before: headgate plan, headgate apply',
+  'default-drop':
+    'Write a rule that allows it, at this end and at the other: headgate explain tries it on files.',
+  'connection-reset':
+    'A changed rule with onChange: reset ended the connection: the client has to connect anew.',
+  'worker-ring-full': 'A packet thread is behind: more workers in the host file, or fewer frames.',
+  'output-detached': "The destination's device is not there: headgate get workloads -o wide says why.",
+  'output-down': "Set the destination's device up: ip link set DEVICE up in its namespace.",
+  'output-full': 'The destination reads too slowly: look at its load and at the length of its queue.',
+  'output-too-big': 'Set the same MTU at both ends, or let ICMP "fragmentation needed" reach the sender.',
+  'output-unsegmentable': 'Turn the offload off at the sender: ethtool -K DEVICE tso off gso off',
+};

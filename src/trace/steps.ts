@@ -1,0 +1,250 @@
+// A frame's way as a list of steps, each in plain words with the actual values: what the engine says, and for each
+// verdict what the policy says.
+import type { FlowHeaders, Trace } from '../engine/trace-messages.js';
+import type { Decision, Direction, Packet, RuleReference } from '../policy/index.js';
+import type { Stage, Step, TracedVerdict } from './answer.js';
+import { flowLine, isOfPolicy, type Drop } from './line.js';
+import { ETHERTYPE, ethertypeName, flagLetters } from './names.js';
+import { valuesOf, type Surroundings } from './values.js';
+
+/** What the documents in force say. */
+export interface Explains extends Surroundings {
+  rule(id: string): RuleReference | undefined;
+  /** Where the default action is set. */
+  host: { file: string; line: number } | undefined;
+  /** Undefined where there is no time to find out. */
+  decide(workload: string, direction: Direction, packet: Packet): Decision | undefined;
+}
+
+/** The stages as the engine names them, in order. */
+const ENGINE_STAGES = [
+  'parse',
+  'guard',
+  'locate',
+  'fragments',
+  'steer',
+  'track',
+  'classify',
+  'advance',
+  'forward',
+  'transmit',
+];
+
+/** As far as the frame came. */
+export function stepsOf(trace: Trace, explains: Explains): Step[] {
+  const reached = ENGINE_STAGES.indexOf(trace.stage);
+  const steps: Step[] = [port(trace)];
+  for (const stage of ENGINE_STAGES.slice(0, reached + 1) as Stage[]) {
+    // What stands between two stages is no drop of either.
+    const drops = trace.drops.filter((drop) => drop.stage === stage && !isInVerdicts(trace, drop));
+    if (drops.length === 0 || stage === 'forward' || stage === 'transmit')
+      steps.push(...(TELL[stage]?.(trace, explains) ?? []));
+    if (stage === 'classify') steps.push(...verdictsOf(trace, explains), ...answers(trace));
+    steps.push(...drops.map((drop) => dropStep(trace, drop, explains)));
+  }
+  return steps;
+}
+
+/** Each drop for its receiver; a frame that goes to many may have hundreds. */
+const MOST_STEPS = 50;
+
+function isInVerdicts({ verdicts }: Trace, drop: Drop): boolean {
+  return (
+    isOfPolicy(drop) &&
+    verdicts.some(({ workload, direction }) => workload === drop.workload && direction === drop.direction)
+  );
+}
+
+function dropStep(trace: Trace, drop: Drop, explains: Explains): Step {
+  const { reason, text, direction, workload, stage } = drop;
+  const values = valuesOf(trace, drop, explains);
+  return {
+    stage: stage as Stage,
+    outcome: 'drop',
+    text: `${reason}: ${text}`,
+    reason,
+    direction,
+    ...(values === undefined ? {} : { details: [values] }),
+    ...(workload === undefined ? {} : { workload }),
+  };
+}
+
+function port({ workload, device, length, packets }: Trace): Step {
+  const from = workload ?? 'a workload that is not known';
+  const on = device === undefined ? '' : ` on ${device}`;
+  const segments = packets > 1 ? `, a super-frame of ${packets} packets` : '';
+  return {
+    stage: 'port',
+    outcome: 'ok',
+    text: `from ${from}${on}: ${length} bytes${segments}`,
+    ...(workload === undefined ? {} : { workload }),
+  };
+}
+
+type Tell = (trace: Trace, explains: Explains) => Step[];
+
+const ok = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'ok', text }];
+const skip = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'skip', text }];
+
+const TELL: Partial<Record<Stage, Tell>> = {
+  parse: (trace) => ok('parse', parsed(trace)),
+  guard: (trace) => ok('guard', guarded(trace)),
+  locate: (trace) => ok('locate', located(trace)),
+  fragments: ({ headers }) =>
+    headers?.fragment === undefined
+      ? skip('fragments', 'it is no fragment')
+      : ok(
+          'fragments',
+          headers.fragment === 'first'
+            ? 'the first one: later ones get its ports'
+            : 'a later one: it has the ports of its first',
+        ),
+  track: (trace) => tracked(trace),
+  forward: (trace) => [...skip('services', 'there are none yet'), ...forwarded(trace)],
+  transmit: (trace) => transmitted(trace),
+};
+
+function parsed({ headers }: Trace): string {
+  const { ethertype = 0, sourceMac = '', destinationMac = '', vlans = [], tcpFlags } = headers ?? {};
+  const tags = vlans.length === 0 ? '' : `, VLAN ${vlans.join('.')}`;
+  const flags = tcpFlags === undefined ? '' : `, TCP flags ${flagLetters(tcpFlags)}`;
+  return `${ethertypeName(ethertype)} from ${sourceMac} to ${destinationMac}${tags}${flags}`;
+}
+
+function guarded({ headers, workload = 'its sender' }: Trace): string {
+  const address = headers?.flow?.source;
+  return `${workload} may use ${headers?.sourceMac ?? 'its MAC'}${address === undefined ? '' : ` and ${address}`}`;
+}
+
+function located({ headers, segment, destination }: Trace): string {
+  const mac = headers?.destinationMac ?? '';
+  const on = segment === undefined ? '' : ` in segment ${segment}`;
+  if (destination !== undefined) return `${mac} is ${destination}${on}`;
+  const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) === 1;
+  const what = isGroup ? 'is a group address' : 'is not known';
+  return `${mac} ${what}${on}: it goes to every other workload there`;
+}
+
+function tracked({ headers, connection }: Trace): Step[] {
+  if (connection === undefined) {
+    const what = headers?.ethertype === ETHERTYPE.arp ? 'ARP has' : 'neighbour discovery has';
+    return skip('track', `${what} no connection: no rules apply`);
+  }
+  const { tracker, isNew, reply, before, after, flow } = connection;
+  const state = before === after ? `state ${before}` : `state ${before} -> ${after}`;
+  if (isNew) return ok('track', `a new connection in tracker ${tracker}, ${state}`);
+  const how = reply ? 'a reply' : 'more';
+  return ok('track', `${how} of the connection ${flowLine(flow)} in tracker ${tracker}, ${state}`);
+}
+
+function verdictsOf(trace: Trace, explains: Explains): Step[] {
+  const flow = trace.connection?.flow ?? trace.headers?.flow;
+  return trace.verdicts.slice(0, MOST_STEPS).map((verdict) => {
+    const drop = trace.drops.find(
+      (one) => isOfPolicy(one) && one.workload === verdict.workload && one.direction === verdict.direction,
+    );
+    const said = explain(verdict, flow, explains);
+    return {
+      stage: 'classify',
+      outcome: verdict.action === 'allow' ? 'ok' : 'drop',
+      text: verdictText(verdict, said),
+      workload: verdict.workload,
+      direction: verdict.direction,
+      ...detailsOf(said),
+      ...(drop === undefined ? {} : { reason: drop.reason }),
+      verdict: said,
+    } satisfies Step;
+  });
+}
+
+type Verdict = Trace['verdicts'][number];
+
+/** The engine's verdict, with what the documents say of it. */
+function explain(verdict: Verdict, flow: FlowHeaders | undefined, explains: Explains): TracedVerdict {
+  const { workload, direction, action, rule: id, isNew } = verdict;
+  const decision = flow && explains.decide(workload, direction, flow);
+  const isSame = decision !== undefined && decision.action === action && decision.rule?.id === id;
+  const rule = id === undefined ? undefined : (explains.rule(id) ?? unknownRule(id, action));
+  const section = { text: 'the default action', ...explains.host };
+  return {
+    action,
+    isNew,
+    ...(rule === undefined ? { section: (isSame ? decision.section : undefined) ?? section } : { rule }),
+    ...(decision !== undefined && !isSame ? { isKept: true } : {}),
+    ...(isSame && action !== 'allow' && decision.nearestMiss ? { nearest: decision.nearestMiss } : {}),
+    observed: isSame ? decision.observed : [],
+    passed: isSame ? decision.passed : [],
+  };
+}
+
+/** It was removed since, or control does not hold the policy that the engine has. */
+function unknownRule(id: string, action: Verdict['action']): RuleReference {
+  return { id, file: 'no document in force', line: 0, action, mode: 'enforce' };
+}
+
+function verdictText({ workload, direction, action }: Verdict, said: TracedVerdict): string {
+  const { rule, section, isNew } = said;
+  const place = rule === undefined ? `the default (${where(section)})` : `${rule.id} (${where(rule)})`;
+  const earlier = isNew ? '' : ', at an earlier packet of the connection';
+  return `${workload} ${direction}: ${action} by ${place}${earlier}`;
+}
+
+interface Place {
+  file?: string | undefined;
+  line?: number | undefined;
+  text?: string;
+}
+
+function where(place: Place | undefined): string {
+  if (place?.file === undefined) return place?.text ?? 'not set: allow';
+  return place.line === 0 ? place.file : `${place.file}:${place.line}`;
+}
+
+function detailsOf({ nearest, observed, passed, isKept, isNew }: TracedVerdict): { details?: string[] } {
+  const kept = isNew
+    ? 'the policy in force says otherwise: it may just have changed'
+    : 'an earlier policy decided so, and it was kept (onChange: keep): the policy in force says otherwise';
+  const lines = [
+    ...passed.map((rule) => `${rule.id} (${where(rule)}) passed it on to the next category`),
+    ...observed
+      .filter(({ id }) => id !== nearest?.rule.id)
+      .map((rule) => `${rule.id} (${where(rule)}) would ${rule.action} it, but only observes`),
+    ...(isKept === true ? [kept] : []),
+    ...(nearest === undefined
+      ? []
+      : [`nearest: ${nearest.rule.id} (${where(nearest.rule)}): ${nearest.reason}`]),
+  ];
+  return lines.length === 0 ? {} : { details: lines };
+}
+
+function answers({ outputs, headers }: Trace): Step[] {
+  const isTcp = headers?.tcpFlags !== undefined;
+  return outputs
+    .filter(({ what }) => what === 'answer')
+    .map(({ workload }) => ({
+      stage: 'classify',
+      outcome: 'answer',
+      text: `${workload} is answered with ${isTcp ? 'a TCP reset' : 'an ICMP error'}`,
+      workload,
+    }));
+}
+
+function forwarded({ outputs, verdicts, drops }: Trace): Step[] {
+  const to = outputs.filter(({ what }) => what === 'frame').map(({ workload }) => workload);
+  const refused = drops.filter(({ direction }) => direction === 'in').length;
+  if (to.length === 0 && drops.length > 0) return [];
+  if (to.length === 0)
+    return skip('forward', verdicts.length > 0 ? 'nobody is to get it' : 'it goes to nobody');
+  const some = refused > 0 ? `, not for ${refused}` : '';
+  return ok('forward', `queued for ${to.length > 4 ? `${to.length} workloads` : to.join(', ')}${some}`);
+}
+
+function transmitted({ outputs }: Trace): Step[] {
+  const to = outputs.filter(({ what }) => what === 'frame');
+  return to.slice(0, MOST_STEPS).map(({ workload, device }) => ({
+    stage: 'transmit',
+    outcome: 'ok',
+    text: `to ${workload}${device === undefined ? '' : ` on ${device}`}`,
+    workload,
+  }));
+}
