@@ -72,6 +72,7 @@ function ipOf(text: string): Described | undefined {
   const details = detailsOf(detailed ?? '');
   const source = splitPort(from);
   const destination = splitPort(to);
+  const isLater = (details.fragment?.offset ?? 0) > 0;
   const packet = ends(protocolOf(kind, said, source.port, details), source.address, destination.address);
   return {
     ...packet,
@@ -79,7 +80,7 @@ function ipOf(text: string): Described | undefined {
     ...(destination.port === undefined ? {} : { destinationPort: destination.port }),
     ...(details.ttl === undefined ? {} : { ttl: details.ttl }),
     ...(details.fragment === undefined ? {} : { fragment: details.fragment }),
-    ...transportOf(packet.protocol, said),
+    ...(isLater ? {} : transportOf(packet.protocol, said)),
   };
 }
 
@@ -125,10 +126,13 @@ function protocolOf(kind: string, said: string, port: number | undefined, detail
   throw fault(`'${said.slice(0, 60)}' does not say which protocol it is`, 'Run tcpdump with -v.');
 }
 
+const HAS_TRANSPORT: Described['protocol'][] = Object.values(PROTOCOLS);
 const ICMP_HEADER = 8;
 
 function transportOf(protocol: Described['protocol'], said: string): Partial<Described> {
   const length = /, length (\d+)/.exec(said)?.[1] ?? /\((\d+)\)$/.exec(said)?.[1];
+  if (said.startsWith('ip-proto-') && HAS_TRANSPORT.includes(protocol))
+    throw fault('it is a later fragment, and does not say where it begins', 'Run tcpdump with -v.');
   if (protocol === PROTOCOLS.tcp) return { ...flagsOf(said), ...payloadOf(length, 0) };
   if (protocol === PROTOCOLS.udp) return payloadOf(length, 0);
   if (protocol === PROTOCOLS.icmp || protocol === PROTOCOLS.icmpv6)
