@@ -150,6 +150,7 @@ function arpOf({ protocol, sourceMac }: Described, name: string, macs: Macs, { s
 }
 
 const ECHO_REQUEST: Record<number, number> = { [PROTOCOLS.icmp]: 8, [PROTOCOLS.icmpv6]: 128 };
+const LEAST_FRAGMENT = 8;
 /** Where Linux chooses ports by itself. */
 const FIRST_EPHEMERAL = 32_768;
 const LAST_EPHEMERAL = 60_999;
@@ -157,7 +158,9 @@ const LAST_EPHEMERAL = 60_999;
 function ipOf(question: Described, protocol: number, { source, destination }: Ends, mark: Buffer) {
   const icmpType = question.icmpType ?? ECHO_REQUEST[protocol] ?? 0;
   const isDiscovery = protocol === PROTOCOLS.icmpv6 && icmpType >= 133 && icmpType <= 137;
-  const payload = Buffer.alloc(question.payload ?? mark.length);
+  // A later fragment without bytes would be none.
+  const least = (question.fragment?.offset ?? 0) > 0 ? LEAST_FRAGMENT : 0;
+  const payload = Buffer.alloc(question.payload ?? Math.max(mark.length, least));
   if (!isDiscovery && protocol !== PROTOCOLS.sctp) mark.copy(payload);
   const ephemeral = FIRST_EPHEMERAL + Math.floor(Math.random() * (LAST_EPHEMERAL - FIRST_EPHEMERAL + 1));
   return {
@@ -198,14 +201,13 @@ function nextHop(
   const { segment } = sender.spec;
   const family = destination.includes(':') ? 6 : 4;
   const gateway = gatewaysOf(sender.spec).find((text) => text.includes(':') === (family === 6));
-  const isNear = to.workload?.spec.segment === segment;
-  if (to.workload && isNear && (gateway === undefined || isOnLink(sender, destination)))
-    return { workload: to.workload.metadata.name };
-  const hop = gateway ?? destination;
+  const isDirect = gateway === undefined || isOnLink(sender, destination);
+  if (isDirect && to.workload?.spec.segment === segment) return { workload: to.workload.metadata.name };
+  const hop = isDirect ? destination : gateway;
   const router = parseAddress(hop);
   const owner = router && world.owners(router).find(({ spec }) => spec.segment === segment);
   if (owner) return { workload: owner.metadata.name };
-  const why = gateway === undefined ? '' : `, the gateway of ${sender.metadata.name}`;
+  const why = isDirect ? '' : `, the gateway of ${sender.metadata.name}`;
   throw unanswered(
     `No workload of segment ${segment} has ${hop}${why}: the MAC that the frame goes to is not known.`,
     'Name it: --destination-mac MAC',

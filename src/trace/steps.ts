@@ -150,7 +150,7 @@ function verdictsOf(trace: Trace, explains: Explains): Step[] {
       text: verdictText(verdict, said),
       workload: verdict.workload,
       direction: verdict.direction,
-      ...detailsOf(said),
+      ...detailsOf(said, trace.connection?.isNew ?? true),
       ...(drop === undefined ? {} : { reason: drop.reason }),
       verdict: said,
     } satisfies Step;
@@ -200,8 +200,11 @@ function where(place: Place | undefined): string {
   return place.line === 0 ? place.file : `${place.file}:${place.line}`;
 }
 
-function detailsOf({ nearest, observed, passed, isKept, isNew }: TracedVerdict): { details?: string[] } {
-  const kept = isNew
+function detailsOf(
+  { nearest, observed, passed, isKept }: TracedVerdict,
+  isNewFlow: boolean,
+): { details?: string[] } {
+  const kept = isNewFlow
     ? 'the policy in force says otherwise: it may just have changed'
     : 'an earlier policy decided so, and it was kept (onChange: keep): the policy in force says otherwise';
   const lines = [

@@ -139,7 +139,7 @@ function unmapped({ trace, seen, around }: Case): string {
     const mapped = [segment?.vlan, segment?.innerVlan].filter((vlan) => vlan !== undefined);
     return [`${mapped.length === 0 ? 'untagged' : mapped.join('.')} is ${metadata.name}`];
   });
-  const mapped = known.length === 0 ? '' : `; mapped on ${trace.device}: ${clip(known.join(', '))}`;
+  const mapped = known.length === 0 ? '' : `; mapped on ${trace.device}: ${clip(known.sort().join(', '))}`;
   return `it has ${tagText(vlans)}${mapped}`;
 }
 
