@@ -2,11 +2,13 @@
 // asks; it never touches a packet, and nothing here calls back into JavaScript from another thread.
 #include <napi.h>
 
+#include <cmath>
+
 #include "addon/attach.h"
 #include "addon/convert.h"
 #include "addon/reports.h"
-#include "addon/service_manager.h"
 #include "addon/traces.h"
+#include "addon/unix_datagram.h"
 #include "pipeline/engine.h"
 #include "ports/memory.h"
 
@@ -44,6 +46,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::stats>("stats"),
                            InstanceMethod<&EngineObject::flows>("flows"),
                            InstanceMethod<&EngineObject::logs>("logs"),
+                           InstanceMethod<&EngineObject::flow_log>("flowLog"),
+                           InstanceMethod<&EngineObject::end_flow_log>("endFlowLog"),
                            InstanceMethod<&EngineObject::classify>("classify"),
                            InstanceMethod<&EngineObject::simulate>("simulate"),
                            InstanceMethod<&EngineObject::inject_traced>("injectTraced"),
@@ -141,6 +145,15 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value logs(const Napi::CallbackInfo& info) { return write_logs(info.Env(), engine(info.Env()).logs()); }
 
+  Napi::Value flow_log(const Napi::CallbackInfo& info) {
+    const double seconds = info.Length() > 0 && info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+    if (!(seconds > 0 && seconds <= 86400))
+      throw Napi::TypeError::New(info.Env(), "The active timeout must be a number of seconds, up to 86400.");
+    return write_flow_log(info.Env(), engine(info.Env()).flow_log(static_cast<uint32_t>(std::ceil(seconds * 1000))));
+  }
+
+  void end_flow_log(const Napi::CallbackInfo& info) { engine(info.Env()).end_flow_log(); }
+
   Napi::Value classify(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     std::string workload = name_argument(info);
@@ -229,17 +242,18 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   std::unique_ptr<Engine> engine_;
 };
 
-// notifyServiceManager(socket, text, descriptors)
-void notify(const Napi::CallbackInfo& info) {
-  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsString() || !info[2].IsArray())
+// sendDatagram(socket, payload, descriptors)
+void send(const Napi::CallbackInfo& info) {
+  if (info.Length() < 3 || !info[0].IsString() || !info[1].IsTypedArray() || !info[2].IsArray())
     throw Napi::TypeError::New(info.Env(),
-                               "The arguments must be a socket's name, a text and an array of descriptors.");
+                               "The arguments must be a socket's name, a Uint8Array and an array of descriptors.");
+  auto payload = info[1].As<Napi::Uint8Array>();
   auto given = info[2].As<Napi::Array>();
   std::vector<int> descriptors;
   for (uint32_t i = 0; i < given.Length(); ++i) descriptors.push_back(given.Get(i).ToNumber().Int32Value());
   std::string error;
-  if (!notify_service_manager(info[0].As<Napi::String>(), info[1].As<Napi::String>(), descriptors, error))
-    fail(info.Env(), "notify-failed", error);
+  if (!send_datagram(info[0].As<Napi::String>(), {payload.Data(), payload.ByteLength()}, descriptors, error))
+    fail(info.Env(), "datagram-failed", error);
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -257,7 +271,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   }
   exports.Set("reasons", reasons);
   exports.Set("compileFilter", Napi::Function::New(env, compile_filter));
-  exports.Set("notifyServiceManager", Napi::Function::New(env, notify));
+  exports.Set("sendDatagram", Napi::Function::New(env, send));
   return exports;
 }
 

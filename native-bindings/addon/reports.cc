@@ -1,5 +1,7 @@
 #include "addon/reports.h"
 
+#include <chrono>
+#include <cmath>
 #include <ctime>
 
 namespace headgate {
@@ -86,14 +88,19 @@ bool has_ports(uint8_t protocol) {
   return protocol == kTcp || protocol == kUdp || protocol == kSctp;
 }
 
-Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
-  const Connection& c = flow.connection;
+Napi::Object write_connection(Napi::Env env, const Connection& c, const std::string& tracker,
+                              const std::vector<VerdictReport>& verdicts) {
   Napi::Object out = write_flow_headers(env, flow_of(c));
-  out.Set("tracker", flow.tracker);
+  out.Set("tracker", tracker);
   out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
-  out.Set("verdicts", write_list(env, flow.verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
+  out.Set("verdicts", write_list(env, verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
   out.Set("packets", write_pair(env, c.packets));
   out.Set("bytes", write_pair(env, c.bytes));
+  return out;
+}
+
+Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
+  Napi::Object out = write_connection(env, flow.connection, flow.tracker, flow.verdicts);
   out.Set("age", flow.age);
   out.Set("idle", flow.idle);
   out.Set("expires", flow.expires);
@@ -162,6 +169,21 @@ Napi::Object write_flows(Napi::Env env, const std::vector<FlowReport>& flows, ui
   Napi::Object out = Napi::Object::New(env);
   out.Set("flows", write_list(env, flows, [&](const FlowReport& flow) { return write_flow(env, flow); }));
   out.Set("total", number(total));
+  return out;
+}
+
+Napi::Object write_flow_log(Napi::Env env, const FlowLogReport& log) {
+  const double now =
+      std::chrono::duration<double, std::milli>(std::chrono::system_clock::now().time_since_epoch()).count();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("records", write_list(env, log.records, [&](const FlowRecordReport& record) {
+            Napi::Object one = write_connection(env, record.connection, record.tracker, record.verdicts);
+            one.Set("start", std::floor(now - record.start * 1000));
+            one.Set("end", std::floor(now - record.seen * 1000));
+            one.Set("reason", name_of(record.end));
+            return one;
+          }));
+  out.Set("lost", number(log.lost));
   return out;
 }
 

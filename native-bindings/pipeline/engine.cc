@@ -11,8 +11,12 @@ namespace headgate {
 namespace {
 
 constexpr uint32_t kConnectionLayout = 1;
-constexpr uint32_t kFlowsPerTask = 1024;  // records copied between two batches
-constexpr uint32_t kHitsPerTask = 4096;   // likewise of hit counters
+constexpr uint32_t kFlowsPerTask = 1024;    // records copied between two batches
+constexpr uint32_t kHitsPerTask = 4096;     // likewise of hit counters
+constexpr size_t kMostFlowRecords = 65536;  // about what one call gives
+// All places are looked at so often within an active timeout: a part is late by no more than that share of it.
+constexpr uint32_t kWalksPerActive = 4;
+constexpr const char* kRemovedEntry = "removed";  // no id is without a slash
 
 uint64_t random_secret() {
   uint64_t secret = 0;
@@ -252,6 +256,59 @@ std::vector<LogReport> Engine::logs() {
                          publisher_.workload_name(line.workload), (now - line.time) / 1000.0});
   }
   return reports;
+}
+
+void Engine::begin_flow_log(Worker& worker) {
+  auto log = std::make_unique<FlowLog>(worker.context().hits, worker.context().connections.limit());
+  worker.ask([&](Worker& w) { w.swap_flow_log(log); });
+}
+
+void Engine::end_flow_log() {
+  for (auto& worker : workers_) {
+    std::unique_ptr<FlowLog> none;
+    worker->ask([&](Worker& w) { w.swap_flow_log(none); });
+  }
+  flow_records_ = {};
+}
+
+FlowLogReport Engine::flow_log(uint32_t active) {
+  FlowLogReport report;
+  flow_records_.reserve(FlowLog::kRecords);
+  const uint64_t elapsed = now_milliseconds() - flow_log_walked_;
+  flow_log_walked_ = now_milliseconds();
+  for (auto& worker : workers_) {
+    if (!worker->flow_log()) begin_flow_log(*worker);
+    const uint64_t places = worker->context().connections.limit();
+    uint64_t left = std::min(places, places * elapsed * kWalksPerActive / active + 1);
+    bool more = false;
+    do {
+      const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(left, kFlowsPerTask));
+      worker->ask([&](Worker& w) {
+        more = w.flow_log()->report_lasting(w.context().connections, count, w.context().now, active);
+        w.flow_log()->swap(flow_records_);
+        report.lost += w.flow_log()->take_lost();
+      });
+      left -= count;
+      const uint32_t now = now_milliseconds();
+      for (const FlowRecord& record : flow_records_) report.records.push_back(flow_record_report(record, now));
+      flow_records_.clear();
+    } while (more && left && report.records.size() < kMostFlowRecords);
+  }
+  return report;
+}
+
+FlowRecordReport Engine::flow_record_report(const FlowRecord& record, uint32_t now) const {
+  const Connection& c = record.connection;
+  FlowRecordReport report{current_->trackers[c.tracker], c, {}, record.end, (now - record.start) / 1000.0,
+                          (now - c.last_seen) / 1000.0};
+  for (int side = 0; side < 2; ++side) {
+    const FlowRecord::Judge& judge = record.judges[side];
+    if (!judge.workload) continue;
+    const std::string entry = publisher_.entry_id(judge.entry);
+    report.verdicts.push_back({publisher_.workload_name(judge.workload),
+                               judge.entry && entry.empty() ? kRemovedEntry : entry, judge.direction, c.action[side]});
+  }
+  return report;
 }
 
 bool Engine::classify(const std::string& name, Direction direction, const FlowHeaders& flow, Action& action,

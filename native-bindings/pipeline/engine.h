@@ -83,6 +83,19 @@ struct TraceRequest {
   uint32_t bytes = 0;
 };
 
+struct FlowRecordReport {
+  std::string tracker;
+  Connection connection;  // `packets` and `bytes` since the record before
+  std::vector<VerdictReport> verdicts;
+  FlowEnd end;
+  double start, seen;  // seconds ago
+};
+
+struct FlowLogReport {
+  std::vector<FlowRecordReport> records;
+  uint64_t lost = 0;  // ends that found no room
+};
+
 class Engine {
  public:
   // Null with `error` set when the pool is owned by another engine or cannot be made.
@@ -106,6 +119,10 @@ class Engine {
   StatsReport stats();
   std::vector<FlowReport> flows(size_t limit, bool denied, uint64_t& total);
   std::vector<LogReport> logs();
+  // What flow logs have to tell since the last call; the first one begins them. Of connections that last, a part is
+  // reported each `active` milliseconds.
+  FlowLogReport flow_log(uint32_t active);
+  void end_flow_log();
   // What the published tables say of a new flow at a workload, without touching counters. False if there is none such.
   bool classify(const std::string& workload, Direction direction, const FlowHeaders& flow, Action& action,
                 std::string& entry) const;
@@ -137,6 +154,8 @@ class Engine {
   void forget_hits();
   uint32_t now_milliseconds() const;
   VerdictReport verdict_report(const Hit& hit, Action action) const;
+  void begin_flow_log(Worker& worker);
+  FlowRecordReport flow_record_report(const FlowRecord& record, uint32_t now) const;
   std::vector<Hit> hits_of(Worker& worker) const;
   Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
   std::optional<Mac> mac_of(uint32_t place) const;
@@ -150,7 +169,9 @@ class Engine {
   uint32_t last_trace_ = 0;
   std::array<uint32_t, kMostTraces> traces_{};  // ids by place; 0: free
   bool threads_ = false;
-  uint64_t last_run_ = 0;  // of run(), for engines without threads
+  uint64_t last_run_ = 0;                 // of run(), for engines without threads
+  uint32_t flow_log_walked_ = 0;          // milliseconds, when lasting connections were looked at
+  std::vector<FlowRecord> flow_records_;  // room for what workers give
 };
 
 }  // namespace headgate

@@ -79,11 +79,11 @@ struct TraceRecord {
 
 struct TraceFilter {
   std::vector<bpf_insn> program{};  // empty: every frame
-  uint32_t workload = 0;          // serial; 0: any
-  uint32_t place = 0;             // of the workload
+  uint32_t workload = 0;            // serial; 0: any
+  uint32_t place = 0;               // of the workload
   std::optional<uint32_t> entry{};  // serial of the entry that decided; 0: the default action
-  bool dropped = false;           // only frames with a drop
-  uint32_t bytes = 0;             // of each frame that are kept
+  bool dropped = false;             // only frames with a drop
+  uint32_t bytes = 0;               // of each frame that are kept
 };
 
 // Whether a program is safe to run over any frame.

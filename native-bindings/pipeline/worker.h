@@ -13,6 +13,7 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/steering.h"
 #include "pipeline/trace.h"
+#include "tables/flow_log.h"
 
 namespace headgate {
 
@@ -55,6 +56,12 @@ class Worker {
   // Takes the frame through the stages as if the workload at `place`, which has a port, had sent it, for the trace
   // with that place and id.
   void inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace, uint32_t id);
+  // Flow logs begin, or end with null; what was there before comes back.
+  void swap_flow_log(std::unique_ptr<FlowLog>& log) {
+    flow_log_.swap(log);
+    connections_.tell(flow_log_.get());
+  }
+  FlowLog* flow_log() { return flow_log_.get(); }
 
  private:
   void loop();
@@ -82,6 +89,7 @@ class Worker {
   FragmentTable fragments_;
   Counters counters_;
   LogRing log_;
+  std::unique_ptr<FlowLog> flow_log_;
   Outputs outputs_;
   TokenBucket answers_{1000, 1000};
   Tracer tracer_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "packet/hash.h"
+#include "tables/flow_log.h"
 
 namespace headgate {
 namespace {
@@ -45,7 +46,7 @@ uint32_t ConnectionTable::take_place(uint32_t now) {
                              TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
     uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
     if (!oldest || records_[oldest].last_seen == now) continue;
-    remove(records_[oldest]);
+    remove(records_[oldest], FlowEnd::kNoRoom);
     uint32_t place = free_;
     free_ = records_[place].next;
     return place;
@@ -94,7 +95,12 @@ void ConnectionTable::unlink(Connection& c) {
 }
 
 void ConnectionTable::remove(Connection& c) {
+  remove(c, end_of(c));
+}
+
+void ConnectionTable::remove(Connection& c, FlowEnd why) {
   uint32_t place = place_of(c);
+  if (log_) log_->ended(place, c, why);
   uint64_t hash = hash_flow(c.source, c.source_port, c.destination, c.destination_port, c.protocol, secret_);
   uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
   while (*link != place) link = &records_[*link].next;
@@ -108,6 +114,7 @@ void ConnectionTable::remove(Connection& c) {
 
 void ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
   for (int i = 1; i < static_cast<int>(TimeoutClass::kCount); ++i) {
+    if (!lists_[i].oldest) continue;  // most of them, after every batch
     auto timeout_class = static_cast<TimeoutClass>(i);
     uint32_t timeout = timeout_of(timeout_class, timeouts);
     for (uint32_t looked = 0; looked < most && lists_[i].oldest; ++looked) {

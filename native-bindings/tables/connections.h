@@ -39,6 +39,9 @@ enum class TimeoutClass : uint8_t {
   kCount
 };
 
+class FlowLog;
+enum class FlowEnd : uint8_t;
+
 enum class ConnectionState : uint8_t {
   kNew,      // no frame has been counted yet
   kOneWay,   // only the initiator was heard (UDP, ICMP, others, TCP picked up in the middle)
@@ -159,6 +162,9 @@ class ConnectionTable {
 
   void remove(Connection& connection);
 
+  // Where the ends of connections are told from now on; null: nowhere.
+  void tell(FlowLog* log) { log_ = log; }
+
   uint32_t size() const { return used_; }
   uint32_t limit() const { return limit_; }
   void prefetch(uint64_t hash, uint16_t tracker) const { __builtin_prefetch(&buckets_[bucket_of(hash, tracker)]); }
@@ -173,6 +179,8 @@ class ConnectionTable {
     return i < end ? i : 0;
   }
 
+  uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
+
   // Set once, before the first frame: the secret of hash_flow that headers.hash was made with.
   void set_secret(uint64_t secret) { secret_ = secret; }
 
@@ -181,7 +189,6 @@ class ConnectionTable {
     uint32_t newest = 0;
     uint32_t oldest = 0;
   };
-  uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
   uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker) & mask_); }
   [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned) const {
     const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
@@ -203,6 +210,7 @@ class ConnectionTable {
     link_newest(c, timeout_class, now);
   }
   uint32_t take_place(uint32_t now);
+  void remove(Connection& connection, FlowEnd why);
 
   uint32_t limit_;
   uint32_t mask_;
@@ -213,6 +221,7 @@ class ConnectionTable {
   List lists_[static_cast<int>(TimeoutClass::kCount)];
   uint32_t* buckets_;
   Connection* records_;
+  FlowLog* log_ = nullptr;
 };
 
 }  // namespace headgate

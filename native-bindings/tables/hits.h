@@ -90,6 +90,7 @@ class HitTable {
   }
 
   Hit& operator[](uint32_t place) { return hits_[place]; }
+  const Hit& operator[](uint32_t place) const { return hits_[place]; }
 
   // Calls visit(hit) for those in use in places [from, from + count); returns the next place, 0 at the end.
   template <class Visit>

@@ -67,6 +67,9 @@ export interface NativeEngine {
   stats(): Stats;
   flows(limit: number, denied: boolean): Result<'flows'>;
   logs(): LogEvent[];
+  /** Records of connections since the last call, which begins them; `activeTimeout` in seconds. */
+  flowLog(activeTimeout: number): Result<'flowLog'>;
+  endFlowLog(): void;
   /** Asks the published tables alone what a new flow would get at a workload: the index entry's id or none (default). */
   classify(
     workload: string,
@@ -98,8 +101,8 @@ export interface Addon {
   reasons: { name: string; text: string }[];
   /** The program of a pcap-filter(7) expression. libpcap reads the text, so not in the engine's process. */
   compileFilter(expression: string): [code: number, jt: number, jf: number, k: number][];
-  /** Sends assignments (sd_notify(3)) and descriptors to the service manager's socket, or throws. */
-  notifyServiceManager(socket: string, text: string, descriptors: number[]): void;
+  /** Sends one datagram, with descriptors beside it, to a unix socket (a path, or @ and an abstract name), or throws. */
+  sendDatagram(socket: string, payload: Uint8Array, descriptors: number[]): void;
 }
 
 const ADDON = fileURLToPath(new URL('../../build/Release/headgate.node', import.meta.url));

@@ -18,6 +18,8 @@ import { listen, type Handlers, type Listening } from './server.js';
 import { Traces } from './traces.js';
 
 const TICK_MILLISECONDS = 1000;
+/** Nobody takes what flow logs gather: they end. A control that restarts is back by then. */
+const FLOW_LOG_MILLISECONDS = 60_000;
 
 export interface EngineProcessOptions {
   native: NativeEngine;
@@ -29,8 +31,9 @@ export interface EngineProcessOptions {
   group?: number;
   version: string;
   log: AttachmentsLog;
-  /** Tests: another clock tick and other namespaces. */
+  /** Tests: another clock tick, an earlier end of flow logs, and other namespaces. */
   tickMilliseconds?: number;
+  flowLogMilliseconds?: number;
   identify?: NamespaceIdentity;
 }
 
@@ -43,6 +46,8 @@ export class EngineProcess {
   #publishing: Promise<unknown> = Promise.resolve();
   #server: Listening | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When flow logs were asked for last. */
+  #flowLogAsked: number | undefined;
 
   constructor(options: EngineProcessOptions) {
     this.#options = options;
@@ -76,6 +81,10 @@ export class EngineProcess {
       stats: () => native.stats(),
       flows: ({ limit, denied }) => native.flows(limit, denied ?? true),
       logs: () => native.logs(),
+      flowLog: ({ activeTimeout }) => {
+        this.#flowLogAsked = performance.now();
+        return native.flowLog(activeTimeout);
+      },
       simulate: ({ frames }) => this.#traces.simulate(frames),
       inject: (frame) => this.#traces.inject(frame),
       startTrace: ({ filter }) => this.#traces.start(filter),
@@ -138,7 +147,16 @@ export class EngineProcess {
     }
   }
 
+  #endFlowLog(): void {
+    if (this.#flowLogAsked === undefined) return;
+    if (performance.now() - this.#flowLogAsked < (this.#options.flowLogMilliseconds ?? FLOW_LOG_MILLISECONDS))
+      return;
+    this.#flowLogAsked = undefined;
+    this.#options.native.endFlowLog();
+  }
+
   #tick(): void {
+    this.#endFlowLog();
     try {
       this.#attachments.tick();
       this.#traces.tick();

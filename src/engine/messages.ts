@@ -196,7 +196,8 @@ export const verdictSchema = z.strictObject({
   rule: z.string().optional(),
 });
 
-export const flowSchema = z.strictObject({
+/** Who speaks to whom, and what was said of it. */
+const connectionFields = {
   tracker: z.string(),
   protocol: z.int(),
   source: z.string(),
@@ -210,10 +211,34 @@ export const flowSchema = z.strictObject({
   verdicts: z.array(verdictSchema).max(2),
   packets: z.tuple([z.number(), z.number()]),
   bytes: z.tuple([z.number(), z.number()]),
+};
+
+export const flowSchema = z.strictObject({
+  ...connectionFields,
   /** Seconds since it began, since the last frame, and until it times out. */
   age: z.number(),
   idle: z.number(),
   expires: z.number(),
+});
+
+export const FLOW_END_REASONS = [
+  'idle-timeout',
+  'active-timeout',
+  'end-of-flow',
+  'forced-end',
+  'no-room',
+] as const;
+
+/**
+ * A connection that has ended or, with the reason `active-timeout`, a part of one that lasts. Packets and bytes are those
+ * since the record before. A rule that is gone by now is called `removed`; a workload that is gone has no name.
+ */
+export const flowRecordSchema = z.strictObject({
+  ...connectionFields,
+  /** Milliseconds since the epoch: when it began, or the record before was made, and its last frame. */
+  start: z.number(),
+  end: z.number(),
+  reason: z.enum(FLOW_END_REASONS),
 });
 
 export const statsSchema = z.strictObject({
@@ -290,6 +315,14 @@ export const requests = {
   },
   /** Takes the log lines that gathered since the last call. */
   logs: { params: z.strictObject({}), result: z.array(logEventSchema) },
+  /**
+   * Takes the records of connections that gathered since the last call. The first call begins them; they end when nobody
+   * has asked for a minute. A connection that lasts is reported each `activeTimeout` seconds. `lost` found no room.
+   */
+  flowLog: {
+    params: z.strictObject({ activeTimeout: z.int().min(1).max(86_400) }),
+    result: z.strictObject({ records: z.array(flowRecordSchema), lost: z.int() }),
+  },
   ...traceRequests,
 } as const;
 
@@ -323,6 +356,7 @@ export type IndexEntry = z.infer<typeof indexEntrySchema>;
 export type Attach = z.infer<typeof attachSchema>;
 export type Attachment = z.infer<typeof attachmentSchema>;
 export type Flow = z.infer<typeof flowSchema>;
+export type FlowRecord = z.infer<typeof flowRecordSchema>;
 export type Verdict = z.infer<typeof verdictSchema>;
 export type Stats = z.infer<typeof statsSchema>;
 export type LogEvent = z.infer<typeof logEventSchema>;

@@ -22,10 +22,10 @@ export class ServiceManager {
   static find(log: ServiceManagerLog, env: NodeJS.ProcessEnv = process.env): ServiceManager {
     const socket = env['NOTIFY_SOCKET'];
     if (!socket) return new ServiceManager(() => undefined);
-    const { notifyServiceManager } = loadAddon();
+    const { sendDatagram } = loadAddon();
     const notify = (text: string) => {
       try {
-        notifyServiceManager(socket, text, []);
+        sendDatagram(socket, Buffer.from(text), []);
       } catch (error) {
         log.warn({ text, detail: errorMessage(error) }, 'the service manager cannot be told');
       }

@@ -1,7 +1,7 @@
 // A NativeEngine without packets: holds what is published as the real one does, checks references, and lets a test
 // say what cannot be attached, what has failed, and which publish is refused.
 import type { NativeEngine, NativeTrace, PacketHeaders, PortSpec } from '../../src/engine/addon.js';
-import type { Delta, Inventory, LogEvent, Result, Stats } from '../../src/engine/messages.js';
+import type { Delta, FlowRecord, Inventory, LogEvent, Result, Stats } from '../../src/engine/messages.js';
 import { EngineModel } from './engine-model.js';
 
 export class FakeEngine implements NativeEngine {
@@ -12,6 +12,8 @@ export class FakeEngine implements NativeEngine {
   /** The next publish throws it. */
   refusal: Error | undefined;
   events: LogEvent[] = [];
+  flowRecords: FlowRecord[] = [];
+  flowRecordsLost = 0;
   flowList: Result<'flows'>['flows'] = [];
   hits: Stats['hits'] = [];
   /** What every question about frames is answered with; a live trace gives them once. */
@@ -99,6 +101,17 @@ export class FakeEngine implements NativeEngine {
 
   logs(): LogEvent[] {
     return this.events.splice(0);
+  }
+
+  flowLog(activeTimeout: number): Result<'flowLog'> {
+    this.calls.push(`flow log ${activeTimeout}`);
+    const lost = this.flowRecordsLost;
+    this.flowRecordsLost = 0;
+    return { records: this.flowRecords.splice(0), lost };
+  }
+
+  endFlowLog(): void {
+    this.calls.push('end flow log');
   }
 
   classify(_workload: string, _direction: 'in' | 'out', _packet: PacketHeaders): { action: 'allow' } {

@@ -99,7 +99,7 @@ test('descriptors arrive beside the text', async () => {
   await listen(socket);
   const descriptors = [openSync('/proc/self/ns/net', 'r'), openSync('/proc/self/ns/mnt', 'r')];
   try {
-    loadAddon().notifyServiceManager(socket, 'FDSTORE=1\nFDNAME=two', descriptors);
+    loadAddon().sendDatagram(socket, Buffer.from('FDSTORE=1\nFDNAME=two'), descriptors);
     await until('it is heard', () => heard.length > 0);
     expect(heard).toEqual([['FDSTORE=1\nFDNAME=two', descriptors.map((fd) => fstatSync(fd).ino)]]);
   } finally {
@@ -108,5 +108,5 @@ test('descriptors arrive beside the text', async () => {
 });
 
 test.each(['', `/${'x'.repeat(200)}`])('a socket that can be none is refused: %j', (socket) => {
-  expect(() => loadAddon().notifyServiceManager(socket, 'READY=1', [])).toThrow(/1 to 107 characters/);
+  expect(() => loadAddon().sendDatagram(socket, Buffer.from('READY=1'), [])).toThrow(/1 to 107 characters/);
 });

@@ -1,4 +1,4 @@
-#include "addon/service_manager.h"
+#include "addon/unix_datagram.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,8 +11,8 @@
 
 namespace headgate {
 
-bool notify_service_manager(const std::string& socket_name, const std::string& text, std::span<const int> descriptors,
-                            std::string& error) {
+bool send_datagram(const std::string& socket_name, std::span<const unsigned char> payload,
+                   std::span<const int> descriptors, std::string& error) {
   sockaddr_un address{};
   if (socket_name.empty() || socket_name.size() >= sizeof address.sun_path) {
     error = "the socket's name has to have 1 to " + std::to_string(sizeof address.sun_path - 1) + " characters";
@@ -22,7 +22,7 @@ bool notify_service_manager(const std::string& socket_name, const std::string& t
   std::memcpy(address.sun_path, socket_name.data(), socket_name.size());
   if (socket_name[0] == '@') address.sun_path[0] = 0;  // an abstract name
 
-  iovec part{const_cast<char*>(text.data()), text.size()};
+  iovec part{const_cast<unsigned char*>(payload.data()), payload.size()};
   msghdr message{};
   message.msg_name = &address;
   message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + socket_name.size());
@@ -40,7 +40,8 @@ bool notify_service_manager(const std::string& socket_name, const std::string& t
   }
 
   const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const bool sent = fd >= 0 && sendmsg(fd, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  // All of it or nothing: a datagram is never sent in part.
+  const bool sent = fd >= 0 && sendmsg(fd, &message, MSG_NOSIGNAL) >= 0;
   if (!sent) error = socket_name + ": " + strerror(errno);
   if (fd >= 0) close(fd);
   return sent;
