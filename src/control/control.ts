@@ -20,6 +20,7 @@ import {
 } from '../documents/index.js';
 import { change, diff, isEmpty, plan, withOrdersOf, type Desired, type Lowered } from '../policy/index.js';
 import type { Delta, Inventory, Params, RequestType, Result } from '../engine/messages.js';
+import { noFlowLogs } from '../flow-log/outcome.js';
 import type { Logger } from '../observe/logger.js';
 import { errorCode, errorMessage, HeadgateError, toErrorBody } from '../shared/errors.js';
 import type { Revision, RevisionSummary, Store } from '../store/store.js';
@@ -80,6 +81,7 @@ export class Control {
   #refused = false;
   /** Changes since the start. */
   readonly applies: Applies = { done: 0, failed: 0, seconds: 0 };
+  readonly flowLogs = noFlowLogs();
   #fault = 'control has not reached the engine yet';
   /** The process id of the engine that was connected last. */
   #lastEngine: number | undefined;

@@ -1,5 +1,6 @@
 // `headgate control`: store, documents, API; needs no privileges and serves until it is told to stop.
 import type { Logger } from '../observe/logger.js';
+import { FlowLog } from '../flow-log/flow-log.js';
 import { readHostFile } from '../shared/host-file.js';
 import { confDirectory, controlSocket, engineSocket, metricsSocket, type Paths } from '../shared/paths.js';
 import { ServiceManager } from '../shared/service-manager.js';
@@ -33,6 +34,9 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
   const servers = await listen(runDir, control, log);
   const ruleLog = new RuleLog(control, log);
   ruleLog.start();
+  const { flowLog: spec } = host.document.spec;
+  const flowLog = spec && new FlowLog(control, spec, log);
+  flowLog?.start();
   const attachmentEvents = new AttachmentEvents(control, control.events);
   attachmentEvents.start();
   log.info({ socket: controlSocket(runDir) }, 'control listens');
@@ -40,6 +44,7 @@ export async function runControl({ config, runDir, stateDir, log }: ControlMainO
   log.info({ signal: await stopped }, 'control stops');
   manager.stopping();
   ruleLog.stop();
+  await flowLog?.stop();
   attachmentEvents.stop();
   await closeAll(servers);
   await control.stop();

@@ -45,6 +45,7 @@ async function snapshot(control: Control): Promise<Snapshot> {
     status: control.status(),
     documents: control.documents,
     applies: control.applies,
+    flowLogs: control.flowLogs,
     ...(stats && { stats }),
     ...(attachments && { attachments }),
   };

@@ -3,6 +3,7 @@
 // addresses or flows.
 import { ofKind, type Document } from '../documents/index.js';
 import type { Attachment, Stats } from '../engine/messages.js';
+import type { FlowLogTotals } from '../flow-log/outcome.js';
 import type { StatusResult } from './api.js';
 
 /** What samples are taken from, at one time. What the engine says is absent without one. */
@@ -10,6 +11,7 @@ export interface Snapshot {
   status: StatusResult;
   documents: readonly Document[];
   applies: Applies;
+  flowLogs: FlowLogTotals;
   stats?: Stats;
   attachments?: Attachment[];
 }
@@ -207,6 +209,27 @@ export const METRICS: Metric[] = [
       stats
         ? one(stats.hits.reduce((sum, { rule, flows }) => (rule === undefined ? sum + flows : sum), 0))
         : [],
+  },
+  {
+    name: 'headgate_flow_log_records_total',
+    type: 'counter',
+    help: 'Records of connections that were written as JSON lines or sent to an IPFIX collector.',
+    labels: ['to'],
+    samples: ({ flowLogs: { ipfix, json } }) => [
+      ...one(ipfix.records, { to: 'ipfix' }),
+      ...one(json.records, { to: 'json' }),
+    ],
+  },
+  {
+    name: 'headgate_flow_log_lost_total',
+    type: 'counter',
+    help: 'Records of connections that were lost: the engine had no room, a collector or disk did not take them.',
+    labels: ['at'],
+    samples: ({ flowLogs: { engine, ipfix, json } }) => [
+      ...one(engine.lost, { at: 'engine' }),
+      ...one(ipfix.lost, { at: 'ipfix' }),
+      ...one(json.lost, { at: 'json' }),
+    ],
   },
   {
     name: 'headgate_worker_batches_total',

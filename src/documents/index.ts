@@ -10,5 +10,6 @@ export { PROTOCOLS, protocolName, protocolNumber } from './protocols.js';
 export type { ServiceEntry, ServiceSpec } from './service.js';
 export type { SegmentSpec } from './segment.js';
 export type { GroupSpec } from './group.js';
-export type { HostSpec } from './host.js';
+export type { FlowLogSpec, HostSpec } from './host.js';
+export { parseAddress, parseEndpoint } from './ip.js';
 export { addressesOf, attachKind, deviceOf, macOf, type WorkloadSpec } from './workload.js';

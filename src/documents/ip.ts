@@ -83,6 +83,15 @@ export function parseAddress(text: string): Address | undefined {
   return value === undefined ? undefined : { family, value };
 }
 
+/** `192.0.2.7:4739` or `[2001:db8::7]:4739`. */
+export function parseEndpoint(text: string): { address: string; family: Family; port: number } | undefined {
+  const match = /^(?:\[([^\]]+:[^\]]*)\]|([^:[\]]+)):([1-9]\d{0,4})$/.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? '';
+  const family = parseAddress(address)?.family;
+  const port = Number(match?.[3]);
+  return family !== undefined && port <= 65_535 ? { address, family, port } : undefined;
+}
+
 /** An address with a prefix length, host bits kept: `10.0.1.2/24` as an interface carries it. */
 export function parseInterfaceAddress(text: string): { address: Address; prefix: number } | undefined {
   const match = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text);
