@@ -173,13 +173,18 @@ Napi::Object write_flows(Napi::Env env, const std::vector<FlowReport>& flows, ui
 }
 
 Napi::Object write_flow_log(Napi::Env env, const FlowLogReport& log) {
-  const double now =
-      std::chrono::duration<double, std::milli>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto wall =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto now = static_cast<uint32_t>(log.now / 1'000'000);
+  const int64_t behind = wall - static_cast<int64_t>(log.now % 1'000'000);  // that millisecond's begin, by the wall
+  auto time_of = [&](uint32_t milliseconds) {
+    return std::floor(static_cast<double>(behind) / 1e6 - static_cast<double>(now - milliseconds));
+  };
   Napi::Object out = Napi::Object::New(env);
   out.Set("records", write_list(env, log.records, [&](const FlowRecordReport& record) {
             Napi::Object one = write_connection(env, record.connection, record.tracker, record.verdicts);
-            one.Set("start", std::floor(now - record.start * 1000));
-            one.Set("end", std::floor(now - record.seen * 1000));
+            one.Set("start", time_of(record.start));
+            one.Set("end", time_of(record.connection.last_seen));
             one.Set("reason", name_of(record.end));
             return one;
           }));

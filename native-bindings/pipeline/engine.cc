@@ -161,10 +161,6 @@ std::vector<Failure> Engine::failures() const {
   return failures;
 }
 
-uint32_t Engine::now_milliseconds() const {
-  return static_cast<uint32_t>((threads_ ? clock_now() : last_run_) / 1'000'000);
-}
-
 StatsReport Engine::stats() {
   StatsReport report{};
   report.generation = current_->number;
@@ -289,18 +285,17 @@ FlowLogReport Engine::flow_log(uint32_t active) {
         report.lost += w.flow_log()->take_lost();
       });
       left -= count;
-      const uint32_t now = now_milliseconds();
-      for (const FlowRecord& record : flow_records_) report.records.push_back(flow_record_report(record, now));
+      for (const FlowRecord& record : flow_records_) report.records.push_back(flow_record_report(record));
       flow_records_.clear();
     } while (more && left && report.records.size() < kMostFlowRecords);
   }
+  report.now = now();
   return report;
 }
 
-FlowRecordReport Engine::flow_record_report(const FlowRecord& record, uint32_t now) const {
+FlowRecordReport Engine::flow_record_report(const FlowRecord& record) const {
   const Connection& c = record.connection;
-  FlowRecordReport report{current_->trackers[c.tracker], c, {}, record.end, (now - record.start) / 1000.0,
-                          (now - c.last_seen) / 1000.0};
+  FlowRecordReport report{current_->trackers[c.tracker], c, {}, record.end, record.start};
   for (int side = 0; side < 2; ++side) {
     const FlowRecord::Judge& judge = record.judges[side];
     if (!judge.workload) continue;

@@ -88,12 +88,13 @@ struct FlowRecordReport {
   Connection connection;  // `packets` and `bytes` since the record before
   std::vector<VerdictReport> verdicts;
   FlowEnd end;
-  double start, seen;  // seconds ago
+  uint32_t start;  // milliseconds, as is connection.last_seen
 };
 
 struct FlowLogReport {
   std::vector<FlowRecordReport> records;
   uint64_t lost = 0;  // ends that found no room
+  uint64_t now = 0;   // nanoseconds: what those milliseconds are to be compared with
 };
 
 class Engine {
@@ -152,10 +153,11 @@ class Engine {
   explicit Engine(size_t rules) : publisher_(rules) {}
   void spread();
   void forget_hits();
-  uint32_t now_milliseconds() const;
+  uint64_t now() const { return threads_ ? clock_now() : last_run_; }
+  uint32_t now_milliseconds() const { return static_cast<uint32_t>(now() / 1'000'000); }
   VerdictReport verdict_report(const Hit& hit, Action action) const;
   void begin_flow_log(Worker& worker);
-  FlowRecordReport flow_record_report(const FlowRecord& record, uint32_t now) const;
+  FlowRecordReport flow_record_report(const FlowRecord& record) const;
   std::vector<Hit> hits_of(Worker& worker) const;
   Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
   std::optional<Mac> mac_of(uint32_t place) const;

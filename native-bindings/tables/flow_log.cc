@@ -36,7 +36,8 @@ bool FlowLog::push(const Connection& c, const Mark& mark, FlowEnd end) {
   if (records_.size() == kRecords) return false;
   FlowRecord& record = records_.emplace_back();
   record.connection = c;
-  record.start = mark.time ? mark.time : c.created;
+  const bool silent = static_cast<int32_t>(c.last_seen - mark.time) < 0;  // since the record before
+  record.start = !mark.time ? c.created : silent ? c.last_seen : mark.time;
   record.end = end;
   for (int side = 0; side < 2; ++side) {
     record.connection.packets[side] -= mark.packets[side];

@@ -34,7 +34,7 @@ struct FlowRecord {
   };
   Connection connection;  // `packets` and `bytes` since the record before
   Judge judges[2];
-  uint32_t start;  // milliseconds
+  uint32_t start;  // milliseconds; never behind the last frame
   FlowEnd end;
 };
 

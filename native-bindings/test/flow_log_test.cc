@@ -219,6 +219,22 @@ TEST_CASE("a connection that lasts is reported in parts, which sum up to it; one
   CHECK(l.one().connection.packets[0] == 1);
 }
 
+TEST_CASE("a flow that ends without a frame since its last report begins at its last frame") {
+  Logged l;
+  Packet p;
+  p.protocol = kUdp;
+  l.send(p);
+  const uint32_t sent = l.bed.now();
+  l.bed.pass(10'000);
+  l.report_lasting(5'000);
+  CHECK(l.one().connection.packets[0] == 1);
+  l.age(30'000);
+  const FlowRecord end = l.one();
+  CHECK(end.start == sent);
+  CHECK(end.connection.last_seen == sent);
+  CHECK(end.connection.packets[0] == 0);
+}
+
 TEST_CASE("the walk over lasting connections goes by slices") {
   Logged l;
   for (uint16_t i = 0; i < 10; ++i) l.connect(static_cast<uint16_t>(2000 + i));
@@ -293,8 +309,9 @@ TEST_CASE("an engine begins with the first call, names rules and workloads, and 
   REQUIRE(report.records.size() == 1);
   const FlowRecordReport& record = report.records[0];
   CHECK(record.tracker == "tracker");
-  CHECK(record.start == 40);
-  CHECK(record.seen == 40);
+  CHECK(record.start == 1'040'000);
+  CHECK(record.connection.last_seen == 1'040'000);
+  CHECK(report.now == 1'080'000'000'000);
   REQUIRE(record.verdicts.size() == 2);
   CHECK(record.verdicts[0].workload == "a");
   CHECK(record.verdicts[1].workload == "b");

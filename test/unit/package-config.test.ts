@@ -32,6 +32,8 @@ test('every key is in it', () => {
   expect(Object.keys(spec).sort()).toEqual(Object.keys(hostSpecSchema.shape).sort());
   expect(Object.keys(spec.timeouts ?? {}).sort()).toEqual(Object.keys(timeoutsSchema.shape).sort());
   expect(Object.keys(spec.attach ?? {}).sort()).toEqual(['interfaces', 'namespaces']);
+  expect(Object.keys(spec.flowLog ?? {}).sort()).toEqual(['activeTimeout', 'ipfix', 'jsonLines']);
+  expect(Object.keys(spec.flowLog?.ipfix ?? {}).sort()).toEqual(['collector', 'mtu', 'observationDomain']);
 });
 
 test('the sizes that it shows are the defaults', () => {
