@@ -1,12 +1,13 @@
 // Small UDP datagrams as fast as one socket goes, and how many of them arrive.
 //
 //   udp_blast receive --port 9000 --seconds 60
-//   udp_blast send --to 10.0.0.2 --port 9000 --size 18 --seconds 3
+//   udp_blast send --to 10.0.0.2 --port 9000 --size 18 --seconds 3 [--rate 10000]
 //
-// The sender hands 64 datagrams to each sendmmsg. The receiver counts by recvmmsg from the first datagram on,
+// The sender hands 64 datagrams to each sendmmsg; --rate has it send that many a second instead. The receiver counts by recvmmsg from the first datagram on,
 // until none has come for 700 ms (or --seconds have gone by without one), and reports datagrams per second
 // between the first and the last.
 #include <poll.h>
+#include <unistd.h>
 
 #include "bench/sockets.h"
 
@@ -33,7 +34,7 @@ struct Batch {
 int Send(int argc, char** argv) {
   const auto size = static_cast<size_t>(Number(argc, argv, "--size", 18));
   const auto port = static_cast<uint16_t>(Number(argc, argv, "--port", 9000));
-  const double seconds = Number(argc, argv, "--seconds", 3);
+  const double seconds = Number(argc, argv, "--seconds", 3), rate = Number(argc, argv, "--rate", 0);
   if (size > sizeof Batch::data[0]) {
     fprintf(stderr, "--size: at most %zu\n", sizeof Batch::data[0]);
     return 2;
@@ -47,7 +48,12 @@ int Send(int argc, char** argv) {
   const double start = Seconds();
   double now = start;
   while (now < start + seconds) {
-    for (int round = 0; round < 16; round++) {
+    if (rate > 0 && static_cast<double>(sent) > (now - start) * rate) {
+      usleep(500);
+      now = Seconds();
+      continue;
+    }
+    for (int round = 0; round < (rate > 0 ? 1 : 16); round++) {
       const int n = sendmmsg(fd, batch.messages, kBatch, 0);
       if (n > 0) {
         sent += static_cast<unsigned>(n);

@@ -1,6 +1,5 @@
 // /metrics of a running control is what the list of metrics says, and dashboard and alerts name nothing else.
 import { readFileSync, statSync } from 'node:fs';
-import { request } from 'node:http';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -51,20 +50,6 @@ describe('of a running control', () => {
     await stack.end();
   });
 
-  function get(path: string, method = 'GET'): Promise<{ status: number; type: string; text: string }> {
-    return new Promise((done, reject) => {
-      const call = request({ socketPath: server.path, path, method }, (response) => {
-        let text = '';
-        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () =>
-          done({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }),
-        );
-      });
-      call.on('error', reject);
-      call.end();
-    });
-  }
-
   interface Line {
     name: string;
     labels: Record<string, string>;
@@ -72,7 +57,7 @@ describe('of a running control', () => {
   }
 
   async function scrape(): Promise<{ lines: Line[]; comments: string[] }> {
-    const { status, type, text } = await get('/metrics');
+    const { status, type, text } = await get(server.path, '/metrics');
     expect(status).toBe(200);
     expect(type).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(text.endsWith('\n')).toBe(true);
@@ -176,12 +161,12 @@ describe('of a running control', () => {
       ...base(),
       drops: [{ reason: 'a"b\\c\nd', text: '', direction: 'in', packets: 7 }],
     });
-    expect((await get('/metrics')).text).toContain('{reason="a\\"b\\\\c\\nd",direction="in"} 7\n');
+    expect((await get(server.path, '/metrics')).text).toContain('{reason="a\\"b\\\\c\\nd",direction="in"} 7\n');
   });
 
   test('nothing else is served there, and only owner and group may ask', async () => {
-    expect((await get('/v1/status')).status).toBe(404);
-    expect((await get('/metrics', 'POST')).status).toBe(404);
+    expect((await get(server.path, '/v1/status')).status).toBe(404);
+    expect((await get(server.path, '/metrics', 'POST')).status).toBe(404);
     expect(statSync(server.path).mode & 0o777).toBe(0o660);
   });
 });

@@ -12,6 +12,7 @@ import { kernelBridge, nftables } from './kernel.js';
 import { cps, latency, pps, tcp, type Figures, type Measurement } from './measure.js';
 import { openVswitch } from './ovs.js';
 import { pipeline } from './pipeline.js';
+import { trace } from './trace.js';
 import { manyOverOne, rounded, spread, spreads, table, type Result } from './report.js';
 
 interface Bench {
@@ -80,13 +81,13 @@ const benches: Record<string, Bench> = {
 };
 
 /** Those that join no namespaces. */
-const others = { pipeline, classify, apply };
+const others = { pipeline, classify, apply, trace };
 
 const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
   --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each (not of pipeline, classify and apply)
+  --runs    how many runs of each (not of pipeline, classify, apply and trace)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {

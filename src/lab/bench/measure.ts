@@ -46,19 +46,24 @@ export const pps: Measurement = {
   unit: 'kpps',
   better: 'higher',
   async run(ends, seconds) {
-    await warm(ends);
-    return withServer(ends, ['udp_blast', 'receive', '--port', '9000', '--seconds', '10'], async (output) => {
-      const sent = JSON.parse(
-        await execIn(ends.client, [
-          ...[tool('udp_blast'), 'send', '--to', ends.serverAddress, '--port', '9000'],
-          ...['--size', '18', '--seconds', String(seconds)],
-        ]),
-      ) as { sent: number; kpps: number };
-      const received = JSON.parse(await output) as { received: number; kpps: number };
-      return { value: received.kpps, sent: sent.kpps, arrived: received.received / sent.sent };
-    });
+    const { sent, received } = await datagrams(ends, seconds);
+    return { value: received.kpps, sent: sent.kpps, arrived: received.received / sent.sent };
   },
 };
+
+/** The same, as fast as one socket goes or `rate` a second. */
+export async function datagrams(ends: Ends, seconds: number, rate?: number) {
+  await warm(ends);
+  return withServer(ends, ['udp_blast', 'receive', '--port', '9000', '--seconds', '10'], async (output) => {
+    const send = [tool('udp_blast'), 'send', '--to', ends.serverAddress, '--port', '9000', '--size', '18'];
+    const limit = rate === undefined ? [] : ['--rate', String(rate)];
+    const said = await execIn(ends.client, [...send, '--seconds', String(seconds), ...limit]);
+    return {
+      sent: JSON.parse(said) as { sent: number; kpps: number },
+      received: JSON.parse(await output) as { received: number; kpps: number },
+    };
+  });
+}
 
 /** New TCP connections: connect, one byte each way, close; four clients. */
 export const cps: Measurement = {
@@ -95,11 +100,11 @@ export const latency: Measurement = {
 };
 
 /** Starts a traffic tool in the server's namespace, waits until it says "ready", measures, and ends it. */
-async function withServer(
+async function withServer<T>(
   ends: Ends,
   [name = '', ...args]: string[],
-  measure: (rest: Promise<string>) => Promise<Figures>,
-): Promise<Figures> {
+  measure: (rest: Promise<string>) => Promise<T>,
+): Promise<T> {
   const server = spawnIn(ends.server, [tool(name), ...args], ['ignore', 'pipe', 'inherit']);
   if (server.stdout === null) throw new Error('no stdout');
   const lines = createInterface({ input: server.stdout });
