@@ -26,7 +26,7 @@ def patched(frame, *changes, checksum=True):
         out[at] = value
     if checksum and out[12:14] == b"\x08\x00":
         out[24:26] = b"\0\0"
-        total = sum(int.from_bytes(out[i:i + 2], "big") for i in range(14, 34, 2))
+        total = sum(int.from_bytes(out[i:i + 2], "big") for i in range(14, 14 + (out[14] & 15) * 4, 2))
         while total >> 16:
             total = (total & 0xFFFF) + (total >> 16)
         out[24:26] = (0xFFFF - total).to_bytes(2, "big")
@@ -70,7 +70,7 @@ FRAMES = {
     "ipv6-bad-address": lambda: [ETHER / IPv6(src="ff02::1", dst="fd77::2") / DATA],
     "ipv6-bad-extension": lambda: [ETHER / IP6 / IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop() / DATA],
     "ipv6-too-many-extensions": lambda: [
-        ETHER / IP6 / (Raw(b"".join(b"\x3c\0\1\4\0\0\0\0" for _ in range(8)) + b"\x11\0\1\4\0\0\0\0") / Raw(bytes(DATA)))],
+        ETHER / IPv6(src="fd77::1", dst="fd77::2", nh=60) / (Raw(b"".join(b"\x3c\0\1\4\0\0\0\0" for _ in range(8)) + b"\x11\0\1\4\0\0\0\0") / Raw(bytes(DATA)))],
     "ipv6-routing-header": lambda: [ETHER / IP6 / IPv6ExtHdrRouting(type=0) / DATA],
     "fragment-malformed": lambda: [ETHER / IP(src="10.77.0.1", dst="10.77.0.2", frag=8191, id=1) / Raw(bytes(64))],
     "fragment-tiny": lambda: [cut(ETHER / IP(src="10.77.0.1", dst="10.77.0.2", flags="MF", id=2) / tcp4[TCP], 36)],
@@ -93,8 +93,8 @@ FRAMES = {
     "mac-limit": lambda: [Ether(src=f"02:77:00:00:01:{i:02x}", dst=b) / IP4 / DATA for i in range(70)],
     "no-other-port": lambda: [Ether(src=a, dst=a) / IP4 / DATA],
     "mac-reserved": lambda: [Ether(src=a, dst="01:80:c2:00:00:0e") / IP4 / DATA],
-    "no-member": lambda: [Ether(src=a, dst="02:00:00:00:00:77") / IP4 / DATA],
-    "flood-limited": lambda: [BROADCAST / ARP(hwsrc=a, psrc="10.77.0.1", pdst="10.77.0.2")] * 8000,
+    "no-member": lambda: [Ether(src=a, dst="02:00:00:00:00:77") / IP(src="10.99.0.1", dst="10.77.0.2") / DATA],
+    "flood-limited": lambda: [BROADCAST / ARP(hwsrc=a, psrc="10.77.0.1", pdst="10.77.0.2")] * 60000,
     "fragment-unknown": lambda: [ETHER / IP(src="10.77.0.1", dst="10.77.0.2", frag=10, id=7) / Raw(bytes(64))],
     "fragments-full": lambda: [
         ETHER / IP(src="10.77.0.1", dst="10.77.0.2", flags="MF", id=i) / DATA for i in range(1, 6000)],

@@ -5,7 +5,7 @@
 //     b 10.77.0.2, fd77::2 ---TAP---+   segment lan, Headgate (default: drop)
 //     v any address --------veth----+
 //     away (never attached) - - - - +
-//     alone 10.77.0.3 ------TAP-------- segment apart, nobody else in it
+//     alone 10.99.0.1 ------TAP-------- segment apart, nobody else in it
 //     t --------------------trunk------ segment red, VLAN 10
 //
 // What no kernel hands over, or only in a race, is caused by native-bindings/test/reasons_test.cc instead, which asks a
@@ -75,7 +75,7 @@ beforeAll(async () => {
     document('Segment', 'apart', {}),
     document('Workload', 'alone', {
       segment: 'apart',
-      attach: { tap: { netns: bed.netns('b'), name: 'alone0', addresses: ['10.77.0.1/32'] } },
+      attach: { tap: { netns: bed.netns('b'), name: 'alone0', addresses: ['10.99.0.1/32'] } },
     }),
   );
   for (const workload of ['v', 't', 'alone'])
@@ -96,7 +96,7 @@ afterAll(async () => {
 const send = (frames: string, from = bed.netns('a'), device = 'eth0', source = macs.a, to = macs.b) =>
   execIn(from, ['/usr/bin/python3', SENDER, frames, device, source, to]);
 
-const metrics = async () => scrape(metricsSocket(bed.folders.runDir));
+const metrics = () => scrape(metricsSocket(bed.folders.runDir));
 const metricOf = (reason: string, direction: string) =>
   `headgate_drop_packets_total{reason="${reason}",direction="${direction}"}`;
 
@@ -112,17 +112,15 @@ async function caused(reason: string, direction: 'in' | 'out', cause: () => Prom
   const { id: trace } = await bed.control.post<LiveResult>('/v1/trace/live', { dropped: true });
   try {
     await cause();
-    await waitUntil(`a trace names ${reason}`, async () => {
+    const named = await waitUntil(`a trace names ${reason}`, async () => {
       const { traces } = await bed.control.get<TakenResult>(`/v1/trace/live/${trace}?steps=true`);
-      const named = traces.find(({ trace: one }) =>
+      return traces.find(({ trace: one }) =>
         one.drops.some((drop) => drop.reason === reason && drop.direction === direction),
       );
-      if (named === undefined) return false;
-      expect(named.metrics).toContain(metric);
-      expect(named.hint ?? '').not.toBe('');
-      expect(named.steps?.map((step) => step.reason)).toContain(reason);
-      return true;
     });
+    expect(named.metrics).toContain(metric);
+    expect(named.hint ?? '').not.toBe('');
+    expect(named.steps?.map((step) => step.reason)).toContain(reason);
   } finally {
     await bed.control.delete(`/v1/trace/live/${trace}`);
   }
@@ -185,10 +183,6 @@ const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unk
     direction: 'out',
     cause: () => send('no-member', bed.netns('b'), 'alone0', macs.alone),
   },
-  'connections-full': {
-    direction: 'out',
-    cause: () => answeredFlows(1500),
-  },
   'policy-drop': { direction: 'out', cause: () => bed.agent('a').udp(bed.ipv4('b'), 7, 200) },
   'policy-reject': { direction: 'out', cause: () => bed.agent('a').udp(bed.ipv4('b'), 8, 200) },
   'default-drop': { direction: 'in', cause: () => bed.agent('a').udp(bed.ipv4('b'), 9, 200) },
@@ -236,6 +230,11 @@ const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unk
       await execIn(undefined, ['tc', 'qdisc', 'delete', 'dev', devices.v, 'root']);
     },
   },
+  // Last, since the table stays full for some seconds.
+  'connections-full': {
+    direction: 'out',
+    cause: () => answeredFlows(1500),
+  },
 };
 
 /** Has v heard, so that its MAC is known. */
@@ -268,9 +267,7 @@ test.each(Object.entries(OTHERS))(
   60_000,
 );
 
-test('the default that allows is named too: no drop, and a verdict without a rule', async () => {
-  const host = readFileSync(bed.config, 'utf8');
-  expect(host).toContain('default: drop');
+test('a verdict of the default is named as one, with where it is set', async () => {
   const simulated = await bed.control.post<SimulateResult>('/v1/trace/simulate', {
     packets: [{ from: 'a', to: 'b', protocol: 17, destinationPort: 9 }],
   });

@@ -7,6 +7,7 @@ import { METRICS, type Metric } from '../../src/control/metrics.js';
 import { listenMetrics } from '../../src/control/metrics-server.js';
 import type { SocketServer } from '../../src/control/sockets.js';
 import { metricsSocket } from '../../src/shared/paths.js';
+import { get } from '../support/scrape.js';
 import { BASE, changed, source, Stack } from '../support/stack.js';
 import { until } from '../support/until.js';
 
@@ -161,7 +162,9 @@ describe('of a running control', () => {
       ...base(),
       drops: [{ reason: 'a"b\\c\nd', text: '', direction: 'in', packets: 7 }],
     });
-    expect((await get(server.path, '/metrics')).text).toContain('{reason="a\\"b\\\\c\\nd",direction="in"} 7\n');
+    expect((await get(server.path, '/metrics')).text).toContain(
+      '{reason="a\\"b\\\\c\\nd",direction="in"} 7\n',
+    );
   });
 
   test('nothing else is served there, and only owner and group may ask', async () => {
