@@ -49,7 +49,9 @@ export async function followLive(
     for (const signal of SIGNALS) process.off(signal, stop);
     await client.delete(path).catch(() => undefined);
   }
-  note(`${seen.count} packets${seen.lost > 0 ? `, ${seen.lost} more lost: they came too fast` : ''}`);
+  note(
+    `${seen.count} packet${seen.count === 1 ? '' : 's'}${seen.lost > 0 ? `, ${seen.lost} more lost: they came too fast` : ''}`,
+  );
 }
 
 function bodyOf(filter: string | undefined, { workload, rule, dropped, bytes }: LiveOptions): LiveBody {
