@@ -83,32 +83,31 @@ export class Explainer implements Explains {
     return decision;
   }
 
-  /** `steps`: also step by step. */
-  answer(trace: Trace, steps: boolean): TraceAnswer {
-    const hint = HINTS[trace.drops[0]?.reason ?? ''];
-    return {
-      time: trace.time,
-      packet: packetLine(trace),
-      outcome: outcomeOf(trace),
-      summary: summaryOf(trace),
-      verdict: verdictLine(trace),
-      ...(hint === undefined ? {} : { hint }),
-      metrics: metricsOf(trace),
-      ...(steps ? { steps: stepsOf(trace, this) } : {}),
-      trace,
-    };
-  }
-
-  /** Lets others be served between two frames. */
-  async answers(traces: readonly Trace[], steps: boolean): Promise<TraceAnswer[]> {
+  /** Step by step. Lets others be served between two frames. */
+  async answers(traces: readonly Trace[]): Promise<TraceAnswer[]> {
     const answers: TraceAnswer[] = [];
     let began = performance.now();
     for (const trace of traces) {
-      answers.push(this.answer(trace, steps));
+      answers.push({ ...answerTo(trace), steps: stepsOf(trace, this) });
       if (performance.now() - began < 10) continue;
       await new Promise((resolve) => setImmediate(resolve));
       began = performance.now();
     }
     return answers;
   }
+}
+
+/** Without the steps: what came of it in a line. */
+export function answerTo(trace: Trace): TraceAnswer {
+  const hint = HINTS[trace.drops[0]?.reason ?? ''];
+  return {
+    time: trace.time,
+    packet: packetLine(trace),
+    outcome: outcomeOf(trace),
+    summary: summaryOf(trace),
+    verdict: verdictLine(trace),
+    ...(hint === undefined ? {} : { hint }),
+    metrics: metricsOf(trace),
+    trace,
+  };
 }

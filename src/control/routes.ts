@@ -294,7 +294,17 @@ function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body ?? {});
   if (parsed.success) return parsed.data;
   const details = parsed.error.issues
+    .flatMap((issue) => plainIssues(issue))
     .slice(0, 10)
-    .map((issue) => `${issue.path.map(String).join('.') || 'body'}: ${issue.message}`);
+    .map(({ path, message }) => `${path.map(String).join('.') || 'body'}: ${message}`);
   throw new HeadgateError('bad-request', 'The body does not fit what this path takes.', { details });
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Of a body that may have several forms: what is wrong by the form that it is nearest to. */
+function plainIssues(issue: Issue): Pick<Issue, 'path' | 'message'>[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const [nearest = []] = issue.errors.toSorted((a, b) => a.length - b.length);
+  return nearest.map(({ path, message }) => ({ path: [...issue.path, ...path], message }));
 }

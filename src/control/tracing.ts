@@ -13,7 +13,7 @@ import { packetLine, summaryOf, verdictLine } from '../trace/line.js';
 import { ACK, icmpName, RST, SYN } from '../trace/names.js';
 import { prepare } from '../trace/prepare.js';
 import type { Control } from './control.js';
-import { Explainer } from './explainer.js';
+import { answerTo, Explainer } from './explainer.js';
 import type {
   injectBody,
   InjectResult,
@@ -36,7 +36,7 @@ export async function simulate(
   const prepared = packets.map((packet) => prepare(explainer.world, explainer.macs, packet));
   const { traces } = await control.ask('simulate', { frames: prepared.map(({ given }) => given) });
   return {
-    traces: await explainer.answers(traces, true),
+    traces: await explainer.answers(traces),
     notes: [...new Set(prepared.flatMap(({ notes }) => notes))],
   };
 }
@@ -64,8 +64,9 @@ export async function startLive(
 
 export async function takeLive(control: Control, id: number, steps: boolean): Promise<TakenResult> {
   const { traces, lost } = await control.ask('takeTrace', { trace: id, limit: MOST_TAKEN });
-  const explainer = await Explainer.of(control, steps ? EXPLAIN_LIVE_MILLISECONDS : 0);
-  return { traces: await explainer.answers(traces, steps), lost };
+  if (!steps) return { traces: traces.map(answerTo), lost };
+  const explainer = await Explainer.of(control, EXPLAIN_LIVE_MILLISECONDS);
+  return { traces: await explainer.answers(traces), lost };
 }
 
 export async function stopLive(control: Control, id: number): Promise<Record<string, never>> {
@@ -101,7 +102,7 @@ export async function inject(
   const { id } = await startLive(control, { ...answersTo(frame), bytes: 128, dropped: false });
   try {
     const { trace } = await control.ask('inject', given);
-    const answer = explainer.answer(trace, true);
+    const [answer = answerTo(trace)] = await explainer.answers([trace]);
     const reply =
       answer.outcome === 'delivered'
         ? await awaitReply(control, id, trace, wait)

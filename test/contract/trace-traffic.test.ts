@@ -101,6 +101,15 @@ describe('the frame that is made', () => {
   });
 });
 
+test('a body that is wrong is answered with the place', async () => {
+  const asked = bed.stack.client.post('/v1/trace/simulate', {
+    packets: [packet(), packet({ sourceMac: 'x' })],
+  });
+  await expect(asked).rejects.toMatchObject({
+    details: ['packets.1.sourceMac: a MAC like 02:00:00:00:00:01 is wanted'],
+  });
+});
+
 describe('an injected packet', () => {
   const inject = (more: Partial<Described>, wait: number) =>
     bed.stack.client.post<InjectResult>('/v1/trace/inject', { packet: packet(more), wait });

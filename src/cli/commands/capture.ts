@@ -25,7 +25,7 @@ export function registerCapture(program: Command): void {
       .description('capture real traffic as pcapng, the verdict on each packet as its comment')
       .argument('[filter]', "which packets, as for tcpdump: 'tcp port 443'")
       .option('-w, --write <file>', 'where to, - for standard output', '-')
-      .option('--workload <name>', 'only what it sends or is to get')
+      .option('--workload <workload>', 'only what it sends or is to get')
       .option('--rule <rule>', 'only what this rule decides, or default')
       .option('--dropped', 'only what is dropped')
       .option(

@@ -66,7 +66,7 @@ export function registerTrace(program: Command): void {
       .option('--line <text>', 'a line of tcpdump -n or -ne instead, - for standard input')
       .option('--pcap <file>', 'a pcap or pcapng file instead, - for standard input')
       .option('--wait <seconds>', 'with --inject: how long to wait for an answer', numberBetween(0, 60), 3)
-      .option('--workload <name>', 'with --live: only what it sends or is to get')
+      .option('--workload <workload>', 'with --live: only what it sends or is to get')
       .option('--rule <rule>', 'with --live: only what this rule decides, or default')
       .option('--dropped', 'with --live: only what is dropped')
       .option('-n, --count <packets>', 'end after so many', numberBetween(1, 1_000_000))
