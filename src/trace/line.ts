@@ -64,8 +64,15 @@ export function verdictLine({ verdicts, drops }: Trace): string {
   return shown.join(' -> ') || 'no rules apply';
 }
 
-export function outcomeOf({ outputs, drops }: Trace): TraceAnswer['outcome'] {
-  if (outputs.some(({ what }) => what === 'frame')) return 'delivered';
+/** Where the frame was written: what is queued for a port may still be refused there. */
+function arrivals({ outputs, drops }: Trace): Trace['outputs'] {
+  const refused = drops.filter(({ stage }) => stage === 'transmit').map(({ workload }) => workload);
+  return outputs.filter(({ what, workload }) => what === 'frame' && !refused.includes(workload));
+}
+
+export function outcomeOf(trace: Trace): TraceAnswer['outcome'] {
+  const { drops } = trace;
+  if (arrivals(trace).length > 0) return 'delivered';
   if (drops.some(({ reason }) => reason === 'policy-reject')) return 'rejected';
   return drops.length > 0 ? 'dropped' : 'unknown';
 }
@@ -81,9 +88,9 @@ export function summaryOf(trace: Trace): string {
   return `${outcome} at ${drop.stage}${where}: ${drop.reason}: ${drop.text}${answered}`;
 }
 
-function delivered({ outputs, drops }: Trace): string {
-  const to = outputs.filter(({ what }) => what === 'frame');
-  const named = to.map(({ workload, device }) =>
+function delivered(trace: Trace): string {
+  const { drops } = trace;
+  const named = arrivals(trace).map(({ workload, device }) =>
     device === undefined ? workload : `${workload} (${device})`,
   );
   const many =

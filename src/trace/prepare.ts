@@ -208,8 +208,12 @@ function nextHop(
   const owner = router && world.owners(router).find(({ spec }) => spec.segment === segment);
   if (owner) return { workload: owner.metadata.name };
   const why = isDirect ? '' : `, the gateway of ${sender.metadata.name}`;
+  const elsewhere =
+    to.workload === undefined || to.workload.spec.segment === segment
+      ? ''
+      : ` ${to.workload.metadata.name} is on segment ${to.workload.spec.segment}, ${sender.metadata.name} on segment ${segment}: frames need a router between them.`;
   throw unanswered(
-    `No workload of segment ${segment} has ${hop}${why}: the MAC that the frame goes to is not known.`,
+    `No workload of segment ${segment} has ${hop}${why}: the MAC that the frame goes to is not known.${elsewhere}`,
     'Name it: --destination-mac MAC',
   );
 }

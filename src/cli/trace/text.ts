@@ -4,7 +4,7 @@ import { paint } from '../output.js';
 
 const NARROWEST = 40;
 const WIDTH = 80;
-const LABEL = 6;
+const LABEL = 7;
 const STAGE = 11;
 
 const COLORS = { ok: 'green', drop: 'red', answer: 'yellow', skip: 'bold' } as const;
