@@ -201,6 +201,7 @@ TEST_CASE("a connection that lasts is reported in parts, which sum up to it; one
   CHECK(second.start == began + 60'000);
   CHECK(second.connection.packets[0] == 1);
   CHECK(second.connection.packets[1] == 1);
+  CHECK(second.connection.bytes[0] == p.bytes().size());
 
   p.tcp_flags = kRst;
   l.bed.pass(10);

@@ -173,6 +173,36 @@ TEST_CASE("frames of established flows cause no allocation") {
   }
 }
 
+TEST_CASE("connections that end, and are told to flow logs, cause no allocation") {
+  Bed bed(256u);
+  Delta delta;
+  delta.default_action = Action::kAllow;
+  delta.set_segments.push_back({"lan", "1", 0, 0, "lan"});
+  delta.set_workloads = {workload("a", kTestSource), workload("b", kTestDestination)};
+  bed.publish(delta);
+  auto a = std::make_unique<LoopPort>(PortCapabilities{true, true, true, 1});
+  for (uint16_t i = 0; i < 1000; ++i) {
+    Packet p;
+    p.source_port = static_cast<uint16_t>(1000 + i);
+    a->add(p, {});
+  }
+  bed.attach("a", std::move(a));
+  bed.attach("b", std::make_unique<LoopPort>(PortCapabilities{true, true, true, 1}));
+  auto log = std::make_unique<FlowLog>(bed.context().hits, 256);
+  bed.worker().swap_flow_log(log);
+  uint64_t time = 1'000'000'000;
+  auto run = [&](int rounds) {
+    for (int i = 0; i < rounds; ++i) bed.worker().run(time += 1'000'000);
+  };
+  run(10);
+  const uint64_t before = allocations;
+  run(100);
+  CHECK(allocations == before);
+  std::vector<FlowRecord> taken;
+  bed.worker().flow_log()->swap(taken);
+  CHECK(taken.size() == 110 * 64 - 256);
+}
+
 // Runs `act` in a child in which every system call but the last exit kills; true when it lived.
 bool lives_without_system_calls(const std::function<bool()>& act) {
   const pid_t child = fork();

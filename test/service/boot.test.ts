@@ -42,6 +42,10 @@ metadata: { name: booted }
 spec:
   default: drop
   attach: { namespaces: [alice, bob], interfaces: [hg-carol] }
+  flowLog:
+    jsonLines: /var/log/headgate/flows.jsonl
+    ipfix: { collector: "127.0.0.1:4739" }
+    activeTimeout: 1
 `,
   );
   const from = join(ROOT, 'test/service/boot');

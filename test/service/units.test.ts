@@ -24,6 +24,18 @@ test.each([
   expect(exposure(unitFile(name))).toBeLessThanOrEqual(most);
 });
 
+test('control with the network of one collector is exposed as little as is promised', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'headgate-units-'));
+  try {
+    const file = join(folder, 'headgate-control.service');
+    const dropIn = join(ROOT, 'examples/monitoring/headgate-control-ipfix.conf');
+    writeFileSync(file, readFileSync(unitFile('control'), 'utf8') + readFileSync(dropIn, 'utf8'));
+    expect(exposure(file)).toBeLessThanOrEqual(1.2);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('systemd finds no fault in them', () => {
   const folder = mkdtempSync(join(tmpdir(), 'headgate-units-'));
   try {
