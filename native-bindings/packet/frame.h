@@ -30,6 +30,13 @@ struct Offload {
   uint16_t checksum_offset = 0;
 };
 
+// Which part of its datagram a fragment is, in bytes behind what stands before its fragment header or offset.
+struct FragmentPart {
+  uint16_t offset = 0;
+  uint16_t length = 0;
+  bool more = false;  // it is not the last
+};
+
 struct Connection;
 struct Segment;
 struct TraceRecord;
@@ -40,7 +47,8 @@ struct Frame {
   uint8_t* data = nullptr;    // first byte of the Ethernet header
   uint32_t length = 0;        // bytes from data on
   Offload offload;
-  Headers headers;  // what parse found; valid from the parse stage on
+  Headers headers;    // what parse found; valid from the parse stage on
+  FragmentPart part;  // likewise, of fragments alone
 
   // Filled stage by stage.
   uint16_t port = kNoPort;                // where it came in

@@ -138,12 +138,15 @@ INLINE Reason parse_transport(Cursor c) {
   }
 }
 
-// `offset` in bytes, `payload` behind the IP and extension headers.
-ASIDE Reason note_fragment(Headers& h, uint32_t id, uint32_t offset, bool more, uint32_t payload) {
+// `before` it, `length` bytes of it: what a whole datagram can be at most.
+ASIDE Reason note_fragment(Frame& frame, uint32_t id, uint32_t before, const FragmentPart& part) {
+  Headers& h = frame.headers;
   h.fragment = true;
-  h.first_fragment = offset == 0;
+  h.first_fragment = part.offset == 0;
   h.fragment_id = id;
-  if (payload == 0 || offset + payload > 65535 || (more && payload % 8)) return Reason::kFragmentMalformed;
+  frame.part = part;
+  if (part.length == 0 || before + part.offset + part.length > 65535 || (part.more && part.length % 8))
+    return Reason::kFragmentMalformed;
   return Reason::kNone;
 }
 
@@ -174,9 +177,10 @@ ASIDE bool bad_ipv4_source(uint32_t source) {
   return source >> 28 == 14 || source == 0xffffffff || source >> 24 == 127 || (source >> 24 == 0 && source);
 }
 
-ASIDE Reason parse_ipv4_fragment(Cursor c, const uint8_t* ip) {
+ASIDE Reason parse_ipv4_fragment(Frame& frame, Cursor c, const uint8_t* ip) {
   uint32_t place = load16(ip + 6);
-  Reason r = note_fragment(c.h, load16(ip + 4), (place & 0x1fff) * 8, place & 0x2000, c.left);
+  const FragmentPart part{static_cast<uint16_t>(place << 3), static_cast<uint16_t>(c.left), (place & 0x2000) != 0};
+  Reason r = note_fragment(frame, load16(ip + 4), c.h.layer3_length - c.left, part);
   return r == Reason::kNone ? parse_transport(c) : r;
 }
 
@@ -200,7 +204,7 @@ INLINE Reason parse_ipv4_header(Frame& frame, uint32_t at, uint32_t header) {
   h.tracked = true;
   Cursor c{h, ip + header, at + header, total - header};
   bool fragment = (ip[6] & 0x3f) | ip[7];  // more to come, or an offset
-  return fragment ? parse_ipv4_fragment(c, ip) : parse_transport(c);
+  return fragment ? parse_ipv4_fragment(frame, c, ip) : parse_transport(c);
 }
 
 ASIDE Reason parse_ipv4_with_options(Frame& frame, uint32_t at) {
@@ -230,7 +234,7 @@ bool is_ipv4_mapped(const uint8_t* a) {
 }
 
 // Walks the extension headers to the transport header (RFC 8200, 4). Sets h.protocol and c.at.
-Reason walk_extensions(Cursor& c, uint8_t next) {
+Reason walk_extensions(Frame& frame, Cursor& c, uint8_t next) {
   for (int count = 0;; ++count) {
     bool extension = next == kHopByHop || next == kRouting || next == kFragmentHeader || next == kAuthentication ||
                      next == kDestinationOptions;
@@ -249,7 +253,11 @@ Reason walk_extensions(Cursor& c, uint8_t next) {
       uint32_t place = load16(e + 2);
       // An atomic fragment (offset 0, nothing follows) is a whole packet (RFC 6946).
       if (place & 0xfff9) {
-        Reason r = note_fragment(c.h, load32(e + 4), place & 0xfff8, place & 1, c.left - 8);
+        const FragmentPart part{static_cast<uint16_t>(place & 0xfff8), static_cast<uint16_t>(c.left - 8),
+                                (place & 1) != 0};
+        const uint32_t before =
+            c.h.layer3_length - c.left - kIpv6Header;  // the payload length counts extension headers
+        Reason r = note_fragment(frame, load32(e + 4), before, part);
         if (r != Reason::kNone) return r;
       }
     }
@@ -276,7 +284,7 @@ ASIDE Reason parse_ipv6(Frame& frame, uint32_t at) {
   h.layer3_length = total;
   h.tracked = true;
   Cursor c{h, ip + kIpv6Header, at + kIpv6Header, total - kIpv6Header};
-  if (Reason r = walk_extensions(c, ip[6]); r != Reason::kNone) return r;
+  if (Reason r = walk_extensions(frame, c, ip[6]); r != Reason::kNone) return r;
   return parse_transport(c);
 }
 

@@ -38,6 +38,7 @@ Worker::Worker(const WorkerOptions& options)
       pipeline_(options.pipeline),
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
+      fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
       generation_(std::make_shared<Generation>()),
       ctx_{generation_.get(), connections_, hits_,   memo_,    fragments_,    counters_, log_,
            outputs_,          pool_,        nullptr, answers_, options.secret} {
@@ -153,7 +154,10 @@ size_t Worker::run(uint64_t now) {
   return frames;
 }
 
+// Ages what is kept, lets go what was held, and wakes the workers that got frames.
 void Worker::end_round() {
+  fragments_.expire(ctx_.now);
+  resume_frames([this](Frame& frame) { return fragments_.release(frame); });
   connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
@@ -181,23 +185,27 @@ size_t Worker::run_port(uint16_t port) {
   return count;
 }
 
-// Frames that other workers handed over. Workloads may have left meanwhile.
 size_t Worker::run_rings() {
   size_t total = 0;
-  for (auto& ring : steering_.in) {
-    if (!ring) continue;
-    for (size_t count = kBatch; count == kBatch; total += count) {
-      bool traced = false;
-      count = 0;
-      while (count < kBatch && ring->pop(*frames_[count])) {
-        traced |= frames_[count]->trace != nullptr;
-        if (find_workloads(*frames_[count]))
-          ++count;
-        else
-          drop_unbound(*frames_[count]);
-      }
-      run_batch(kResumeStage, count, traced);
+  for (auto& ring : steering_.in)
+    if (ring) total += resume_frames([&](Frame& frame) { return ring->pop(frame); });
+  return total;
+}
+
+// Frames that other workers handed over or that were held, which `next` swaps in. Workloads may have left meanwhile.
+size_t Worker::resume_frames(auto&& next) {
+  size_t total = 0;
+  for (size_t count = kBatch; count == kBatch; total += count) {
+    bool traced = false;
+    count = 0;
+    while (count < kBatch && next(*frames_[count])) {
+      traced |= frames_[count]->trace != nullptr;
+      if (find_workloads(*frames_[count]))
+        ++count;
+      else
+        drop_unbound(*frames_[count]);
     }
+    if (count) run_batch(kResumeStage, count, traced);
   }
   return total;
 }
@@ -208,12 +216,20 @@ bool Worker::find_workloads(Frame& frame) const {
   auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
   frame.source = find(frame.source_workload);
   frame.destination = find(frame.destination_workload);
-  if (frame.source) frame.segment = &ctx_.segment_of(*frame.source);
+  if (frame.source) {
+    frame.segment = &ctx_.segment_of(*frame.source);
+    frame.tracker = frame.segment->tracker;
+  }
   return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
 }
 
 void Worker::drop_unbound(Frame& frame) {
   drop(ctx_, frame, kNoWorkload, Reason::kPortUnbound, Direction::kOut);
+  if (frame.trace) tracer_.finish({{&frame}});
+}
+
+void Worker::drop_held(Frame& frame, Reason reason) {
+  drop(ctx_, frame, reason);
   if (frame.trace) tracer_.finish({{&frame}});
 }
 
@@ -249,8 +265,11 @@ void Worker::run_batch(size_t from, size_t count, bool traced) {
 }
 
 void Worker::adopt(std::shared_ptr<const Generation> next) {
-  if (ctx_.steering) run_rings();  // under the generation that they were guarded by
+  // Under the generation that they were guarded by.
+  if (ctx_.steering) run_rings();
+  resume_frames([this](Frame& frame) { return fragments_.release(frame); });
   const bool same_topology = next->topology == generation_->topology;
+  if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
   if (same_topology) return;
@@ -263,6 +282,14 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   }
   outputs_.resize(generation_->ports.size(), kOutputsPerPort);
   watch_ports();
+}
+
+void Worker::retain_fragments(const Generation& next) {
+  auto at = [](const Generation& g, size_t place) {
+    return place < g.workloads.size() ? g.workloads[place].get() : nullptr;
+  };
+  fragments_.retain(next.workloads.size(),
+                    [&](uint32_t place) { return at(next, place) && at(next, place) == at(*generation_, place); });
 }
 
 void Worker::watch_ports() {

@@ -69,11 +69,14 @@ class Worker {
   void wake();
   size_t run_port(uint16_t port);
   size_t run_rings();
+  size_t resume_frames(auto&& next);
   void drop_unbound(Frame& frame);
+  void drop_held(Frame& frame, Reason reason);
   // `from`: the stage that the frames come to. `traced`: some of them have a record already.
   void run_batch(size_t from, size_t frames, bool traced);
   void end_round();
   bool find_workloads(Frame& frame) const;
+  void retain_fragments(const Generation& next);
   void watch_ports();
   void set_time(uint64_t now) {
     ctx_.now = static_cast<uint32_t>(now / 1'000'000);

@@ -135,6 +135,8 @@ inline std::vector<BadFrame> bad_frames() {
       {R::kIpv6TooManyExtensions, "nine extension headers", extended(std::vector<Extension>(9, {60}))},
       {R::kIpv6RoutingHeader, "routing header type 0", extended({{43}})},
       {R::kFragmentMalformed, "a fragment beyond 64 KiB", with(udp4, [](Packet& p) { p.fragment_offset = 65528; })},
+      {R::kFragmentMalformed, "a fragment beyond 64 KiB with its IPv4 header",
+       with(udp4, [](Packet& p) { p.fragment_offset = 65520; })},
       {R::kFragmentMalformed, "a fragment of odd length with more to come",
        with(udp4, [](Packet& p) { p.fragment_offset = 80, p.more = true; })},
       {R::kFragmentMalformed, "an empty fragment",
@@ -143,6 +145,8 @@ inline std::vector<BadFrame> bad_frames() {
        with(fragment6, [](Packet& p) { p.more = true; })},
       {R::kFragmentMalformed, "an IPv6 fragment beyond 64 KiB",
        with(fragment6, [](Packet& p) { p.fragment_offset = 65528; })},
+      {R::kFragmentMalformed, "an IPv6 fragment beyond 64 KiB with its extension headers",
+       with(fragment6, [](Packet& p) { p.fragment_offset = 65520, p.extensions = {{60}}; })},
       {R::kFragmentTiny, "a first fragment of 16 bytes of TCP",
        shortened(
            [&] {

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "stages/stage.h"
 #include "test/bad_frames.h"
 
@@ -22,6 +24,7 @@ struct Parsed {
   }
   explicit Parsed(const Packet& packet) : Parsed(packet.bytes(), packet.offload()) {}
   const Headers& h() const { return frame.headers; }
+  std::tuple<int, int, bool> part() const { return {frame.part.offset, frame.part.length, frame.part.more}; }
 };
 
 std::string name_of(Reason reason) {
@@ -120,6 +123,7 @@ TEST_CASE("parse tells first, later and last fragments, and atomic ones are none
     CHECK(first.h().first_fragment);
     CHECK(first.h().fragment_id == p.id);
     CHECK(first.h().destination_port == 2000);
+    CHECK(first.part() == std::tuple(0, 24, true));
     p.fragment_offset = 24;
     Parsed later(p);
     REQUIRE(name_of(later.reason) == "none");
@@ -128,9 +132,13 @@ TEST_CASE("parse tells first, later and last fragments, and atomic ones are none
     CHECK(later.h().layer4_offset == 0);
     CHECK(later.h().destination_port == 0);
     CHECK(later.h().protocol == kUdp);
+    CHECK(later.part() == std::tuple(24, 16, true));
     p.more = false;
     p.payload.resize(3);
     CHECK(Parsed(p).h().fragment);
+    CHECK(Parsed(p).part() == std::tuple(24, 3, false));
+    p.fragment_offset = v6 ? 65528 : 65512;  // as long as can be: the IPv4 header counts
+    CHECK(name_of(Parsed(p).reason) == "none");
     p.fragment_offset = 0;
     Parsed atomic(p);
     REQUIRE(name_of(atomic.reason) == "none");

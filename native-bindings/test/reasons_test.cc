@@ -163,7 +163,16 @@ std::map<Reason, Cause> causes() {
     };
   };
   Packet nd = neighbour_discovery(136, "fd00::1", "fe80::2", "fd00::9", 2);
-  Packet late = with([](Packet& p) { p.fragment_offset = 80; });
+  // The first fragment of a datagram, 24 bytes, and a later one.
+  const auto fragments = [](Reason reason, uint32_t offset, size_t length) {
+    return [=] {
+      return dropped(reason, [&](Bed& bed) {
+        bed.send("a", with([](Packet& p) { p.more = true, p.payload.resize(16); }));
+        bed.send("a", with([&](Packet& p) { p.fragment_offset = offset, p.payload.resize(length); }));
+        bed.send("a", with([&](Packet& p) { p.fragment_offset = offset, p.payload.resize(length); }));
+      });
+    };
+  };
   std::map<Reason, Cause> all = {
       {R::kPortUnbound, sender_gone},
       {R::kVlanNotAllowed, send(R::kVlanNotAllowed, with([](Packet& p) { p.vlans = {5}; }).bytes())},
@@ -212,12 +221,22 @@ std::map<Reason, Cause> causes() {
            for (int i = 0; i < 4001; ++i) bed.send("a", arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2"));
          });
        }},
-      {R::kFragmentUnknown, send(R::kFragmentUnknown, late.bytes())},
+      {R::kFragmentDuplicate, fragments(R::kFragmentDuplicate, 32, 8)},
+      {R::kFragmentOverlap, fragments(R::kFragmentOverlap, 16, 24)},
+      {R::kFragmentWrongEnd, fragments(R::kFragmentWrongEnd, 8, 8)},
+      {R::kFragmentTimeout,
+       [] {
+         return dropped(R::kFragmentTimeout, [](Bed& bed) {
+           bed.send("a", with([](Packet& p) { p.fragment_offset = 80; }));
+           bed.run();
+           bed.pass(FragmentTable::kTimeout);
+         });
+       }},
       {R::kFragmentsFull,
        [] {
          return dropped(R::kFragmentsFull, [](Bed& bed) {
-           for (uint32_t id = 0; id < 6000; ++id)
-             bed.send("a", with([&](Packet& p) { p.id = id, p.more = true, p.payload.resize(16); }));
+           for (uint32_t id = 0; id < FragmentTable::kHeld; ++id)
+             bed.send("a", with([&](Packet& p) { p.id = id, p.fragment_offset = 80; }));
          });
        }},
       {R::kConnectionsFull,
