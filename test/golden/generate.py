@@ -149,7 +149,7 @@ def vlan():
 
 
 def fragments():
-    """Later fragments go with their first one; out of order, overlapping the header or too short they are dropped."""
+    """Fragments go with their first one, in any order; what is too short, too long, doubled or overlapping is dropped."""
     with Case("fragments") as case:
         for dport in (53, 54):
             whole = ip4("a", "b") / UDP(sport=1000, dport=dport) / bytes(range(250)) / bytes(200)
@@ -160,6 +160,12 @@ def fragments():
         late = ip4("a", "b") / UDP(sport=1001, dport=53) / bytes(400)
         late[IP].id = 77
         case.send("a", *reversed(fragment(late, fragsize=200)))
+        overlap = ip4("a", "b") / UDP(sport=1002, dport=53) / bytes(400)
+        overlap[IP].id = 78
+        first, second, third = fragment(overlap, fragsize=200)
+        bad = ip4("a", "b", flags="MF", frag=24, proto=17) / bytes(16)
+        bad[IP].id = 78
+        case.send("a", first, first, bad, second, third)
         case.send("a", ip4("a", "b", flags="MF", proto=6) / bytes(16))
         case.send("a", ip4("a", "b", frag=8189, proto=17) / bytes(100))
         case.send("a", ip4("a", "b", flags="MF", frag=10, proto=17) / bytes(9))
