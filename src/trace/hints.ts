@@ -54,8 +54,11 @@ export const HINTS: Record<string, string> = {
   'no-member': 'Attach another workload to the segment: headgate get workloads',
   'flood-limited':
     'More than 2,000 broadcast and unknown frames a second: find the loop or storm at the sender.',
-  'fragment-unknown':
-    'The first fragment was lost, came later, or its packet is over 30 s old: lower the MTU of the sender.',
+  'fragment-duplicate': 'The network doubles packets: look for a loop or a mirror. The first copy went on.',
+  'fragment-overlap':
+    'No host sends overlapping fragments: an attack does, or ids that come again within 30 s.',
+  'fragment-wrong-end': 'Its fragments contradict each other: an attack, or ids that come again within 30 s.',
+  'fragment-timeout': 'The first fragment was lost or dropped: headgate stats names reasons of drops.',
   'fragments-full': 'Too many fragmented packets at once: set MTUs so that packets need no fragments.',
   'connections-full': 'Raise spec.connections in the host file; headgate flows shows who holds them.',
   'policy-drop': 'Change the rule, or put one that allows it before: headgate plan, headgate apply',

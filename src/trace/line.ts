@@ -64,6 +64,11 @@ export function verdictLine({ verdicts, drops }: Trace): string {
   return shown.join(' -> ') || 'no rules apply';
 }
 
+/** Whether it is a later fragment that the record left where it waits for its first one. */
+export function isHeld({ headers, stage, drops, outputs }: Trace): boolean {
+  return headers?.fragment === 'later' && stage === 'fragments' && drops.length + outputs.length === 0;
+}
+
 /** Where the frame was written: what is queued for a port may still be refused there. */
 function arrivals({ outputs, drops }: Trace): Trace['outputs'] {
   const refused = drops.filter(({ stage }) => stage === 'transmit').map(({ workload }) => workload);
@@ -82,6 +87,7 @@ export function summaryOf(trace: Trace): string {
   const outcome = outcomeOf(trace);
   const [drop] = trace.drops;
   if (outcome === 'delivered') return delivered(trace);
+  if (isHeld(trace)) return 'held: the first fragment of its packet has not come (it is dropped after 30 s)';
   if (drop === undefined) return `not seen any more behind ${trace.stage}: nothing was said of it`;
   const where = drop.workload === undefined ? '' : ` (${drop.workload} ${drop.direction})`;
   const answered = trace.outputs.some(({ what }) => what === 'answer') ? '; its sender was answered' : '';

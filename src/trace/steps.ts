@@ -3,7 +3,7 @@
 import type { FlowHeaders, Trace } from '../engine/trace-messages.js';
 import type { Decision, Direction, Packet, RuleReference } from '../policy/index.js';
 import type { Stage, Step, TracedVerdict } from './answer.js';
-import { flowLine, isOfPolicy, type Drop } from './line.js';
+import { flowLine, isHeld, isOfPolicy, type Drop } from './line.js';
 import { ETHERTYPE, ethertypeName, flagLetters } from './names.js';
 import { valuesOf, type Surroundings } from './values.js';
 
@@ -90,15 +90,13 @@ const TELL: Partial<Record<Stage, Tell>> = {
   parse: (trace) => ok('parse', parsed(trace)),
   guard: (trace) => ok('guard', guarded(trace)),
   locate: (trace) => ok('locate', located(trace)),
-  fragments: ({ headers }) =>
-    headers?.fragment === undefined
-      ? skip('fragments', 'it is no fragment')
-      : ok(
-          'fragments',
-          headers.fragment === 'first'
-            ? 'the first one: later ones get its ports'
-            : 'a later one: it has the ports of its first',
-        ),
+  fragments: (trace) => {
+    const fragment = trace.headers?.fragment;
+    if (fragment === undefined) return skip('fragments', 'it is no fragment');
+    if (fragment === 'first') return ok('fragments', 'the first one: later ones get its ports');
+    if (isHeld(trace)) return ok('fragments', 'a later one: it waits for its first');
+    return ok('fragments', 'a later one: it has the ports of its first');
+  },
   track: (trace) => tracked(trace),
   forward: (trace) => [...skip('services', 'there are none yet'), ...forwarded(trace)],
   transmit: (trace) => transmitted(trace),
