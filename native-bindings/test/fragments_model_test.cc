@@ -315,7 +315,9 @@ TEST_CASE("fragments in any order, doubled and overlapping, go as a plain model 
                         Reason::kFragmentTimeout, Reason::kFragmentsFull, Reason::kDefaultDrop})
     CHECK_MESSAGE(model.drops[reason] > 0, kReasonTexts[static_cast<size_t>(reason)].name);
   CHECK(legitimate > wanted / 20);
-  if (given) MESSAGE(count, " fragments, ", legitimate, " whole datagrams, at most ", held_most, " frames held");
+  if (given) {
+    MESSAGE(count, " fragments, ", legitimate, " whole datagrams, at most ", held_most, " frames held");
+  }
 }
 
 }  // namespace
