@@ -157,7 +157,6 @@ describe('a drop is named with its values', () => {
       packet({ from: 'alone', to: '10.0.9.2', destinationMac: 'ff:ff:ff:ff:ff:ff' }),
       /segment lonely/,
     ],
-    ['fragment-unknown', 'fragments', packet({ fragment: { offset: 1480, more: false } }), /later fragment/],
     [
       'policy-drop',
       'classify',
@@ -200,6 +199,14 @@ describe('a drop is named with its values', () => {
     expect(answer?.metrics).toEqual([
       `headgate_drop_packets_total{reason="${reason}",direction="${direction}"}`,
     ]);
+  });
+
+  test('a later fragment is held until its first one comes', async () => {
+    const [answer] = await bed.simulate(packet({ fragment: { offset: 1480, more: false } }));
+    expect(answer?.steps?.at(-1)).toMatchObject({ stage: 'fragments', outcome: 'ok' });
+    expect(answer?.steps?.at(-1)?.text).toMatch(/waits for its first/);
+    expect(answer?.outcome).toBe('unknown');
+    expect(answer?.summary).toMatch(/^held: /);
   });
 
   function tagged(frame: Buffer, ...vlans: number[]): Buffer {

@@ -43,6 +43,12 @@ def cut(frame, size):
     return patched(out)
 
 
+def part(number, offset, size, flags):
+    """A fragment of a UDP datagram; places in bytes."""
+    data = bytes(UDP(sport=4242, dport=4242, len=size)) + bytes(size - 8)
+    return ETHER / IP(src="10.77.0.1", dst="10.77.0.2", proto=17, id=number, frag=offset // 8, flags=flags) / Raw(data)
+
+
 udp4, tcp4 = ETHER / IP4 / DATA, ETHER / IP4 / TCP(sport=4242, dport=80, flags="S")
 udp6 = ETHER / IP6 / DATA
 flags = lambda value: ETHER / IP4 / TCP(sport=4242, dport=80, flags=value)
@@ -95,9 +101,10 @@ FRAMES = {
     "mac-reserved": lambda: [Ether(src=a, dst="01:80:c2:00:00:0e") / IP4 / DATA],
     "no-member": lambda: [Ether(src=a, dst="02:00:00:00:00:77") / IP(src="10.99.0.1", dst="10.77.0.2") / DATA],
     "flood-limited": lambda: [BROADCAST / ARP(hwsrc=a, psrc="10.77.0.1", pdst="10.77.0.2")] * 60000,
-    "fragment-unknown": lambda: [ETHER / IP(src="10.77.0.1", dst="10.77.0.2", frag=10, id=7) / Raw(bytes(64))],
-    "fragments-full": lambda: [
-        ETHER / IP(src="10.77.0.1", dst="10.77.0.2", flags="MF", id=i) / DATA for i in range(1, 6000)],
+    "fragment-duplicate": lambda: [part(21, 0, 64, "MF"), part(21, 0, 64, "MF")],
+    "fragment-overlap": lambda: [part(22, 0, 64, "MF"), part(22, 56, 64, "MF")],
+    "fragment-wrong-end": lambda: [part(23, 0, 64, "MF"), part(23, 128, 64, 0), part(23, 256, 64, 0)],
+    "fragments-full": lambda: [part(i, 800, 64, 0) for i in range(100, 700)],
     # Ordinary datagrams: what stops them is what the test has set up.
     "datagram": lambda: [udp4],
     "big datagram": lambda: [ETHER / IP4 / UDP(sport=4242, dport=4242) / Raw(bytes(1200))],

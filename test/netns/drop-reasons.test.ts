@@ -34,6 +34,7 @@ const UNREACHABLE: Record<string, string> = {
   'ethernet-truncated': 'Linux makes every frame at least a header long',
   'offload-malformed': 'the kernel makes the virtio-net header itself',
   'port-unbound': 'a workload would have to leave while its frame is handed from one worker to another',
+  'fragment-timeout': 'it takes half a minute',
   'worker-ring-full': 'a worker would have to stand still',
   'output-unsegmentable': 'what is cut wrong would have to pass the parse stage',
 };
@@ -169,7 +170,9 @@ const BY_FRAMES = [
   'no-other-port',
   'mac-reserved',
   'flood-limited',
-  'fragment-unknown',
+  'fragment-duplicate',
+  'fragment-overlap',
+  'fragment-wrong-end',
   'fragments-full',
 ];
 
