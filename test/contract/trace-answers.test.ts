@@ -100,7 +100,7 @@ describe('a drop is named with its values', () => {
       'ipv4-bad-checksum',
       'parse',
       () => changed((frame) => void frame.writeUInt16BE(0xdead, 24)),
-      /it has 0xdead, right is 0x/,
+      /it has 0xdead, right is 0x26ce/,
     ],
     ['ipv4-bad-address', 'parse', packet({ sourceAddress: '10.0.0.2' }), /from 10\.0\.0\.2 to 10\.0\.0\.2/],
     [

@@ -142,8 +142,15 @@ describe('an injected packet', () => {
   });
 
   test('that nobody answers is waited for, one that is dropped is not', async () => {
-    const silent = await inject({ sourcePort: 41_002 }, 0.2);
-    expect(silent.trace.reply).toMatchObject({ answered: false, text: 'nothing came back within 0.2 s' });
+    const asked = inject({ sourcePort: 41_002 }, 0.5);
+    let arrived: Buffer | undefined;
+    await until('it arrives', () => (arrived = bed.native.collect('db')[0]) !== undefined);
+    // Once more the same way: no answer.
+    bed.native.inject('web', arrived as Buffer);
+    expect((await asked).trace.reply).toMatchObject({
+      answered: false,
+      text: 'nothing came back within 0.5 s',
+    });
     const began = performance.now();
     const dropped = await inject({ destinationPort: 22 }, 60);
     expect(performance.now() - began).toBeLessThan(20_000);

@@ -294,6 +294,14 @@ describe('what is written as pcapng', () => {
   });
 });
 
+test('tshark finds the checksum of SCTP right', () => {
+  const path = join(folder, 'sctp.pcap');
+  const sctp = ip({ protocol: 132, payload: Buffer.alloc(0) });
+  writePcap(path, [{ time: 0, bytes: buildFrame(frame(sctp)) }]);
+  const args = ['-r', path, '-o', 'sctp.checksum:CRC 32c', '-T', 'fields', '-e', 'sctp.checksum.status'];
+  expect(spawnSync('tshark', args, { encoding: 'utf8' }).stdout).toBe('1\n'); // 0: wrong, 2: not looked at
+});
+
 describe('a capture', () => {
   /** In the form of editcap -F, and in both byte orders. */
   function classic(nanoseconds: boolean, little: boolean): Buffer {
@@ -348,12 +356,22 @@ describe('a capture', () => {
     expect(readPcap(from)).toHaveLength(3);
   });
 
+  /** A packet that says to be longer than its block. */
+  function overlong(): Buffer {
+    const file = capture();
+    const [first = Buffer.alloc(0)] = FRAMES;
+    const at = file.indexOf(first);
+    file.writeUInt32LE(first.length + 40, at - 8);
+    return file;
+  }
+
   test.each([
     [Buffer.alloc(0), 'does not begin as'],
     [Buffer.from('PK hello, this is a zip'), 'does not begin as'],
     [classic(false, true).subarray(0, 10), 'cut off at byte 0'],
     [classic(false, true).subarray(0, 60), 'cut off at byte 24'],
     [capture().subarray(0, -2), 'cut off at byte'],
+    [overlong(), 'cut off at byte'],
   ])('that is damaged is refused with where (%#)', (file, why) => {
     expect(() => [...readCapture(file)]).toThrow(why);
   });
