@@ -10,6 +10,7 @@ import type { FlowEvent, FlowLogRecord } from './record.js';
 /** RFC 5103: of the same element, but from the responder. */
 const REVERSE = 29305;
 const VARIABLE = 65535;
+const LONGEST_STRING = 254;
 const MESSAGE_HEADER = 16;
 const SET_HEADER = 4;
 const TEMPLATE_SET = 2;
@@ -21,50 +22,45 @@ interface Field {
   element: number;
   length: number;
   enterprise?: number;
-  value: (record: FlowLogRecord) => Uint8Array;
+  /** Writes the value and says where the next one goes. */
+  write: (record: FlowLogRecord, to: Buffer, at: number) => number;
 }
 
-function uint(
-  length: 1 | 2 | 8,
-  name: string,
-  element: number,
-  of: (record: FlowLogRecord) => number,
-): Field {
-  const value = (record: FlowLogRecord) => {
-    const bytes = Buffer.alloc(length);
-    if (length === 8) bytes.writeBigUInt64BE(BigInt(Math.max(0, of(record))));
-    else bytes.writeUIntBE(of(record), 0, length);
-    return bytes;
+type Of<T> = (record: FlowLogRecord) => T;
+
+function uint(length: 1 | 2, name: string, element: number, of: Of<number>): Field {
+  return { name, element, length, write: (record, to, at) => to.writeUIntBE(of(record), at, length) };
+}
+
+/** Beyond 2^53 nothing is exact in JavaScript, and no count gets there. */
+function uint64(name: string, element: number, of: Of<number>): Field {
+  const write: Field['write'] = (record, to, at) => {
+    const value = of(record);
+    to.writeUInt32BE(Math.floor(value / 2 ** 32), at);
+    return to.writeUInt32BE(value % 2 ** 32, at + 4);
   };
-  return { name, element, length, value };
+  return { name, element, length: 8, write };
 }
 
 const reverse = (field: Field): Field => ({ ...field, enterprise: REVERSE });
 
-function string(name: string, element: number, of: (record: FlowLogRecord) => string): Field {
-  const value = (record: FlowLogRecord) => {
-    const text = Buffer.from(of(record));
-    // Longer than any name may be; a length of one byte is then always enough.
-    const bytes = text.subarray(0, 254);
-    return Buffer.concat([Buffer.of(bytes.length), bytes]);
+/** Of up to 254 bytes, which no name reaches: its length is then one byte. */
+function string(name: string, element: number, of: Of<string>): Field {
+  const write: Field['write'] = (record, to, at) => {
+    to[at] = to.write(of(record), at + 1, LONGEST_STRING);
+    return at + 1 + (to[at] ?? 0);
   };
-  return { name, element, length: VARIABLE, value };
+  return { name, element, length: VARIABLE, write };
 }
 
-function address(
-  length: 4 | 16,
-  name: string,
-  element: number,
-  of: (record: FlowLogRecord) => string,
-): Field {
-  const value = (record: FlowLogRecord) => addressBytes(of(record), length);
-  return { name, element, length, value };
-}
-
-function addressBytes(text: string, length: 4 | 16): Uint8Array {
-  if (length === 4) return Uint8Array.from(text.split('.'), Number);
-  const hex = (parseAddress(text)?.value ?? 0n).toString(16).padStart(32, '0');
-  return Buffer.from(hex, 'hex');
+function address(length: 4 | 16, name: string, element: number, of: Of<string>): Field {
+  const write: Field['write'] = (record, to, at) => {
+    const value = parseAddress(of(record))?.value ?? 0n;
+    if (length === 4) return to.writeUInt32BE(Number(value), at);
+    to.writeBigUInt64BE(value >> 64n, at);
+    return to.writeBigUInt64BE(value & 0xffff_ffff_ffff_ffffn, at + 8);
+  };
+  return { name, element, length, write };
 }
 
 const EVENTS: Record<FlowEvent, number> = { deleted: 2, denied: 3, update: 5 };
@@ -75,14 +71,14 @@ const verdict = (record: FlowLogRecord, at: 'in' | 'out') =>
 const icmpTypeCode = ({ icmpType = 0, icmpCode = 0 }: FlowLogRecord) => icmpType * 256 + icmpCode;
 
 const COUNTS = (at: 0 | 1) => [
-  uint(8, 'packetDeltaCount', 2, ({ packets }) => packets[at]),
-  uint(8, 'octetDeltaCount', 1, ({ bytes }) => bytes[at]),
+  uint64('packetDeltaCount', 2, ({ packets }) => packets[at]),
+  uint64('octetDeltaCount', 1, ({ bytes }) => bytes[at]),
 ];
 
 /** What every record has, in this order, behind the addresses of its family. */
 const COMMON: Field[] = [
-  uint(8, 'flowStartMilliseconds', 152, ({ start }) => start),
-  uint(8, 'flowEndMilliseconds', 153, ({ end }) => end),
+  uint64('flowStartMilliseconds', 152, ({ start }) => start),
+  uint64('flowEndMilliseconds', 153, ({ end }) => end),
   uint(2, 'sourceTransportPort', 7, ({ sourcePort }) => sourcePort),
   uint(2, 'destinationTransportPort', 11, ({ destinationPort }) => destinationPort),
   uint(1, 'protocolIdentifier', 4, ({ protocol }) => protocol),
@@ -122,6 +118,8 @@ export interface IpfixMessage {
 export class IpfixEncoder {
   readonly #domain: number;
   readonly #mostBytes: number;
+  /** Room for the longest record. */
+  readonly #scratch = Buffer.alloc(2048);
   /** Data records in the messages so far, modulo 2^32. */
   #sequence = 0;
 
@@ -147,7 +145,7 @@ export class IpfixEncoder {
       let length = MESSAGE_HEADER + SET_HEADER;
       for (const record of records) {
         if (record.source.includes(':') !== (family === 6)) continue;
-        const bytes = Buffer.concat(IPFIX_FIELDS[family].map(({ value }) => value(record)));
+        const bytes = this.#record(family, record);
         if (parts.length > 0 && length + bytes.length > this.#mostBytes) {
           yield this.#data(seconds, family, parts);
           parts = [];
@@ -158,6 +156,12 @@ export class IpfixEncoder {
       }
       if (parts.length > 0) yield this.#data(seconds, family, parts);
     }
+  }
+
+  #record(family: Family, record: FlowLogRecord): Buffer {
+    let end = 0;
+    for (const field of IPFIX_FIELDS[family]) end = field.write(record, this.#scratch, end);
+    return Buffer.from(this.#scratch.subarray(0, end));
   }
 
   #data(seconds: number, family: Family, records: Buffer[]): IpfixMessage {

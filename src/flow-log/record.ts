@@ -29,12 +29,9 @@ export interface FlowLogRecord {
   verdicts: { workload: string; direction: 'in' | 'out'; action: string; rule: string }[];
 }
 
-export function toRecord({ verdicts, ...flow }: FlowRecord): FlowLogRecord {
-  return {
-    ...flow,
-    event: eventOf(flow),
-    verdicts: verdicts.map((verdict) => ({ ...verdict, rule: verdict.rule ?? DEFAULT_RULE })),
-  };
+export function toRecord(flow: FlowRecord): FlowLogRecord {
+  const verdicts = flow.verdicts.map((verdict) => ({ ...verdict, rule: verdict.rule ?? DEFAULT_RULE }));
+  return { ...flow, event: eventOf(flow), verdicts };
 }
 
 /** A connection that worked until a policy ended it has been deleted, not denied. */
@@ -44,7 +41,8 @@ function eventOf({ state, reason }: Pick<FlowRecord, 'state' | 'reason'>): FlowE
 }
 
 /** The record as one line of JSON. */
-export function toLine({ start, end, protocol, ...rest }: FlowLogRecord): string {
-  const times = { start: new Date(start).toISOString(), end: new Date(end).toISOString() };
-  return `${JSON.stringify({ ...times, protocol: protocolName(protocol), ...rest })}\n`;
+export function toLine(record: FlowLogRecord): string {
+  const start = new Date(record.start).toISOString();
+  const end = new Date(record.end).toISOString();
+  return `${JSON.stringify({ ...record, start, end, protocol: protocolName(record.protocol) })}\n`;
 }

@@ -168,7 +168,7 @@ describe('a file', () => {
     });
   });
 
-  test('that is renamed, removed, or cut and copied, is followed without loss', async () => {
+  test('that is renamed, replaced, or copied and cut, is followed without loss', async () => {
     lines.write(records(2));
     await written(2);
     renameSync(path, `${path}.1`);
@@ -178,9 +178,11 @@ describe('a file', () => {
       [0, 1],
       [2, 3],
     ]);
-    unlinkSync(path);
+    renameSync(path, `${path}.1`);
+    writeFileSync(path, '');
     lines.write(records(1, 4));
     await written(5);
+    expect(portsIn(path)).toEqual([4]);
     truncateSync(path);
     lines.write(records(1, 5));
     await written(6);
