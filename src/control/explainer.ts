@@ -10,8 +10,8 @@ import {
   type Lowered,
   type Packet,
 } from '../policy/index.js';
-import type { TraceAnswer } from '../trace/answer.js';
-import { HINTS } from '../trace/hints.js';
+import type { Step, TraceAnswer } from '../trace/answer.js';
+import { hintFor } from '../trace/hints.js';
 import { metricsOf, outcomeOf, packetLine, summaryOf, verdictLine } from '../trace/line.js';
 import { Macs } from '../trace/prepare.js';
 import { stepsOf, type Explains } from '../trace/steps.js';
@@ -88,7 +88,7 @@ export class Explainer implements Explains {
     const answers: TraceAnswer[] = [];
     let began = performance.now();
     for (const trace of traces) {
-      answers.push({ ...answerTo(trace), steps: stepsOf(trace, this) });
+      answers.push(answerTo(trace, stepsOf(trace, this)));
       if (performance.now() - began < 10) continue;
       await new Promise((resolve) => setImmediate(resolve));
       began = performance.now();
@@ -97,9 +97,10 @@ export class Explainer implements Explains {
   }
 }
 
-/** Without the steps: what came of it in a line. */
-export function answerTo(trace: Trace): TraceAnswer {
-  const hint = HINTS[trace.drops[0]?.reason ?? ''];
+/** Without steps: what came of it in a line. */
+export function answerTo(trace: Trace, steps?: Step[]): TraceAnswer {
+  const told = { trace, ...(steps && { steps }) };
+  const hint = hintFor(told);
   return {
     time: trace.time,
     packet: packetLine(trace),
@@ -108,6 +109,6 @@ export function answerTo(trace: Trace): TraceAnswer {
     verdict: verdictLine(trace),
     ...(hint === undefined ? {} : { hint }),
     metrics: metricsOf(trace),
-    trace,
+    ...told,
   };
 }

@@ -64,7 +64,7 @@ export async function startLive(
 
 export async function takeLive(control: Control, id: number, steps: boolean): Promise<TakenResult> {
   const { traces, lost } = await control.ask('takeTrace', { trace: id, limit: MOST_TAKEN });
-  if (!steps) return { traces: traces.map(answerTo), lost };
+  if (!steps) return { traces: traces.map((trace) => answerTo(trace)), lost };
   const explainer = await Explainer.of(control, EXPLAIN_LIVE_MILLISECONDS);
   return { traces: await explainer.answers(traces), lost };
 }

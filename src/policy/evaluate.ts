@@ -245,9 +245,9 @@ function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, ques
     miss('direction', `it is for direction ${rule.direction}, this is ${direction}`);
   }
   if (rule.from && !holdsAddress(world, rule.from, source))
-    miss('from', `from does not hold ${packet.source}`);
+    miss('from', notHeld(world, 'from', rule.from, source, packet.source));
   if (rule.to && !holdsAddress(world, rule.to, destination))
-    miss('to', `to does not hold ${packet.destination}`);
+    miss('to', notHeld(world, 'to', rule.to, destination, packet.destination));
   const entries = rule.services?.flatMap((one) =>
     typeof one === 'string' ? (world.services.get(one) ?? []) : [one],
   );
@@ -276,6 +276,14 @@ function holdsAddress(world: World, selection: Selection, end: End): boolean {
     return true;
   if (addresses.some((text) => inRange(text, end.address))) return true;
   return groups.some((name) => holdsAddress(world, world.groups.get(name) ?? {}, end));
+}
+
+function notHeld(world: World, field: string, selection: Selection, end: End, text: string): string {
+  const { except, ...rest } = selection;
+  const isTakenOut = except !== undefined && holdsAddress(world, rest, end);
+  return isTakenOut
+    ? `${field} holds ${text}, but its except takes it out`
+    : `${field} does not hold ${text}`;
 }
 
 function inRange(text: string, address: Address): boolean {

@@ -28,6 +28,7 @@ const reference = z.strictObject({
 });
 
 const direction = z.enum(['in', 'out']);
+const FIELDS = ['appliedTo', 'direction', 'from', 'to', 'services', 'mode', 'pass', 'shadowed'] as const;
 
 /** What was decided at one workload, and why. */
 export const tracedVerdictSchema = z.strictObject({
@@ -43,7 +44,7 @@ export const tracedVerdictSchema = z.strictObject({
   /** The policy in force decides otherwise: the verdict was reached before it, and kept. */
   isKept: z.boolean().optional(),
   /** Where it was not allowed: the rule that came nearest to deciding otherwise, and what kept it from it. */
-  nearest: z.strictObject({ rule: reference, field: z.string(), reason: z.string() }).optional(),
+  nearest: z.strictObject({ rule: reference, field: z.enum(FIELDS), reason: z.string() }).optional(),
   /** Matching rules that only observe. */
   observed: z.array(reference),
   /** Matching rules that passed it on to the next category. */

@@ -1,4 +1,8 @@
-// How to mend what a frame was dropped for: one hint for each reason of native-bindings/packet/reasons.def.
+// How to mend what a frame was dropped for: one hint for each reason of native-bindings/packet/reasons.def, and what to do
+// with a rule that came near to allowing it.
+import type { MissField } from '../policy/index.js';
+import type { TraceAnswer } from './answer.js';
+
 const BROKEN = 'The sender makes it wrong: look at its network stack, driver and offloads.';
 const DAMAGED = 'A driver or an offload damages frames: try `ethtool -K DEVICE tx off` at the sender.';
 const TRUNK = 'Tag the frames at the sender, or give the segment the VLAN id: spec.vlan, spec.innerVlan.';
@@ -74,3 +78,32 @@ export const HINTS: Record<string, string> = {
   'output-too-big': 'Set the same MTU at both ends, or let ICMP "fragmentation needed" reach the sender.',
   'output-unsegmentable': 'Turn the offload off at the sender: ethtool -K DEVICE tso off gso off',
 };
+
+const NEAREST: Record<MissField, (id: string) => string> = {
+  appliedTo: (id) => `Change appliedTo of ${id} or of its policy, or the labels of the workload.`,
+  direction: (id) => `Leave direction out of ${id}: both ends judge a connection.`,
+  from: (id) => `Change "from" of ${id}, or the labels and groups that it goes by.`,
+  to: (id) => `Change "to" of ${id}, or the labels and groups that it goes by.`,
+  services: (id) => `Change services of ${id}, or write a rule for this one.`,
+  mode: (id) => `Let it decide: headgate promote ${id}`,
+  pass: (id) => `Put ${id} before the rule that passes on, or into a later category.`,
+  shadowed: (id) => `Put ${id} before the rule that decides, or make that one narrower.`,
+};
+
+/** Fields by which a rule does match: it is the place or the mode that keeps it from deciding. */
+const MATCHES: MissField[] = ['mode', 'pass', 'shadowed'];
+
+/** Of the first drop; undefined where there is none. */
+export function hintFor({
+  trace: { drops },
+  steps = [],
+}: Pick<TraceAnswer, 'trace' | 'steps'>): string | undefined {
+  const reason = drops[0]?.reason ?? '';
+  const nearest = steps.flatMap(({ verdict }) => verdict?.nearest ?? [])[0];
+  if (nearest?.rule.action !== 'allow') return HINTS[reason];
+  // Where a rule denies, one for something else is not what is to be changed.
+  const isMeant = MATCHES.includes(nearest.field)
+    ? ['policy-drop', 'policy-reject', 'default-drop'].includes(reason)
+    : reason === 'default-drop';
+  return isMeant ? NEAREST[nearest.field](nearest.rule.id) : HINTS[reason];
+}

@@ -70,7 +70,7 @@ export function isHeld({ headers, stage, drops, outputs }: Trace): boolean {
 }
 
 /** Where the frame was written: what is queued for a port may still be refused there. */
-function arrivals({ outputs, drops }: Trace): Trace['outputs'] {
+export function arrivals({ outputs, drops }: Trace): Trace['outputs'] {
   const refused = drops.filter(({ stage }) => stage === 'transmit').map(({ workload }) => workload);
   return outputs.filter(({ what, workload }) => what === 'frame' && !refused.includes(workload));
 }

@@ -1,9 +1,10 @@
 // A frame's way as a list of steps, each in plain words with the actual values: what the engine says, and for each
 // verdict what the policy says.
+import { parseAddress } from '../documents/ip.js';
 import type { FlowHeaders, Trace } from '../engine/trace-messages.js';
 import type { Decision, Direction, Packet, RuleReference } from '../policy/index.js';
 import type { Stage, Step, TracedVerdict } from './answer.js';
-import { flowLine, isHeld, isOfPolicy, type Drop } from './line.js';
+import { arrivals, flowLine, isHeld, isOfPolicy, type Drop } from './line.js';
 import { ETHERTYPE, ethertypeName, flagLetters } from './names.js';
 import { valuesOf, type Surroundings } from './values.js';
 
@@ -89,7 +90,7 @@ const skip = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'skip', 
 const TELL: Partial<Record<Stage, Tell>> = {
   parse: (trace) => ok('parse', parsed(trace)),
   guard: (trace) => ok('guard', guarded(trace)),
-  locate: (trace) => ok('locate', located(trace)),
+  locate: (trace, explains) => located(trace, explains),
   fragments: (trace) => {
     const fragment = trace.headers?.fragment;
     if (fragment === undefined) return skip('fragments', 'it is no fragment');
@@ -114,13 +115,21 @@ function guarded({ headers, workload = 'its sender' }: Trace): string {
   return `${workload} may use ${headers?.sourceMac ?? 'its MAC'}${address === undefined ? '' : ` and ${address}`}`;
 }
 
-function located({ headers, segment, destination }: Trace): string {
+function located(trace: Trace, { world, macs }: Surroundings): Step[] {
+  const { headers, segment, destination } = trace;
   const mac = headers?.destinationMac ?? '';
   const on = segment === undefined ? '' : ` in segment ${segment}`;
-  if (destination !== undefined) return `${mac} is ${destination}${on}`;
+  if (destination !== undefined) return ok('locate', `${mac} is ${destination}${on}`);
   const isGroup = (parseInt(mac.slice(0, 2), 16) & 1) === 1;
   const what = isGroup ? 'is a group address' : 'is not known';
-  return `${mac} ${what}${on}: it goes to every other workload there`;
+  const text = `${mac} ${what}${on}: it goes to every other workload there`;
+  const address = parseAddress(headers?.flow?.destination ?? '');
+  const owner = address && world.owners(address).find(({ spec }) => spec.segment === segment);
+  const right = owner && macs.of(owner.metadata.name);
+  if (isGroup || right === undefined || right === mac) return ok('locate', text);
+  // The sender would have learned another MAC by now.
+  const stale = `${headers?.flow?.destination} is ${owner?.metadata.name}, whose MAC is ${right}: is the sender's ARP entry old?`;
+  return [{ stage: 'locate', outcome: 'ok', text, details: [stale] }];
 }
 
 function tracked({ headers, connection }: Trace): Step[] {
@@ -240,12 +249,13 @@ function forwarded({ outputs, verdicts, drops }: Trace): Step[] {
   return ok('forward', `queued for ${to.length > 4 ? `${to.length} workloads` : to.join(', ')}${some}`);
 }
 
-function transmitted({ outputs }: Trace): Step[] {
-  const to = outputs.filter(({ what }) => what === 'frame');
-  return to.slice(0, MOST_STEPS).map(({ workload, device }) => ({
-    stage: 'transmit',
-    outcome: 'ok',
-    text: `to ${workload}${device === undefined ? '' : ` on ${device}`}`,
-    workload,
-  }));
+function transmitted(trace: Trace): Step[] {
+  return arrivals(trace)
+    .slice(0, MOST_STEPS)
+    .map(({ workload, device }) => ({
+      stage: 'transmit',
+      outcome: 'ok',
+      text: `to ${workload}${device === undefined ? '' : ` on ${device}`}`,
+      workload,
+    }));
 }

@@ -152,8 +152,10 @@ function outputDevice({ drop, around }: Case): string | undefined {
 const DEFAULT_MTU = 1500;
 const ETHERNET_HEADER = 14;
 
-function tooBig({ trace, drop, around }: Case): string {
+function tooBig(about: Case): string {
+  const { trace, drop, around } = about;
   const tap = around.world.workloads.get(drop.workload ?? '')?.document.spec.attach.tap;
-  const mtu = tap === undefined ? '' : `; the MTU of ${drop.workload} is ${tap.mtu ?? DEFAULT_MTU}`;
-  return `it has ${trace.length} bytes, ${trace.length - ETHERNET_HEADER} of them behind Ethernet${mtu}`;
+  const mtu = tap ? `the MTU of ${drop.workload} is ${tap.mtu ?? DEFAULT_MTU}` : outputDevice(about);
+  const size = `it has ${trace.length} bytes, ${trace.length - ETHERNET_HEADER} of them behind Ethernet`;
+  return mtu === undefined ? size : `${size}; ${mtu}`;
 }

@@ -68,6 +68,13 @@ test('each stage of a packet that arrives is told with its values', async () => 
   expect(bed.native.collect('db')).toEqual([]);
 });
 
+test('a MAC that nobody has is told beside the one that the destination has', async () => {
+  const [answer] = await bed.simulate(packet({ destinationMac: '02:00:00:00:00:99' }));
+  expect(said(answer as TraceAnswer)).toMatch(
+    /02:00:00:00:00:99 is not known in segment lan.*\n10\.0\.0\.2 is db, whose MAC is \S+: is the sender's ARP entry old\?/,
+  );
+});
+
 describe('a drop is named with its values', () => {
   const sourceMac = '02:66:66:66:66:66';
   const cases: [
@@ -194,11 +201,20 @@ describe('a drop is named with its values', () => {
     expect(answer?.summary).toContain(`at ${stage}`);
     expect(answer?.summary).toContain(`: ${reason}: `);
     expect(said(answer as TraceAnswer)).toMatch(words);
-    expect(answer?.hint).toBe(HINTS[reason]);
+    if (!['policy-drop', 'default-drop'].includes(reason)) expect(answer?.hint).toBe(HINTS[reason]);
     const direction = reason === 'policy-reject' ? 'in' : 'out';
     expect(answer?.metrics).toEqual([
       `headgate_drop_packets_total{reason="${reason}",direction="${direction}"}`,
     ]);
+  });
+
+  test.each([
+    [22, 'Put shop/ssh before the rule that decides, or make that one narrower.'],
+    [5433, 'Change services of shop/sql, or write a rule for this one.'],
+    [8080, 'Let it decide: headgate promote shop/maybe'],
+    [23, HINTS['policy-reject']],
+  ])('what came near to allowing port %d is what is to be changed', async (destinationPort, hint) => {
+    expect((await bed.simulate(packet({ destinationPort })))[0]?.hint).toBe(hint);
   });
 
   test('a later fragment is held until its first one comes', async () => {

@@ -103,8 +103,8 @@ export const PUZZLES: Puzzle[] = [
     ],
     reaches: tcpToDb,
     command: SIMULATE,
-    says: ['nearest: shop/web-to-db', 'to does not hold', '10.77.0.2'],
-    mend: '`except` of the rule holds the address.',
+    says: ['nearest: shop/web-to-db', 'to holds 10.77.0.2, but its except takes it out'],
+    mend: 'Make `except` narrower: it is subtracted from all that the selection holds.',
   },
   {
     title: 'A rule before it drops it',
@@ -258,7 +258,7 @@ export const PUZZLES: Puzzle[] = [
     repair: ({ bed }) => ip('-n', bed.netns('web'), 'neighbour', 'delete', bed.ipv4('db'), 'dev', 'eth0'),
     reaches: tcpToDb,
     command: live('--workload', 'web', 'tcp port 5432'),
-    says: ['02:00:00:00:00:99 is not known in segment lan'],
+    says: ['02:00:00:00:00:99 is not known in segment lan', '10.77.0.2 is db, whose MAC is'],
     mend: 'No workload has that MAC. In web: `ip neighbour flush dev eth0`.',
   },
   {

@@ -194,6 +194,11 @@ describe('the default', () => {
       '{name: near, action: allow, services: [{protocol: tcp, ports: [443]}]}',
       'services (tcp 443) do not hold tcp 80',
     ],
+    [
+      'to',
+      '{name: near, action: allow, to: {addresses: [10.0.0.0/24], except: {addresses: [10.0.0.31]}}}',
+      'to holds 10.0.0.31, but its except takes it out',
+    ],
     ['direction', '{name: near, action: allow, direction: out}', 'it is for direction out, this is in'],
     ['appliedTo', '{name: near, action: allow, appliedTo: {groups: [web]}}', 'it does not apply to db-1'],
     [
