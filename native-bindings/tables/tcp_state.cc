@@ -21,7 +21,10 @@ uint32_t later(uint32_t a, uint32_t b) {
 
 // An acknowledgement may be so old: as much as fits a window without scale, and some segments.
 constexpr uint32_t kOldestAck = 66000;
+// A probe goes one byte beyond a window that is shut, and what follows begins behind it.
+constexpr uint32_t kProbe = 1;
 constexpr uint8_t kWidestScale = 14;  // RFC 7323, 2.3
+constexpr uint32_t kWidestWindow = 1u << 30;
 
 enum OptionKind : uint8_t { kEndOfOptions = 0, kNoOperation = 1, kScale = 3, kSackPermitted = 4, kSack = 5 };
 
@@ -144,18 +147,18 @@ TcpVerdict TcpTracking::judge_reset(const TcpSegment& s, bool side) const {
   if (has_acked(!side) && s.sequence == ack[!side]) return TcpVerdict::kOk;
   if (has_heard(side) && s.sequence == end[side]) return TcpVerdict::kOk;
   const uint32_t low = has_acked(!side) ? ack[!side] : end[side];
-  return within(low, s.sequence, limit[side]) ? TcpVerdict::kUnchanged : TcpVerdict::kBadReset;
+  return is_limited(side) && within(low, s.sequence, limit[side]) ? TcpVerdict::kUnchanged : TcpVerdict::kBadReset;
 }
 
 TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode) const {
   // A SYN may meet a connection that only the responder knows: its answer has to reach the initiator (RFC 9293, 3.5.1).
   if (state == TcpState::kSynSent && side) return TcpVerdict::kUnchanged;
+  if (state == TcpState::kReset && heard != 3) return TcpVerdict::kBadFlags;  // it was never one
   if (mode == TcpMode::kLiberal) return TcpVerdict::kOk;
   if (state == TcpState::kSynSent || state == TcpState::kSynCrossed) return TcpVerdict::kBadFlags;
-  const bool limited = has_acked(!side) || has_heard(!side);
-  if (limited && before(limit[side], s.sequence)) return TcpVerdict::kOutOfWindow;
-  if (!has_heard(!side)) return TcpVerdict::kOk;
-  if (limited && before(s.end(), end[side] - window_bytes(!side))) return TcpVerdict::kOutOfWindow;
+  if (is_limited(side) && before(limit[side] + kProbe, s.sequence)) return TcpVerdict::kOutOfWindow;
+  if (heard != 3) return TcpVerdict::kOk;  // picked up: the first of each side teaches
+  if (before(s.end(), end[side] - window_bytes(!side))) return TcpVerdict::kOutOfWindow;
   if (before(end[!side], s.acknowledgement)) return TcpVerdict::kBadAck;
   if (s.has_sack && sack == 3 && before(end[!side], s.sack)) return TcpVerdict::kBadAck;
   const bool answers_syn = state == TcpState::kSynReceived && !has_acked(side);
@@ -178,6 +181,7 @@ void TcpTracking::advance(const TcpSegment& s, bool side) {
     if (!has_heard(side)) begin_side(s, side);
     note(s, side);
     state = TcpState::kSynReceived;
+    state = next_state();
   } else {
     note(s, side);
     state = next_state();
@@ -201,7 +205,7 @@ void TcpTracking::begin_side(const TcpSegment& s, bool side) {
   }
 }
 
-// The scales were told in the handshake: as if they were the widest, so that nothing right is refused.
+// Scale and window were told before: as if they were the widest, so that nothing right is refused.
 void TcpTracking::pick_up(const TcpSegment& s, bool side) {
   *this = {};
   scale[0] = scale[1] = kWidestScale;
@@ -212,18 +216,22 @@ void TcpTracking::pick_up(const TcpSegment& s, bool side) {
 
 // What a segment that was let through says of its sender and of what the other side may send.
 void TcpTracking::note(const TcpSegment& s, bool side) {
-  const bool other = !side;
-  end[side] = has_heard(side) || has_acked(other) ? later(end[side], s.end()) : s.end();
-  heard |= 1u << side;
+  const bool teaches = heard != 3, is_known = is_limited(side) || has_heard(side);
+  end[side] = is_known ? later(end[side], s.end()) : s.end();
   if (s.flags & kFin) fin |= 1u << side;
-  if (!(s.flags & kAck)) return;
-  const uint8_t shift = s.flags & kSyn ? 0 : scale[side];
-  const uint32_t offered = s.acknowledgement + (uint32_t{s.window} << shift);
-  limit[other] = has_acked(side) || has_heard(other) ? later(limit[other], offered) : offered;
-  if (!has_heard(other)) end[other] = has_acked(side) ? later(end[other], s.acknowledgement) : s.acknowledgement;
+  if (s.flags & kAck) note_ack(s, side, teaches);
+  heard |= 1u << side;
+}
+
+void TcpTracking::note_ack(const TcpSegment& s, bool side, bool teaches) {
+  const bool other = !side, is_known = is_limited(other) || has_heard(other);
+  const uint32_t offered = s.flags & kSyn ? s.window : uint32_t{s.window} << scale[side];
+  const uint32_t edge = s.acknowledgement + (teaches ? kWidestWindow : offered);
+  limit[other] = is_limited(other) ? later(limit[other], edge) : edge;
+  if (teaches) end[other] = is_known ? later(end[other], s.acknowledgement) : s.acknowledgement;
   ack[side] = has_acked(side) ? later(ack[side], s.acknowledgement) : s.acknowledgement;
   acked |= 1u << side;
-  window[side] = std::max(window[side], in_units(uint32_t{s.window} << shift, scale[side]));
+  window[side] = std::max(window[side], in_units(offered, scale[side]));
 }
 
 TcpState TcpTracking::next_state() const {

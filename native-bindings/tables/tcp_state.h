@@ -98,10 +98,12 @@ struct TcpTracking {
   void begin_side(const TcpSegment& s, bool side);
   void pick_up(const TcpSegment& s, bool side);
   void note(const TcpSegment& s, bool side);
+  void note_ack(const TcpSegment& s, bool side, bool teaches);
   TcpState next_state() const;
 
   bool has_heard(bool side) const { return heard >> side & 1; }
   bool has_acked(bool side) const { return acked >> side & 1; }
+  bool is_limited(bool side) const { return has_acked(!side) || has_heard(!side); }  // `limit` is known
   bool fin_acked(bool side) const;
   uint32_t window_bytes(bool side) const;
 };
