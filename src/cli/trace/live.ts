@@ -29,7 +29,8 @@ export async function followLive(
   each: (trace: TraceAnswer) => void,
 ): Promise<void> {
   const ending = new AbortController();
-  const stop = () => ending.abort();
+  const hurry = new AbortController();
+  const stop = () => (ending.signal.aborted ? hurry : ending).abort();
   for (const signal of SIGNALS) process.on(signal, stop);
   const timer = options.duration === undefined ? undefined : setTimeout(stop, options.duration * 1000);
   const { id } = await client.post<LiveResult>('/v1/trace/live', bodyOf(filter, options));
@@ -43,7 +44,9 @@ export async function followLive(
       if ((await take()) < BUSY)
         await sleep(PAUSE_MILLISECONDS, undefined, { signal: ending.signal }).catch(() => undefined);
     }
-    if (!seen.isEnough) await take();
+    // What came before the end is still told; who does not want to wait for it says so a second time.
+    const end = Date.now();
+    while (!seen.isEnough && !hurry.signal.aborted && (await take()) >= BUSY && seen.last < end);
   } finally {
     clearTimeout(timer);
     for (const signal of SIGNALS) process.off(signal, stop);
@@ -67,6 +70,8 @@ function bodyOf(filter: string | undefined, { workload, rule, dropped, bytes }: 
 class Seen {
   count = 0;
   lost = 0;
+  /** When the last one came. */
+  last = 0;
   readonly #most: number;
   readonly #each: (trace: TraceAnswer) => void;
 
@@ -83,6 +88,7 @@ class Seen {
   take({ traces, lost }: TakenResult): number {
     for (const trace of traces.slice(0, this.#most - this.count)) {
       this.count += 1;
+      this.last = trace.time;
       this.#each(trace);
     }
     this.lost += lost;
