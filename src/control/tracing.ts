@@ -6,12 +6,13 @@ import type { z } from 'zod';
 import { PROTOCOLS } from '../documents/protocols.js';
 import { loadAddon } from '../engine/addon.js';
 import type { Trace, TraceFilter } from '../engine/trace-messages.js';
-import { errorMessage, HeadgateError } from '../shared/errors.js';
+import { errorCode, errorMessage, HeadgateError } from '../shared/errors.js';
 import type { TraceAnswer } from '../trace/answer.js';
 import { dissect } from '../trace/dissect.js';
 import { packetLine, summaryOf, verdictLine } from '../trace/line.js';
 import { ACK, icmpName, RST, SYN } from '../trace/names.js';
-import { prepare } from '../trace/prepare.js';
+import type { PacketQuestion } from '../trace/packet.js';
+import { prepare, type Prepared } from '../trace/prepare.js';
 import type { Control } from './control.js';
 import { answerTo, Explainer } from './explainer.js';
 import type {
@@ -33,12 +34,31 @@ export async function simulate(
   { packets }: z.output<typeof simulateBody>,
 ): Promise<SimulateResult> {
   const explainer = await Explainer.of(control, EXPLAIN_MILLISECONDS);
-  const prepared = packets.map((packet) => prepare(explainer.world, explainer.macs, packet));
+  const { prepared, leftOut } = prepareAll(explainer, packets);
   const { traces } = await control.ask('simulate', { frames: prepared.map(({ given }) => given) });
   return {
     traces: await explainer.answers(traces),
-    notes: [...new Set(prepared.flatMap(({ notes }) => notes))],
+    notes: [...leftOut, ...new Set(prepared.flatMap(({ notes }) => notes))],
   };
+}
+
+/** Of many packets, as a capture has them, those that no workload sends are left out; throws where none is left. */
+function prepareAll({ world, macs }: Explainer, packets: readonly PacketQuestion[]) {
+  const prepared: Prepared[] = [];
+  const faults = new Map<string, number>();
+  for (const packet of packets) {
+    try {
+      prepared.push(prepare(world, macs, packet));
+    } catch (error) {
+      if (packets.length === 1 || errorCode(error) !== 'question') throw error;
+      faults.set(errorMessage(error), (faults.get(errorMessage(error)) ?? 0) + 1);
+    }
+  }
+  const leftOut = [...faults].map(
+    ([message, count]) => `left out, ${count} of ${packets.length}: ${message}`,
+  );
+  if (prepared.length > 0) return { prepared, leftOut };
+  throw new HeadgateError('question', 'None of the packets can be traced.', { details: leftOut });
 }
 
 /** Most traces that are taken at once: with whole super-frames they still fit into one message of the engine. */

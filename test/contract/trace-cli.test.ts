@@ -106,6 +106,18 @@ describe('trace --simulate', () => {
       'delivered tcp 10.0.0.1:40000 > 10.0.0.2:5432 [S]  allow web out shop/sql -> allow db in shop/sql',
       '',
     ]);
+    const stranger = Buffer.from(frames[0] as Buffer);
+    stranger.set([2, 9, 9, 9, 9, 9], 6); // its MAC
+    stranger.set([192, 0, 2, 1], 26); // and its address
+    writePcap(
+      join(folder, 'mixed.pcap'),
+      [...frames, stranger].map((bytes, i) => ({ time: i, bytes })),
+    );
+    const mixed = await headgate(['trace', '--simulate', '--pcap', 'mixed.pcap', '--brief']);
+    expect(mixed.stdout.split('\n')).toHaveLength(4);
+    expect(mixed.stderr).toMatch(
+      /left out, 1 of 4: No workload has the MAC 02:09:.* or the address 192\.0\.2\.1/,
+    );
     const args = ['trace', '--simulate', '--pcap', '-', '--count', '2', '-o', 'json'];
     const piped = await headgate(args, readFileSync(path));
     expect(json(piped.stdout)).toHaveLength(2);
