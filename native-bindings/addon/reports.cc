@@ -88,11 +88,11 @@ bool has_ports(uint8_t protocol) {
   return protocol == kTcp || protocol == kUdp || protocol == kSctp;
 }
 
-Napi::Object write_connection(Napi::Env env, const Connection& c, const std::string& tracker,
+Napi::Object write_connection(Napi::Env env, const Connection& c, const FlowHeaders& flow, const std::string& tracker,
                               const std::vector<VerdictReport>& verdicts) {
-  Napi::Object out = write_flow_headers(env, flow_of(c));
+  Napi::Object out = write_flow_headers(env, flow);
   out.Set("tracker", tracker);
-  out.Set("state", c.timeout_class == TimeoutClass::kDenied ? "denied" : name_of(c.state));
+  out.Set("state", is_denied(c) ? "denied" : name_of(c.state));
   out.Set("verdicts", write_list(env, verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
   out.Set("packets", write_pair(env, c.packets));
   out.Set("bytes", write_pair(env, c.bytes));
@@ -100,7 +100,7 @@ Napi::Object write_connection(Napi::Env env, const Connection& c, const std::str
 }
 
 Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
-  Napi::Object out = write_connection(env, flow.connection, flow.tracker, flow.verdicts);
+  Napi::Object out = write_connection(env, flow.connection, flow.flow, flow.tracker, flow.verdicts);
   out.Set("age", flow.age);
   out.Set("idle", flow.idle);
   out.Set("expires", flow.expires);
@@ -182,7 +182,7 @@ Napi::Object write_flow_log(Napi::Env env, const FlowLogReport& log) {
   };
   Napi::Object out = Napi::Object::New(env);
   out.Set("records", write_list(env, log.records, [&](const FlowRecordReport& record) {
-            Napi::Object one = write_connection(env, record.connection, record.tracker, record.verdicts);
+            Napi::Object one = write_connection(env, record.connection, record.flow, record.tracker, record.verdicts);
             one.Set("start", time_of(record.start));
             one.Set("end", time_of(record.connection.last_seen));
             one.Set("reason", name_of(record.end));

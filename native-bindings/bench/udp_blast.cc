@@ -3,9 +3,9 @@
 //   udp_blast receive --port 9000 --seconds 60
 //   udp_blast send --to 10.0.0.2 --port 9000 --size 18 --seconds 3 [--rate 10000]
 //
-// The sender hands 64 datagrams to each sendmmsg; --rate has it send that many a second instead. The receiver counts by recvmmsg from the first datagram on,
-// until none has come for 700 ms (or --seconds have gone by without one), and reports datagrams per second
-// between the first and the last.
+// The sender hands 64 datagrams to each sendmmsg; --rate has it send that many a second instead. The receiver counts by
+// recvmmsg from the first datagram on, until none has come for 700 ms (or --seconds have gone by without one), and
+// reports datagrams per second between the first and the last.
 #include <poll.h>
 #include <unistd.h>
 

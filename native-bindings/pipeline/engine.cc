@@ -225,14 +225,14 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
       worker->ask([&](Worker& w) {
         if (from == 0) total += w.context().connections.size();
         from = w.context().connections.walk(from, kFlowsPerTask, [&](const Connection& c) {
-          if (flows.size() >= limit || (c.timeout_class == TimeoutClass::kDenied && !denied)) return;
-          FlowReport report{current_->trackers[c.tracker], c, {}, (now - c.created) / 1000.0,
-                            (now - c.last_seen) / 1000.0,  0};
+          if (flows.size() >= limit || (is_denied(c) && !denied)) return;
+          FlowReport report{current_->trackers[c.tracker], w.context().connections.flow_of(c), c, {},
+                            (now - c.created) / 1000.0,    (now - c.last_seen) / 1000.0,       0};
           uint32_t timeout = timeout_of(c.timeout_class, current_->timeouts);
           report.expires = std::max(0.0, (timeout - std::min(timeout, now - c.last_seen)) / 1000.0);
           for (int side = 0; side < 2; ++side)
             if (c.verdict[side].epoch)
-              report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.action[side]));
+              report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.verdict[side].action));
           flows.push_back(std::move(report));
         });
       });
@@ -295,13 +295,14 @@ FlowLogReport Engine::flow_log(uint32_t active) {
 
 FlowRecordReport Engine::flow_record_report(const FlowRecord& record) const {
   const Connection& c = record.connection;
-  FlowRecordReport report{current_->trackers[c.tracker], c, {}, record.end, record.start};
+  FlowRecordReport report{current_->trackers[c.tracker], record.flow, c, {}, record.end, record.start};
   for (int side = 0; side < 2; ++side) {
     const FlowRecord::Judge& judge = record.judges[side];
     if (!judge.workload) continue;
     const std::string entry = publisher_.entry_id(judge.entry);
     report.verdicts.push_back({publisher_.workload_name(judge.workload),
-                               judge.entry && entry.empty() ? kRemovedEntry : entry, judge.direction, c.action[side]});
+                               judge.entry && entry.empty() ? kRemovedEntry : entry, judge.direction,
+                               c.verdict[side].action});
   }
   return report;
 }

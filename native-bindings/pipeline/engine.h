@@ -55,6 +55,7 @@ struct VerdictReport {
 
 struct FlowReport {
   std::string tracker;
+  FlowHeaders flow;
   Connection connection;
   std::vector<VerdictReport> verdicts;
   double age, idle, expires;  // seconds
@@ -85,6 +86,7 @@ struct TraceRequest {
 
 struct FlowRecordReport {
   std::string tracker;
+  FlowHeaders flow;
   Connection connection;  // `packets` and `bytes` since the record before
   std::vector<VerdictReport> verdicts;
   FlowEnd end;

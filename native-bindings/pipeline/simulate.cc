@@ -97,6 +97,7 @@ void Simulation::import_connection(const Frame& frame) {
   if (!is_tracked(frame.headers) || connections_.peek(frame.headers, frame.tracker)) return;
   for (Worker* worker : workers_) {
     Connection found;
+    FlowHeaders flow;
     Hit hits[2];
     bool is_there = false;
     worker->ask([&](Worker& w) {
@@ -105,15 +106,16 @@ void Simulation::import_connection(const Frame& frame) {
       if (!c || ctx_.now - c->last_seen >= timeout_of(c->timeout_class, generation_.timeouts)) return;
       is_there = true;
       found = *c;
+      flow = theirs.connections.flow_of(*c);
       for (int side = 0; side < 2; ++side) hits[side] = theirs.hits[c->verdict[side].hit];
     });
-    if (is_there) take_over(found, hits);
+    if (is_there) take_over(found, flow, hits);
   }
 }
 
-void Simulation::take_over(const Connection& theirs, const Hit (&hits)[2]) {
+void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2]) {
   Headers first;
-  const FlowHeaders flow = flow_of(theirs);
+  first.layer3 = theirs.layer3;
   first.source = flow.source;
   first.destination = flow.destination;
   first.source_port = flow.source_port;
@@ -128,14 +130,10 @@ void Simulation::take_over(const Connection& theirs, const Hit (&hits)[2]) {
   mine->created = theirs.created;
   mine->state = theirs.state;
   mine->fin = theirs.fin;
-  mine->by_rule = theirs.by_rule;
-  mine->ended = theirs.ended;
   for (int side = 0; side < 2; ++side) {
+    mine->verdict[side] = theirs.verdict[side];
     if (theirs.verdict[side].epoch)
-      mine->verdict[side] = {theirs.verdict[side].epoch,
-                             hits_.place(hits[side].entry, hits[side].workload, hits[side].direction)};
-    mine->action[side] = theirs.action[side];
-    mine->on_change[side] = theirs.on_change[side];
+      mine->verdict[side].hit = hits_.place(hits[side].entry, hits[side].workload, hits[side].direction);
     mine->packets[side] = theirs.packets[side];
     mine->bytes[side] = theirs.bytes[side];
   }

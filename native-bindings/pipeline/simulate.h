@@ -23,7 +23,7 @@ class Simulation {
   static constexpr uint32_t kConnections = 1024;
   void isolate(const PortView& port, uint32_t place);
   void import_connection(const Frame& frame);
-  void take_over(const Connection& theirs, const Hit (&hits)[2]);
+  void take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2]);
 
   std::shared_ptr<Topology> topology_;  // copied, with MAC tables of its own where a frame came in
   std::vector<bool> isolated_;          // by segment

@@ -75,11 +75,11 @@ Before look_before(const Frame& frame, const Context& ctx) {
   return c ? Before{true, c->created} : Before{};
 }
 
-void note_connection(TraceRecord& r, const Frame& frame, const Before& before) {
+void note_connection(TraceRecord& r, const Frame& frame, const Context& ctx, const Before& before) {
   if (!frame.connection) return;
   const Connection& c = *frame.connection;
   const bool is_new = !before.held || c.created != before.created;
-  r.connection = {c.tracker, is_new, frame.reply, c.state, c.state, flow_of(c)};
+  r.connection = {c.tracker, is_new, frame.reply, c.state, c.state, ctx.connections.flow_of(c)};
 }
 
 // Which sides of the connection are to be judged again, before the classify stage has.
@@ -98,7 +98,8 @@ void note_verdicts(TraceRecord& r, const Frame& frame, Context& ctx, const std::
   const Connection& c = *frame.connection;
   const auto note = [&](int side, const Workload& w) {
     const uint32_t entry = ctx.hits[c.verdict[side].hit].entry;
-    r.verdicts.push_back({w.serial, entry, side == 0 ? Direction::kOut : Direction::kIn, c.action[side], due[side]});
+    r.verdicts.push_back(
+        {w.serial, entry, side == 0 ? Direction::kOut : Direction::kIn, c.verdict[side].action, due[side]});
   };
   note(frame.reply, *frame.source);
   const bool refused_there = !r.drops.empty() && r.drops.back().workload == frame.source->serial;
@@ -165,7 +166,7 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
     if (is("parse")) note_parsed(r, frame);
     if (is("locate")) note_destination(r, frame);
     if (is("fragments")) r.headers = frame.headers;
-    if (is("track")) note_connection(r, frame, before);
+    if (is("track")) note_connection(r, frame, ctx, before);
     if (is("advance") && frame.connection) r.connection->after = frame.connection->state;
   }
   return true;

@@ -27,35 +27,36 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   Verdict& verdict = c.verdict[side];
   const Hit& former = ctx.hits[verdict.hit];
   bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
-  bool was_allowed = same_workload && c.action[side] == Action::kAllow;
-  if (was_allowed && c.on_change[side] == OnChange::kKeep) {
+  bool was_allowed = same_workload && verdict.action == Action::kAllow;
+  if (was_allowed && verdict.on_change == OnChange::kKeep) {
     verdict.epoch = ctx.generation->epochs[place];
     return;
   }
-  Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, flow_of(c));
-  if (was_allowed && d.action != Action::kAllow && c.on_change[side] == OnChange::kReset) {
-    c.ended = 1;
-    c.action[1 - side] = Action::kDrop;
+  Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, ctx.connections.flow_of(c));
+  if (was_allowed && d.action != Action::kAllow && verdict.on_change == OnChange::kReset) {
+    ctx.connections.touch(c, TimeoutClass::kEnded, ctx.now);
+    c.verdict[1 - side].action = Action::kDrop;
   }
-  verdict = {ctx.generation->epochs[place], d.hit};
-  c.action[side] = c.ended ? Action::kDrop : d.action;
-  c.on_change[side] = d.on_change;
-  c.by_rule = (c.by_rule & ~(1u << side)) | uint32_t{d.by_rule} << side;
+  verdict.epoch = ctx.generation->epochs[place];
+  verdict.hit = d.hit;
+  verdict.action = is_ended(c) ? Action::kDrop : d.action;
+  verdict.on_change = d.on_change;
+  verdict.by_rule = d.by_rule;
 }
 
 Reason reason_of(const Connection& c, Side side) {
-  if (c.ended) return Reason::kConnectionReset;
-  if (c.action[side] == Action::kReject) return Reason::kPolicyReject;
-  return c.by_rule >> side & 1 ? Reason::kPolicyDrop : Reason::kDefaultDrop;
+  if (is_ended(c)) return Reason::kConnectionReset;
+  if (c.verdict[side].action == Action::kReject) return Reason::kPolicyReject;
+  return c.verdict[side].by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
 }
 
 // Drops a frame that the side does not allow, and answers it if the rule says so.
 [[gnu::noinline]] bool refuse(Frame& frame, Context& ctx, Side side, uint32_t place) {
   Connection& c = *frame.connection;
-  ctx.connections.touch(c, TimeoutClass::kDenied, ctx.now);
-  if (c.ended)
+  ctx.connections.touch(c, is_ended(c) ? TimeoutClass::kEnded : TimeoutClass::kDenied, ctx.now);
+  if (is_ended(c))
     answer_reset(ctx, frame);
-  else if (c.action[side] == Action::kReject)
+  else if (c.verdict[side].action == Action::kReject)
     answer_reject(ctx, frame);
   return drop(ctx, frame, place, reason_of(c, side), side == kInitiator ? Direction::kOut : Direction::kIn);
 }
@@ -64,7 +65,7 @@ Reason reason_of(const Connection& c, Side side) {
                                          uint32_t place, const uint32_t* epochs) {
   if (c.verdict[side].epoch != epochs[place]) judge(ctx, c, side, w, place);
   count_hit(ctx, c.verdict[side].hit, frame);
-  return c.action[side] == Action::kAllow || refuse(frame, ctx, side, place);
+  return c.verdict[side].action == Action::kAllow || refuse(frame, ctx, side, place);
 }
 
 }  // namespace

@@ -16,6 +16,13 @@ uint32_t buckets_for(uint32_t limit) {
 
 constexpr uint32_t kPlacedMask = 0xffffff;
 
+// `tail`: its four bytes as they lie in memory.
+Address ipv4_address(uint32_t tail) {
+  Address address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+  memcpy(address.bytes.data() + 12, &tail, sizeof tail);
+  return address;
+}
+
 }  // namespace
 
 const char* name_of(ConnectionState state) {
@@ -26,12 +33,13 @@ const char* name_of(ConnectionState state) {
 }
 
 uint64_t ConnectionTable::bytes_for(uint32_t limit) {
-  return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * sizeof(Connection);
+  return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * (sizeof(Connection) + sizeof(Pair));
 }
 
 ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit) : limit_(limit), mask_(buckets_for(limit) - 1) {
   buckets_ = reinterpret_cast<uint32_t*>(memory);
   records_ = reinterpret_cast<Connection*>(memory + uint64_t{mask_ + 1u} * sizeof(uint32_t));
+  pairs_ = reinterpret_cast<Pair*>(records_ + uint64_t{limit} + 1);
 }
 
 // A free record, or one that may be taken: see the head of connections.h for the order.
@@ -42,8 +50,9 @@ uint32_t ConnectionTable::take_place(uint32_t now) {
     return place;
   }
   if (high_water_ < limit_) return ++high_water_;
-  for (auto timeout_class : {TimeoutClass::kDenied, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening,
-                             TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
+  for (auto timeout_class :
+       {TimeoutClass::kDenied, TimeoutClass::kEnded, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening,
+        TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
     uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
     if (!oldest || records_[oldest].last_seen == now) continue;
     remove(records_[oldest], FlowEnd::kNoRoom);
@@ -54,13 +63,33 @@ uint32_t ConnectionTable::take_place(uint32_t now) {
   return 0;
 }
 
+Connection* ConnectionTable::look_up_ipv6(const Headers& h, uint16_t tracker, bool& turned) const {
+  return look_up(h, tracker, turned, [&](uint32_t place, bool back) {
+    const Pair& pair = pairs_[place];
+    return pair.source == (back ? h.destination : h.source) && pair.destination == (back ? h.source : h.destination);
+  });
+}
+
+FlowHeaders ConnectionTable::flow_of(const Connection& c) const {
+  FlowHeaders flow{{}, {}, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
+  if (c.is_ipv6()) {
+    flow.source = pairs_[place_of(c)].source;
+    flow.destination = pairs_[place_of(c)].destination;
+  } else {
+    flow.source = ipv4_address(static_cast<uint32_t>(c.address_tails));
+    flow.destination = ipv4_address(static_cast<uint32_t>(c.address_tails >> 32));
+  }
+  return flow;
+}
+
 Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t now) {
   uint32_t place = take_place(now);
   if (!place) return nullptr;
   Connection& c = records_[place];
   memset(static_cast<void*>(&c), 0, sizeof c);
-  c.source = h.source;
-  c.destination = h.destination;
+  c.address_tails = tails_of(h.source, h.destination);
+  c.layer3 = h.layer3;
+  if (c.is_ipv6()) pairs_[place] = {h.source, h.destination};
   c.source_port = h.source_port;
   c.destination_port = h.destination_port;
   c.tracker = tracker;
@@ -100,8 +129,10 @@ void ConnectionTable::remove(Connection& c) {
 
 void ConnectionTable::remove(Connection& c, FlowEnd why) {
   uint32_t place = place_of(c);
-  if (log_) log_->ended(place, c, why);
-  uint64_t hash = hash_flow(c.source, c.source_port, c.destination, c.destination_port, c.protocol, secret_);
+  if (log_) log_->ended(*this, c, why);
+  const FlowHeaders flow = flow_of(c);
+  uint64_t hash =
+      hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_);
   uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
   while (*link != place) link = &records_[*link].next;
   *link = c.next;

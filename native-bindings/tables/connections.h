@@ -13,6 +13,10 @@
 // When the table is full, a new flow may take the place of a record that is nobody's working connection: denied,
 // closing, then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record
 // that the current millisecond has used is never taken, so pointers in the running batch stay good.
+//
+// A record takes 128 bytes with its two buckets. Of the addresses it holds the last four bytes each: all of IPv4's.
+// IPv6 flows have theirs whole in an array beside, of which only the places of such flows are ever touched: 32 bytes
+// more.
 #pragma once
 
 #include <bit>
@@ -21,12 +25,14 @@
 
 #include "packet/headers.h"
 #include "tables/generation.h"
+#include "tables/hits.h"
 
 namespace headgate {
 
 enum class TimeoutClass : uint8_t {
   kFree = 0,
   kDenied,
+  kEnded,  // its rule was changed with `reset`: denied for as long as it lasts
   kTcpClosing,
   kTcpOpening,
   kUdpOneWay,
@@ -61,64 +67,73 @@ const char* name_of(ConnectionState state);
 // another workload, means that it has to be judged again.
 struct Verdict {
   uint32_t epoch = 0;
-  uint32_t hit = 0;  // place in the worker's HitTable
+  uint32_t hit : kHitBits = 0;  // place in the worker's HitTable
+  Action action : 2 = Action::kAllow;
+  OnChange on_change : 2 = OnChange::kReevaluate;
+  bool by_rule : 1 = false;  // else by the default
 };
+static_assert(sizeof(Verdict) == 8);
 
 struct Connection {
   // The key, as the first frame had it.
-  Address source;
-  Address destination;
+  uint64_t address_tails;  // tails_of() its addresses
   uint16_t source_port;
   uint16_t destination_port;
   uint16_t tracker;
+  Layer3 layer3;
   uint8_t protocol;
-  uint8_t unused;
 
   uint32_t next;   // in the chain
   uint32_t newer;  // in the list of its class
   uint32_t older;
   uint32_t last_seen;  // milliseconds
   uint32_t created;
-  ConnectionState state;
+  uint32_t placed : 24;  // seconds, modulo 2^24, when it was put into its list
   TimeoutClass timeout_class;
+  Verdict verdict[2];  // at the initiator's workload and at the responder's
+  ConnectionState state;
+  uint8_t fin : 2;    // TCP: bit 0 the initiator, bit 1 the responder has closed its side
   uint8_t icmp_type;  // of the first frame
   uint8_t icmp_code;
-  Verdict verdict[2];  // at the initiator's workload and at the responder's
-  Action action[2];
-  OnChange on_change[2];
-  uint32_t placed : 24;  // seconds, modulo 2^24, when it was put into its list
-  uint32_t fin : 2;      // TCP: bit 0 the initiator, bit 1 the responder has closed its side
-  uint32_t by_rule : 2;  // bit 0 at the initiator's workload, bit 1 at the responder's: a rule decided, not the default
-  uint32_t ended : 1;    // its rule was changed with `reset`: no side's action is `allow` any more
-  uint64_t packets[2];   // from the initiator, from the responder
+  uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
 
+  bool is_ipv6() const { return layer3 == Layer3::kIpv6; }
   // Of the key, what are no addresses: compared as one word.
   uint64_t key() const {
-    return uint64_t{unused} << 56 | uint64_t{protocol} << 48 | uint64_t{tracker} << 32 |
+    return uint64_t{protocol} << 56 | uint64_t{static_cast<uint8_t>(layer3)} << 48 | uint64_t{tracker} << 32 |
            uint32_t{destination_port} << 16 | source_port;
   }
 };
 
-// The flow as its first frame had it.
-inline FlowHeaders flow_of(const Connection& c) {
-  return {c.source, c.destination, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
+// The last four bytes of two addresses. Turned by half a word they are those of the other direction.
+inline uint64_t tails_of(const Address& source, const Address& destination) {
+  return source.half(1) >> 32 | (destination.half(1) & 0xffffffff00000000u);
+}
+
+// Whether its rule was changed with `reset`: no side's action is `allow` any more.
+inline bool is_ended(const Connection& c) {
+  return c.timeout_class == TimeoutClass::kEnded;
+}
+
+inline bool is_denied(const Connection& c) {
+  return c.timeout_class == TimeoutClass::kDenied || is_ended(c);
 }
 
 // Whether a SYN may begin a new connection in its place.
 inline bool is_over(const Connection& c) {
-  return c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset || c.ended;
+  return c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset || is_ended(c);
 }
 
-static_assert(sizeof(Connection) == 120, "a record and its two buckets take 128 bytes");
+static_assert(sizeof(Connection) <= 120, "a record and its two buckets take 128 bytes");
 
 // Idle time of a class in milliseconds.
 inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
   // In the order of TimeoutClass.
   static constexpr uint32_t Timeouts::*kByClass[] = {
-      &Timeouts::other,       &Timeouts::denied, &Timeouts::tcp_closing, &Timeouts::tcp_opening,
-      &Timeouts::udp_one_way, &Timeouts::icmp,   &Timeouts::other,       &Timeouts::tcp_established,
-      &Timeouts::udp_two_way, &Timeouts::icmp,   &Timeouts::other};
+      &Timeouts::other,           &Timeouts::denied,      &Timeouts::denied, &Timeouts::tcp_closing,
+      &Timeouts::tcp_opening,     &Timeouts::udp_one_way, &Timeouts::icmp,   &Timeouts::other,
+      &Timeouts::tcp_established, &Timeouts::udp_two_way, &Timeouts::icmp,   &Timeouts::other};
   static_assert(std::size(kByClass) == static_cast<size_t>(TimeoutClass::kCount));
   return t.*kByClass[static_cast<int>(timeout_class)];
 }
@@ -147,6 +162,9 @@ class ConnectionTable {
     bool turned;
     return look_up(h, tracker, turned);
   }
+
+  // The flow of a record of this table, as its first frame had it.
+  FlowHeaders flow_of(const Connection& c) const;
 
   // A new record for a flow that has none, with the frame's sender as initiator. Null when nothing may make room.
   Connection* insert(const Headers& headers, uint16_t tracker, uint32_t now);
@@ -185,21 +203,34 @@ class ConnectionTable {
   void set_secret(uint64_t secret) { secret_ = secret; }
 
  private:
+  struct Pair {
+    Address source;
+    Address destination;
+  };
   struct List {
     uint32_t newest = 0;
     uint32_t oldest = 0;
   };
   uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker) & mask_); }
   [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned) const {
-    const uint64_t flow = uint64_t{h.protocol} << 48 | uint64_t{tracker} << 32;
+    if (h.layer3 == Layer3::kIpv6) return look_up_ipv6(h, tracker, turned);
+    return look_up(h, tracker, turned, [](uint32_t, bool) { return true; });
+  }
+  [[gnu::noinline]] Connection* look_up_ipv6(const Headers& h, uint16_t tracker, bool& turned) const;
+  // `is_it(place, turned)` is asked of records that are right but for what their address tails do not tell.
+  template <class IsIt>
+  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned, IsIt is_it) const {
+    const uint64_t flow =
+        uint64_t{h.protocol} << 56 | uint64_t{static_cast<uint8_t>(h.layer3)} << 48 | uint64_t{tracker} << 32;
     const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
     const uint64_t key = flow | ports, turned_key = flow | std::rotl(ports, 16);
+    const uint64_t tails = tails_of(h.source, h.destination);
     for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
       Connection& c = records_[i];
       turned = false;
-      if (c.key() == key && c.source == h.source && c.destination == h.destination) return &c;
+      if (c.key() == key && c.address_tails == tails && is_it(i, false)) return &c;
       turned = true;
-      if (c.key() == turned_key && c.source == h.destination && c.destination == h.source) return &c;
+      if (c.key() == turned_key && c.address_tails == std::rotl(tails, 32) && is_it(i, true)) return &c;
     }
     return nullptr;
   }
@@ -221,6 +252,7 @@ class ConnectionTable {
   List lists_[static_cast<int>(TimeoutClass::kCount)];
   uint32_t* buckets_;
   Connection* records_;
+  Pair* pairs_;  // by place, of IPv6 flows alone
   FlowLog* log_ = nullptr;
 };
 

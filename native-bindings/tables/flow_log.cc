@@ -15,7 +15,7 @@ const char* name_of(FlowEnd end) {
 
 FlowEnd end_of(const Connection& c) {
   const bool denied = c.timeout_class == TimeoutClass::kDenied;
-  if (c.ended || (denied && c.state != ConnectionState::kNew)) return FlowEnd::kForced;
+  if (is_ended(c) || (denied && c.state != ConnectionState::kNew)) return FlowEnd::kForced;
   const bool closed = c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset;
   return closed ? FlowEnd::kEnd : FlowEnd::kIdle;
 }
@@ -32,10 +32,11 @@ FlowLog::~FlowLog() {
   munmap(marks_, mark_bytes());
 }
 
-bool FlowLog::push(const Connection& c, const Mark& mark, FlowEnd end) {
+bool FlowLog::push(const ConnectionTable& table, const Connection& c, const Mark& mark, FlowEnd end) {
   if (records_.size() == kRecords) return false;
   FlowRecord& record = records_.emplace_back();
   record.connection = c;
+  record.flow = table.flow_of(c);
   const bool silent = static_cast<int32_t>(c.last_seen - mark.time) < 0;  // since the record before
   record.start = !mark.time ? c.created : silent ? c.last_seen : mark.time;
   record.end = end;
@@ -49,9 +50,9 @@ bool FlowLog::push(const Connection& c, const Mark& mark, FlowEnd end) {
   return true;
 }
 
-void FlowLog::ended(uint32_t place, const Connection& c, FlowEnd why) {
-  Mark& mark = marks_[place];
-  if (!push(c, mark, why)) ++lost_;
+void FlowLog::ended(const ConnectionTable& table, const Connection& c, FlowEnd why) {
+  Mark& mark = marks_[table.place_of(c)];
+  if (!push(table, c, mark, why)) ++lost_;
   if (mark.time) mark = {};
 }
 
@@ -61,7 +62,7 @@ bool FlowLog::report_lasting(const ConnectionTable& table, uint32_t count, uint3
     Mark& mark = marks_[table.place_of(c)];
     const uint32_t last = mark.time ? mark.time : c.created;
     const bool had_frames = !mark.time || static_cast<int32_t>(c.last_seen - last) > 0;
-    if (now - last < after || !had_frames || !push(c, mark, FlowEnd::kActive)) return;
+    if (now - last < after || !had_frames || !push(table, c, mark, FlowEnd::kActive)) return;
     mark = {{c.packets[0], c.packets[1]}, {c.bytes[0], c.bytes[1]}, now ? now : 1};
   });
   return next_ != 0;

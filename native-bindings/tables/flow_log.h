@@ -32,6 +32,7 @@ struct FlowRecord {
     uint32_t workload;  // 0: nobody judged
     Direction direction;
   };
+  FlowHeaders flow;
   Connection connection;  // `packets` and `bytes` since the record before
   Judge judges[2];
   uint32_t start;  // milliseconds; never behind the last frame
@@ -48,8 +49,8 @@ class FlowLog {
   FlowLog(const FlowLog&) = delete;
   FlowLog& operator=(const FlowLog&) = delete;
 
-  // The connection in this place of the table ends.
-  void ended(uint32_t place, const Connection& c, FlowEnd why);
+  // A connection of the table ends.
+  void ended(const ConnectionTable& table, const Connection& c, FlowEnd why);
 
   // Reports those of the next `count` places that had frames and whose last report, or else beginning, is `after`
   // milliseconds ago. False: that were the last ones, and the next call begins anew.
@@ -66,7 +67,7 @@ class FlowLog {
     uint64_t bytes[2];
     uint32_t time;  // of the last report; 0: none yet
   };
-  bool push(const Connection& c, const Mark& mark, FlowEnd end);
+  bool push(const ConnectionTable& table, const Connection& c, const Mark& mark, FlowEnd end);
   size_t mark_bytes() const { return (size_t{connections_} + 1) * sizeof(Mark); }
 
   const HitTable& hits_;

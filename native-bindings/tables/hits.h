@@ -51,9 +51,11 @@ struct alignas(64) Hit {
   }
 };
 
+constexpr unsigned kHitBits = 20;  // that a place takes
+
 class HitTable {
  public:
-  explicit HitTable(uint32_t capacity = 1 << 20)
+  explicit HitTable(uint32_t capacity = 1 << kHitBits)
       : capacity_(capacity), mask_(std::bit_ceil(std::max(8u, capacity)) / 4 - 1) {
     void* memory = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();

@@ -93,6 +93,7 @@ class Model {
 Headers headers(uint32_t flow, bool back) {
   Headers h;
   h.protocol = flow % 3 ? kUdp : kTcp;
+  h.layer3 = flow % 2 ? Layer3::kIpv4 : Layer3::kIpv6;
   h.source = address_of(flow % 2 ? "10.0.0.9" : "fd00::9"),
   h.destination = address_of(flow % 2 ? "10.0.0.8" : "fd00::8");
   h.source_port = static_cast<uint16_t>(flow), h.destination_port = static_cast<uint16_t>(flow * 7);

@@ -53,7 +53,7 @@ TEST_CASE("a record is found from both directions, and knows which is the reply"
     CHECK_FALSE(t.reply);
     CHECK(t.find(headers(1, kTcp, !back), 1000) == c);
     CHECK(t.reply);
-    CHECK(c->source == headers(1, kTcp, back).source);
+    CHECK(t.table.flow_of(*c).source == headers(1, kTcp, back).source);
     CHECK(c->destination_port == headers(1, kTcp, back).destination_port);
   }
 }
@@ -66,6 +66,31 @@ TEST_CASE("equal addresses are told apart by their ports") {
   Connection* c = t.add(h, 0, TimeoutClass::kUdpOneWay);
   std::swap(h.source_port, h.destination_port);
   CHECK(t.find(h, 0) == c);
+  CHECK(t.reply);
+}
+
+TEST_CASE("IPv6 addresses count whole, though their last bytes are those of an IPv4 flow") {
+  Table t(16);
+  const auto ipv6 = [](const char* source) {
+    Headers h = headers(1);
+    h.layer3 = Layer3::kIpv6;
+    h.source = address_of(source), h.destination = address_of("fd00::a09:2");
+    h.hash = headers(1).hash;  // in one chain
+    return h;
+  };
+  const Headers near = ipv6("fd00::a00:1"), far = ipv6("fd01::a00:1");
+  REQUIRE(tails_of(near.source, near.destination) == tails_of(headers(1).source, headers(1).destination));
+  Connection* a = t.table.insert(near, 1, 0);
+  CHECK_FALSE(t.find(far, 0));
+  CHECK_FALSE(t.find(headers(1), 0));
+  Connection* b = t.table.insert(far, 1, 0);
+  CHECK(t.find(near, 0) == a);
+  CHECK(t.find(far, 0) == b);
+  CHECK(t.table.flow_of(*b).source == far.source);
+  Headers back = far;
+  std::swap(back.source, back.destination);
+  std::swap(back.source_port, back.destination_port);
+  CHECK(t.find(back, 0) == b);
   CHECK(t.reply);
 }
 

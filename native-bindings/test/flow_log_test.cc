@@ -94,7 +94,9 @@ TEST_CASE("a look-up that finds a flow past its time tells its end too") {
   bool reply;
   const auto c = l.bed.connections()[0];
   Headers h;
-  h.protocol = kUdp, h.source = c.source, h.destination = c.destination;
+  const FlowHeaders flow = l.bed.context().connections.flow_of(c);
+  h.layer3 = Layer3::kIpv4;
+  h.protocol = kUdp, h.source = flow.source, h.destination = flow.destination;
   h.source_port = c.source_port, h.destination_port = c.destination_port;
   h.hash = hash_flow(h.source, h.source_port, h.destination, h.destination_port, h.protocol, l.bed.context().secret);
   CHECK_FALSE(l.bed.context().connections.find(h, c.tracker, l.bed.now(), Timeouts{}, reply));
@@ -139,7 +141,7 @@ TEST_CASE("a connection that a policy ends, by reset or by being judged anew, wa
     l.age(7'000);
     const FlowRecord record = l.one();
     CHECK(record.end == FlowEnd::kForced);
-    CHECK(record.connection.action[1] == Action::kDrop);
+    CHECK(record.connection.verdict[1].action == Action::kDrop);
     CHECK(record.connection.packets[0] == 2);
   }
 }
