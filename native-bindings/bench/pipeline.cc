@@ -2,10 +2,10 @@
 // measured is the stages, the tables and the worker's round.
 //
 //   bench_pipeline FLOWS SECONDS        frames a second, as JSON
-//   bench_pipeline FLOWS FRAMES count   so many frames in steady state, for callgrind (--collect-atstart=no). It is
-//   switched on
-//                                       around them and off inside the ports: what it collects, divided by the "frames"
-//                                       printed, is the pipeline's instructions a frame
+//   bench_pipeline FLOWS FRAMES count   so many frames in steady state, for callgrind (--collect-atstart=no), which is
+//                                       switched on around them and off inside the ports: what it collects, divided by
+//                                       the "frames" printed, is the pipeline's instructions a frame
+//   bench_pipeline FLOWS FRAMES count EXPRESSION   the same while a live trace is on whose filter is this one
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -122,11 +122,26 @@ Delta policy() {
   return delta;
 }
 
+// A live trace by a pcap-filter(7) expression.
+void trace(Worker& worker, const char* expression) {
+  pcap_t* pcap = pcap_open_dead(DLT_EN10MB, kMaxFrame);
+  bpf_program program;
+  if (pcap_compile(pcap, &program, expression, 1, PCAP_NETMASK_UNKNOWN) != 0) {
+    fprintf(stderr, "bench_pipeline: %s\n", pcap_geterr(pcap));
+    exit(2);
+  }
+  auto filter = std::make_shared<TraceFilter>();
+  filter->program.assign(program.bf_insns, program.bf_insns + program.bf_len);
+  worker.ask([&](Worker& w) { w.tracer().start(0, 1, filter); });
+  pcap_freecode(&program);
+  pcap_close(pcap);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    fprintf(stderr, "usage: bench_pipeline FLOWS SECONDS | bench_pipeline FLOWS FRAMES count\n");
+    fprintf(stderr, "usage: bench_pipeline FLOWS SECONDS | bench_pipeline FLOWS FRAMES count [EXPRESSION]\n");
     return 2;
   }
   uint32_t flows = static_cast<uint32_t>(atoi(argv[1]));
@@ -153,6 +168,7 @@ int main(int argc, char** argv) {
   Worker worker(options);
   auto generation = publisher.build();
   worker.ask([&](Worker& w) { w.adopt(generation); });
+  if (counting && argc > 4) trace(worker, argv[4]);
 
   uint64_t time = 1'000'000'000;
   auto round = [&] { return worker.run(time += 1000); };

@@ -1,6 +1,7 @@
 #include "pipeline/trace.h"
 
 #include <algorithm>
+#include <bit>
 #include <string_view>
 #include <utility>
 
@@ -187,12 +188,12 @@ void note_outputs(const Context& ctx) {
 
 void Tracer::start(size_t place, uint32_t id, std::shared_ptr<const TraceFilter> filter) {
   traces_[place] = {id, std::move(filter), {}, 0, 0};
-  active_ = true;
+  on_ |= 1u << place;
 }
 
 void Tracer::stop(size_t place) {
   traces_[place] = {};
-  active_ = std::any_of(traces_.begin(), traces_.end(), [](const Trace& trace) { return trace.id != 0; });
+  on_ &= ~(1u << place);
 }
 
 TakenTraces Tracer::take(size_t place, size_t most) {
@@ -208,9 +209,10 @@ TakenTraces Tracer::take(size_t place, size_t most) {
 }
 
 void Tracer::pick(Frame& frame, const Context& ctx) const {
-  for (size_t i = 0; i < kMostTraces; ++i) {
+  for (uint32_t left = on_; left; left &= left - 1) {
+    const auto i = static_cast<size_t>(std::countr_zero(left));
     const Trace& trace = traces_[i];
-    if (!trace.id || !picks(*trace.filter, frame, ctx)) continue;
+    if (!picks(*trace.filter, frame, ctx)) continue;
     if (!frame.trace) frame.trace = make_record(frame, ctx, 0).release();
     frame.trace->traces[i] = trace.id;
     const uint32_t bytes = std::min(trace.filter->bytes, frame.length);
@@ -221,7 +223,7 @@ void Tracer::pick(Frame& frame, const Context& ctx) const {
 void Tracer::run(std::span<Frame*> frames, Context& ctx, size_t from, void (*run)(std::span<Frame*>, Context&)) {
   size_t untraced = 0;  // where the run of frames begins that nobody asked about
   for (size_t i = 0; i < frames.size(); ++i) {
-    if (active_ && from == 0 && !frames[i]->trace) pick(*frames[i], ctx);
+    if (from == 0 && !frames[i]->trace) pick(*frames[i], ctx);
     if (!frames[i]->trace) continue;
     if (i > untraced) run(frames.subspan(untraced, i - untraced), ctx);
     ctx.ahead = {};

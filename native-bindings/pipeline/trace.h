@@ -102,7 +102,7 @@ class Tracer {
   void stop(size_t place);
   TakenTraces take(size_t place, size_t most);
 
-  bool active() const { return active_; }
+  bool active() const { return on_ != 0; }
 
   // Runs the batch through the stages from `from` on, those not traced by `run`.
   void run(std::span<Frame*> frames, Context& ctx, size_t from, void (*run)(std::span<Frame*>, Context&));
@@ -122,7 +122,7 @@ class Tracer {
   void pick(Frame& frame, const Context& ctx) const;
   void keep(Trace& trace, const TraceRecord& record);
 
-  bool active_ = false;
+  uint32_t on_ = 0;  // a bit for each place that has a trace
   std::array<Trace, kMostTraces> traces_;
 };
 

@@ -58,15 +58,16 @@ async function measure(flows: number, seconds: number): Promise<PipelineReport> 
   return JSON.parse(text) as PipelineReport;
 }
 
-/** What callgrind counts in the steady state; the program switches it on and off around what is the pipeline's own. */
-async function instructionsPerFrame(): Promise<number> {
+/** What callgrind counts in the steady state, while a live trace by the filter is on, if one is given; the program switches it on and off around what is the pipeline's own. */
+export async function instructionsPerFrame(traceFilter?: string): Promise<number> {
   const callgrind = [
     'valgrind',
     '--tool=callgrind',
     '--collect-atstart=no',
     '--callgrind-out-file=/dev/null',
   ];
-  const argv = [...callgrind, program(), '1000', '100000', 'count'];
+  const filter = traceFilter === undefined ? [] : [traceFilter];
+  const argv = [...callgrind, program(), '1000', '100000', 'count', ...filter];
   const { stdout, stderr } = await execFileAsync('env', argv, { encoding: 'utf8', timeout: 300_000 });
   const { frames } = JSON.parse(stdout) as PipelineReport;
   const found = /Collected\s*:\s*([\d,]+)/.exec(stderr);

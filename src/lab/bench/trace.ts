@@ -6,6 +6,7 @@ import { waitUntil } from '../namespaces.js';
 import { headgate } from './headgate.js';
 import type { Ends } from './join.js';
 import { datagrams, pps, type Figures } from './measure.js';
+import { instructionsPerFrame } from './pipeline.js';
 import { rounded, spread, spreads, type Result } from './report.js';
 
 /** What an operator might look for, and none of the datagrams is. */
@@ -39,13 +40,18 @@ export async function trace({
     say(
       `of ${everything.sent} datagrams at ${RATE} a second ${everything.seen} were told, ${everything.lost} counted as lost`,
     );
-    return result(runs, everything);
+    const instructions = {
+      untraced: rounded(await instructionsPerFrame()),
+      headgate: rounded(await instructionsPerFrame(NOTHING)),
+    };
+    say(`instructions a frame: ${instructions.untraced} without a trace, ${instructions.headgate} with one`);
+    return result(runs, { everything, instructions });
   } finally {
     await join.tearDown();
   }
 }
 
-function result(runs: Record<string, Figures[]>, everything: Everything): Result {
+function result(runs: Record<string, Figures[]>, more: Record<string, unknown>): Result {
   const median = (name: string) => spread((runs[name] ?? []).map(({ value }) => value)).median;
   return {
     name: 'trace',
@@ -56,7 +62,7 @@ function result(runs: Record<string, Figures[]>, everything: Everything): Result
     ratios: { untraced: rounded(median('headgate') / median('untraced')) },
     details: {
       about: `UDP datagrams of 18 bytes one way, 1,000 rules, while \`trace --live '${NOTHING}'\` is on; untraced: while none is`,
-      everything,
+      ...more,
       spread: Object.fromEntries(Object.entries(runs).map(([name, figures]) => [name, spreads(figures)])),
     },
     runs,
