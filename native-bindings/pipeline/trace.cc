@@ -83,24 +83,34 @@ void note_connection(TraceRecord& r, const Frame& frame, const Context& ctx, con
   r.connection = {c.tracker, is_new, frame.reply, c.state, c.state, ctx.connections.flow_of(c)};
 }
 
-// Which sides of the connection are to be judged again, before the classify stage has.
-std::array<bool, 2> look_due(const Frame& frame, const Context& ctx) {
+// A verdict before the classify stage has looked. One whose epoch is past may be reached again, or kept.
+struct Former {
+  bool has_epoch = true;
+  uint32_t hit = 0;
+  uint64_t flows = 0;  // verdicts that its place has counted
+};
+using Formers = std::array<Former, 2>;
+
+Formers look_verdicts(const Frame& frame, const Context& ctx) {
   if (!frame.connection) return {};
-  const auto due = [&](int side, uint32_t place) {
-    return place < ctx.generation->epochs.size() &&
-           frame.connection->verdict[side].epoch != ctx.generation->epochs[place];
+  const auto look = [&](int side, uint32_t place) {
+    const Verdict& v = frame.connection->verdict[side];
+    const auto& epochs = ctx.generation->epochs;
+    return Former{place >= epochs.size() || v.epoch == epochs[place], v.hit, ctx.hits[v.hit].flows};
   };
-  return {due(0, frame.reply ? frame.destination_workload : frame.source_workload),
-          due(1, frame.reply ? frame.source_workload : frame.destination_workload)};
+  return {look(0, frame.reply ? frame.destination_workload : frame.source_workload),
+          look(1, frame.reply ? frame.source_workload : frame.destination_workload)};
 }
 
-void note_verdicts(TraceRecord& r, const Frame& frame, Context& ctx, const std::array<bool, 2>& due) {
+void note_verdicts(TraceRecord& r, const Frame& frame, Context& ctx, const Formers& formers) {
   if (!frame.connection) return;
   const Connection& c = *frame.connection;
   const auto note = [&](int side, const Workload& w) {
-    const uint32_t entry = ctx.hits[c.verdict[side].hit].entry;
-    r.verdicts.push_back(
-        {w.serial, entry, side == 0 ? Direction::kOut : Direction::kIn, c.verdict[side].action, due[side]});
+    const Verdict& v = c.verdict[side];
+    const Former& former = formers[static_cast<size_t>(side)];
+    const Hit& hit = ctx.hits[v.hit];
+    const bool is_new = !former.has_epoch && (v.hit != former.hit || hit.flows != former.flows);
+    r.verdicts.push_back({w.serial, hit.entry, side == 0 ? Direction::kOut : Direction::kIn, v.action, is_new});
   };
   note(frame.reply, *frame.source);
   const bool refused_there = !r.drops.empty() && r.drops.back().workload == frame.source->serial;
@@ -153,13 +163,13 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
     const Stage& stage = stages[i];
     const auto is = [&](std::string_view name) { return stage.name == name; };
     const Before before = is("track") ? look_before(frame, ctx) : Before{};
-    const auto due = is("classify") ? look_due(frame, ctx) : std::array<bool, 2>{};
+    const Formers formers = is("classify") ? look_verdicts(frame, ctx) : Formers{};
     const size_t answers = ctx.outputs.own().size();
     r.stage = stage.name;
     const bool goes_on = stage.run(frame, ctx);
     if (frame.trace != &r) return false;  // it is with another worker now
     if (is("classify")) {
-      note_verdicts(r, frame, ctx, due);
+      note_verdicts(r, frame, ctx, formers);
       note_answers(r, ctx, answers);
     }
     if (is("guard")) note_sender(r, frame);

@@ -257,6 +257,7 @@ TEST_CASE("a simulated frame meets the connection that is there, and its verdict
   CHECK(reply->connection->before == ConnectionState::kSynSent);
   CHECK(reply->connection->after == ConnectionState::kSynReceived);
   CHECK(bed.connections()[0].state == ConnectionState::kSynSent);
+  for (const TraceVerdict& verdict : reply->verdicts) CHECK_FALSE(verdict.is_new);
   Packet other = tcp(kSyn);
   other.source_port = 999;
   const auto fresh = bed.simulate("a", other);
