@@ -84,6 +84,7 @@
       'target_name': 'fuzz_delta', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/fuzz/delta_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
     },
+    {'target_name': 'tcp_verdicts', 'type': 'executable', 'dependencies': ['headgate_engine'], 'sources': ['native-bindings/bench/tcp_verdicts.cc']},
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},

@@ -146,8 +146,10 @@ TcpVerdict TcpTracking::judge_reset(const TcpSegment& s, bool side) const {
   if (state == TcpState::kSynSent) return side ? TcpVerdict::kBadReset : TcpVerdict::kOk;
   if (has_acked(!side) && s.sequence == ack[!side]) return TcpVerdict::kOk;
   if (has_heard(side) && s.sequence == end[side]) return TcpVerdict::kOk;
+  if (state == TcpState::kReset || state == TcpState::kTimeWait) return TcpVerdict::kUnchanged;  // nothing to lose
   const uint32_t low = has_acked(!side) ? ack[!side] : end[side];
-  return is_limited(side) && within(low, s.sequence, limit[side]) ? TcpVerdict::kUnchanged : TcpVerdict::kBadReset;
+  const bool in_window = is_limited(side) && within(low, s.sequence, limit[side]);
+  return in_window ? TcpVerdict::kUnchanged : TcpVerdict::kBadReset;
 }
 
 TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode) const {
@@ -155,15 +157,20 @@ TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode)
   if (state == TcpState::kSynSent && side) return TcpVerdict::kUnchanged;
   if (state == TcpState::kReset && heard != 3) return TcpVerdict::kBadFlags;  // it was never one
   if (mode == TcpMode::kLiberal) return TcpVerdict::kOk;
+  if (state == TcpState::kSynSent && mode == TcpMode::kPickup) return TcpVerdict::kOk;  // the SYN was an old one
   if (state == TcpState::kSynSent || state == TcpState::kSynCrossed) return TcpVerdict::kBadFlags;
   if (is_limited(side) && before(limit[side] + kProbe, s.sequence)) return TcpVerdict::kOutOfWindow;
   if (heard != 3) return TcpVerdict::kOk;  // picked up: the first of each side teaches
-  if (before(s.end(), end[side] - window_bytes(!side))) return TcpVerdict::kOutOfWindow;
   if (before(end[!side], s.acknowledgement)) return TcpVerdict::kBadAck;
   if (s.has_sack && sack == 3 && before(end[!side], s.sack)) return TcpVerdict::kBadAck;
   const bool answers_syn = state == TcpState::kSynReceived && !has_acked(side);
-  const uint32_t oldest = answers_syn ? ack[side] : end[!side] - std::max(kOldestAck, window_bytes(side));
-  return before(s.acknowledgement, oldest) ? TcpVerdict::kBadAck : TcpVerdict::kOk;
+  const uint32_t oldest = answers_syn ? ack[side] : end[!side] - kProbe - std::max(kOldestAck, window_bytes(side));
+  if (before(s.acknowledgement, oldest)) return TcpVerdict::kBadAck;
+  const uint32_t left = end[side] - kProbe - window_bytes(!side);  // the receiver has all that is older
+  if (!before(s.end(), left)) return TcpVerdict::kOk;
+  // It answers with an acknowledgement, which the sender may have missed.
+  return before(s.end(), left - std::max(kOldestAck, window_bytes(!side))) ? TcpVerdict::kOutOfWindow
+                                                                           : TcpVerdict::kUnchanged;
 }
 
 void TcpTracking::advance(const TcpSegment& s, bool side) {

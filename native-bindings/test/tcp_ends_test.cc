@@ -25,7 +25,7 @@ class End {
   End(Random& random, bool side) : random_(random), side_(side) {
     first_ = (int64_t{1} << 32) * 3 + random.between(-100'000, 100'000);
     acknowledged_ = sent_ = first_;
-    total_ = random.chance(20) ? 0 : random.below(random.chance(30) ? 2'000'000 : 30'000);
+    total_ = random.chance(20) ? 0 : random.below(random.chance(30) ? 500'000 : 30'000);
     most_capacity_ = 2'000 + random.below(random.chance(50) ? 5'000 : 500'000);
     offers_scale_ = random.chance(70);
     scale_ = offers_scale_ ? static_cast<uint8_t>(random.below(15)) : 0;
@@ -36,6 +36,7 @@ class End {
   bool opening = false;  // it begins the connection
   bool closed() const { return aborted_ || (acknowledged_ == fin() + 1 && received_fin_); }
   bool aborted() const { return aborted_; }
+  bool was_reset() const { return was_reset_; }
   bool synchronized() const { return heard_ && acknowledged_ > first_; }
   bool has_closed() const { return sent_ > fin(); }
   // Whether the other end's segment has anything that this one does not know.
@@ -76,7 +77,7 @@ class End {
     }
     if (s.is(kRst)) {
       if (!heard_ || s.sequence != expected_) return {};
-      aborted_ = true;
+      aborted_ = was_reset_ = true;
       return {};
     }
     if (!heard_) {
@@ -160,7 +161,7 @@ class End {
   int64_t capacity_;  // bytes that it would take now
   bool offers_scale_, sacks_;
   uint8_t scale_, peer_scale_ = 0;
-  bool heard_ = false, received_fin_ = false, aborted_ = false;
+  bool heard_ = false, received_fin_ = false, aborted_ = false, was_reset_ = false;
   int64_t peer_first_ = 0, peer_fin_ = 0;
   int64_t expected_ = 0;                 // the next byte of the other end
   int64_t offered_ = 0;                  // up to which it has let the other end send
@@ -168,12 +169,12 @@ class End {
   std::map<int64_t, int64_t> received_;  // out of order: from, to
 };
 
-// Loses, doubles and reorders a little.
+// Loses, doubles and reorders a little, and has room for 20.
 class Link {
  public:
   explicit Link(Random& random) : random_(random), bad_(random.below(20)) {}
   void put(const Segment& s) {
-    if (random_.chance(bad_)) return;
+    if (random_.chance(bad_) || queue_.size() > 20) return;
     queue_.push_back(s);
     if (random_.chance(bad_)) queue_.push_back(s);
   }
@@ -219,7 +220,7 @@ uint64_t play(Random& random, Story story) {
   Middle middle;
   if (story == Story::kPickup) middle.mode = TcpMode::kPickup, middle.blind = true;
   uint64_t segments = 0;
-  for (int step = 0; step < 200'000 && !(ends[0].closed() && ends[1].closed()); ++step) {
+  for (int step = 0; step < 1'000'000 && !(ends[0].closed() && ends[1].closed()); ++step) {
     const bool side = random.chance(50);
     End& end = ends[side];
     const bool working = ends[0].synchronized() && ends[1].synchronized();
@@ -245,8 +246,10 @@ uint64_t play(Random& random, Story story) {
   REQUIRE(ends[0].closed());
   REQUIRE(ends[1].closed());
   if (middle.blind) return segments;
-  const bool aborted = ends[0].aborted() || ends[1].aborted();
-  REQUIRE(std::string(name_of(middle.tracking.state)) == std::string(aborted ? "reset" : "time-wait"));
+  // An end that is done anyway does not ask any more, so it may never hear that the other has given up.
+  const bool reset = ends[0].was_reset() || ends[1].was_reset();
+  if (!reset && (ends[0].aborted() || ends[1].aborted())) return segments;
+  REQUIRE(std::string(name_of(middle.tracking.state)) == std::string(reset ? "reset" : "time-wait"));
   return segments;
 }
 

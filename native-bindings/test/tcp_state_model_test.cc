@@ -34,6 +34,7 @@ class Model {
       if (now == TcpState::kSynSent) return s.side ? V::kBadReset : V::kOk;
       const auto expected = acknowledged(!s.side);
       if (s.sequence == expected || (heard(s.side) && s.sequence == sent(s.side))) return V::kOk;
+      if (now == TcpState::kReset || now == TcpState::kTimeWait) return V::kUnchanged;
       const int64_t low = expected.value_or(sent(s.side));
       const bool limited = expected || heard(!s.side);
       return limited && s.sequence >= low && s.sequence <= limit(s.side) ? V::kUnchanged : V::kBadReset;
@@ -53,15 +54,18 @@ class Model {
     if (now == TcpState::kSynSent && s.side == 1) return V::kUnchanged;
     if (now == TcpState::kReset && !(heard(0) && heard(1))) return V::kBadFlags;
     if (mode == TcpMode::kLiberal) return V::kOk;
-    if (opening) return V::kBadFlags;
+    if (opening) return now == TcpState::kSynSent && mode == TcpMode::kPickup ? V::kOk : V::kBadFlags;
     const bool other = !s.side;
     if ((acknowledged(other) || heard(other)) && s.sequence > limit(s.side) + 1) return V::kOutOfWindow;
     if (!heard(0) || !heard(1)) return V::kOk;
-    if (s.end() < sent(s.side) - std::max<int64_t>(window(other), 1)) return V::kOutOfWindow;
     if (s.acknowledgement > sent(other) || (s.sack && sacks() && *s.sack > sent(other))) return V::kBadAck;
-    if (now == TcpState::kSynReceived && !acknowledged(s.side)) return answers_syn ? V::kOk : V::kBadAck;
-    const bool old = s.acknowledgement < sent(other) - std::max<int64_t>(66'000, window(s.side));
-    return old ? V::kBadAck : V::kOk;
+    if (now == TcpState::kSynReceived && !acknowledged(s.side)) {
+      if (!answers_syn) return V::kBadAck;
+    } else if (s.acknowledgement < sent(other) - 1 - std::max<int64_t>(66'000, window(s.side))) {
+      return V::kBadAck;
+    }
+    const int64_t width = std::max<int64_t>(window(other), 1), age = sent(s.side) - 1 - s.end();
+    return age <= width ? V::kOk : age <= width + std::max<int64_t>(66'000, width) ? V::kUnchanged : V::kOutOfWindow;
   }
 
   void accept(const Segment& s) {
