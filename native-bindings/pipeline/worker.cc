@@ -54,6 +54,7 @@ Worker::Worker(const WorkerOptions& options)
 
 Worker::~Worker() {
   stop();
+  fragments_.retain(0, [](uint32_t) { return false; });  // ends the traces of held frames
   close(epoll_);
   close(wake_);
 }

@@ -19,7 +19,8 @@ uint32_t later(uint32_t a, uint32_t b) {
   return before(a, b) ? b : a;
 }
 
-// An acknowledgement may be so old: as much as fits a window without scale, and some segments.
+// An acknowledgement may be older than its side's last one by so much (RFC 5961, 5), or by its window where that is
+// wider; and what has been acknowledged may come again.
 constexpr uint32_t kOldestAck = 66000;
 // A probe goes one byte beyond a window that is shut, and what follows begins behind it.
 constexpr uint32_t kProbe = 1;
@@ -94,6 +95,8 @@ TcpSegment tcp_segment(const Frame& frame) {
 }
 
 TcpVerdict TcpTracking::judge(const TcpSegment& s, bool reply, TcpMode mode) const {
+  if (state == TcpState::kEstablished && !(s.flags & (kSyn | kRst)) && mode != TcpMode::kLiberal)
+    return judge_window(s, reply);
   if (state == TcpState::kNone) return judge_first(s, mode);
   if (s.flags & kRst) return judge_reset(s, reply);
   if (!(s.flags & kSyn)) return judge_data(s, reply, mode);
@@ -159,12 +162,18 @@ TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode)
   if (mode == TcpMode::kLiberal) return TcpVerdict::kOk;
   if (state == TcpState::kSynSent && mode == TcpMode::kPickup) return TcpVerdict::kOk;  // the SYN was an old one
   if (state == TcpState::kSynSent || state == TcpState::kSynCrossed) return TcpVerdict::kBadFlags;
-  if (is_limited(side) && before(limit[side] + kProbe, s.sequence)) return TcpVerdict::kOutOfWindow;
-  if (heard != 3) return TcpVerdict::kOk;  // picked up: the first of each side teaches
+  if (heard == 3) return judge_window(s, side);
+  // Picked up: the first of each side teaches.
+  const bool beyond = is_limited(side) && before(limit[side] + kProbe, s.sequence);
+  return beyond ? TcpVerdict::kOutOfWindow : TcpVerdict::kOk;
+}
+
+// Of a connection whose both sides were heard.
+TcpVerdict TcpTracking::judge_window(const TcpSegment& s, bool side) const {
+  if (before(limit[side] + kProbe, s.sequence)) return TcpVerdict::kOutOfWindow;
   if (before(end[!side], s.acknowledgement)) return TcpVerdict::kBadAck;
   if (s.has_sack && sack == 3 && before(end[!side], s.sack)) return TcpVerdict::kBadAck;
-  const bool answers_syn = state == TcpState::kSynReceived && !has_acked(side);
-  const uint32_t oldest = answers_syn ? ack[side] : end[!side] - kProbe - std::max(kOldestAck, window_bytes(side));
+  const uint32_t oldest = has_acked(side) ? ack[side] - std::max(kOldestAck, window_bytes(side)) : ack[side];
   if (before(s.acknowledgement, oldest)) return TcpVerdict::kBadAck;
   const uint32_t left = end[side] - kProbe - window_bytes(!side);  // the receiver has all that is older
   if (!before(s.end(), left)) return TcpVerdict::kOk;
@@ -174,6 +183,7 @@ TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode)
 }
 
 void TcpTracking::advance(const TcpSegment& s, bool side) {
+  if (state == TcpState::kEstablished && !(s.flags & (kSyn | kFin | kRst))) return follow(s, side);
   const bool syn = s.flags & kSyn;
   if (s.flags & kRst) {
     state = TcpState::kReset;
@@ -228,6 +238,14 @@ void TcpTracking::note(const TcpSegment& s, bool side) {
   if (s.flags & kFin) fin |= 1u << side;
   if (s.flags & kAck) note_ack(s, side, teaches);
   heard |= 1u << side;
+}
+
+// The same where all is known.
+void TcpTracking::follow(const TcpSegment& s, bool side) {
+  end[side] = later(end[side], s.end());
+  limit[!side] = later(limit[!side], s.acknowledgement + (uint32_t{s.window} << scale[side]));
+  ack[side] = later(ack[side], s.acknowledgement);
+  window[side] = std::max(window[side], s.window);
 }
 
 void TcpTracking::note_ack(const TcpSegment& s, bool side, bool teaches) {

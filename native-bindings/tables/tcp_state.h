@@ -95,9 +95,11 @@ struct TcpTracking {
   TcpVerdict judge_syn_ack(const TcpSegment& s, bool side, TcpMode mode) const;
   TcpVerdict judge_reset(const TcpSegment& s, bool side) const;
   TcpVerdict judge_data(const TcpSegment& s, bool side, TcpMode mode) const;
+  TcpVerdict judge_window(const TcpSegment& s, bool side) const;
   void begin_side(const TcpSegment& s, bool side);
   void pick_up(const TcpSegment& s, bool side);
   void note(const TcpSegment& s, bool side);
+  void follow(const TcpSegment& s, bool side);
   void note_ack(const TcpSegment& s, bool side, bool teaches);
   TcpState next_state() const;
 

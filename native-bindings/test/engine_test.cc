@@ -126,23 +126,29 @@ TEST_CASE("frames of one flow keep their order across the hand-over") {
   }
 }
 
-TEST_CASE("fragments that come by different queues are judged as one packet") {
-  Running r(2);
-  for (uint32_t id = 1; id <= 100; ++id) {
-    Packet first = flow(static_cast<uint16_t>(id));
-    first.id = id, first.more = true, first.payload.resize(24);
-    r.a->push(first.bytes(), {}, id % 2);
+TEST_CASE("fragments that come by different queues are judged as one packet, in any order") {
+  for (bool reversed : {false, true}) {
+    CAPTURE(reversed);
+    Running r(2);
+    const auto push = [&](bool first) {
+      for (uint32_t id = 1; id <= 100; ++id) {
+        Packet p = flow(static_cast<uint16_t>(id));
+        p.id = id;
+        if (first)
+          p.more = true, p.payload.resize(24);
+        else
+          p.fragment_offset = 32;
+        r.a->push(p.bytes(), {}, first ? id % 2 : (id / 2) % 2);
+      }
+    };
+    push(!reversed);
+    if (!reversed) CHECK(r.take(r.b, 100).size() == 100);
+    push(reversed);
+    CHECK(r.take(r.b, reversed ? 200 : 100).size() == (reversed ? 200 : 100));
+    uint64_t total = 0;
+    for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets[0] == 2);
+    CHECK(total == 100);
   }
-  CHECK(r.take(r.b, 100).size() == 100);
-  for (uint32_t id = 1; id <= 100; ++id) {
-    Packet later = flow(static_cast<uint16_t>(id));
-    later.id = id, later.fragment_offset = 32;
-    r.a->push(later.bytes(), {}, (id / 2) % 2);
-  }
-  CHECK(r.take(r.b, 100).size() == 100);
-  uint64_t total = 0;
-  for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets[0] == 2);
-  CHECK(total == 100);
 }
 
 TEST_CASE("policy and workloads change under traffic and no frame is lost for another reason") {

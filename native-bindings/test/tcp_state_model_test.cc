@@ -59,11 +59,8 @@ class Model {
     if ((acknowledged(other) || heard(other)) && s.sequence > limit(s.side) + 1) return V::kOutOfWindow;
     if (!heard(0) || !heard(1)) return V::kOk;
     if (s.acknowledgement > sent(other) || (s.sack && sacks() && *s.sack > sent(other))) return V::kBadAck;
-    if (now == TcpState::kSynReceived && !acknowledged(s.side)) {
-      if (!answers_syn) return V::kBadAck;
-    } else if (s.acknowledgement < sent(other) - 1 - std::max<int64_t>(66'000, window(s.side))) {
-      return V::kBadAck;
-    }
+    const int64_t oldest = acked ? *acked - std::max<int64_t>(66'000, window(s.side)) : least;
+    if (s.acknowledgement < oldest) return V::kBadAck;
     const int64_t width = std::max<int64_t>(window(other), 1), age = sent(s.side) - 1 - s.end();
     return age <= width ? V::kOk : age <= width + std::max<int64_t>(66'000, width) ? V::kUnchanged : V::kOutOfWindow;
   }
