@@ -110,6 +110,13 @@ SegmentChange read_segment(const Napi::Object& o) {
           static_cast<int>(read_optional_number(o, "innerVlan", 4094).value_or(0)), read_string(o, "tracker")};
 }
 
+Limits read_limits(const Napi::Value& value) {
+  if (!value.IsObject()) refuse(value.Env(), "limits must be an object.");
+  const Napi::Object o = value.As<Napi::Object>();
+  auto limit = [&](const char* field) { return read_optional_number(o, field, 100'000'000).value_or(0); };
+  return {limit("connections"), limit("halfOpen"), limit("newPerSecond")};
+}
+
 WorkloadChange read_workload(const Napi::Object& o) {
   WorkloadChange workload;
   workload.name = read_string(o, "name");
@@ -120,6 +127,7 @@ WorkloadChange read_workload(const Napi::Object& o) {
   workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
   workload.mac = read_optional_string(o, "mac");
   workload.addresses = read_optional_strings(o, "addresses");
+  if (Napi::Value limits = o.Get("limits"); !absent(limits)) workload.limits = read_limits(limits);
   return workload;
 }
 
@@ -207,6 +215,7 @@ Delta read_delta(const Napi::Object& o) {
     if (!timeouts.IsObject()) refuse(o.Env(), "timeouts must be an object.");
     delta.timeouts = read_timeouts(timeouts.As<Napi::Object>());
   }
+  if (Napi::Value limits = o.Get("limits"); !absent(limits)) delta.limits = read_limits(limits);
   each_object(o, "setAddressSets", delta.set_address_sets, read_address_set);
   each_object(o, "editAddressSets", delta.edit_address_sets, edit_address_set);
   each_object(o, "setRules", delta.set_rules, read_rule);

@@ -46,6 +46,14 @@ Napi::Object write_workload(Napi::Env env, const WorkloadReport& w) {
   for (size_t r = 1; r < kReasons; ++r)
     if (w.counters.drops[r]) drops.Set(kReasonTexts[r].name, number(w.counters.drops[r]));
   out.Set("drops", drops);
+  out.Set("connections", w.connections);
+  out.Set("halfOpen", w.half_open);
+  out.Set("begun", number(w.begun));
+  Napi::Object limits = Napi::Object::New(env);
+  limits.Set("connections", w.limits.connections);
+  limits.Set("halfOpen", w.limits.half_open);
+  limits.Set("newPerSecond", w.limits.new_per_second);
+  out.Set("limits", limits);
   return out;
 }
 

@@ -24,6 +24,19 @@ uint64_t random_secret() {
   return secret | 1;
 }
 
+void add_accounts(std::vector<WorkloadReport>& reports, const Accounts& accounts) {
+  for (uint32_t place = 0; place < reports.size(); ++place) {
+    WorkloadReport& report = reports[place];
+    const Account& account = accounts[accounts.number_of(place)];
+    report.connections += account.open();
+    report.half_open += account.half_open();
+    report.begun += account.begun;
+    report.limits.connections += account.limits.connections;
+    report.limits.half_open += account.limits.half_open;
+    report.limits.new_per_second += account.limits.new_per_second;
+  }
+}
+
 uint64_t round_up(uint64_t n) {
   return (n + 4095) / 4096 * 4096;
 }
@@ -48,6 +61,7 @@ std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string
     worker.index = i;
     worker.connection_memory = engine->pool_->content() + bytes * i;
     worker.connections = each;
+    worker.limits = limits_of_table(options.connections);
     worker.secret = secret;
     engine->workers_.push_back(std::make_unique<Worker>(worker));
   }
@@ -166,11 +180,12 @@ StatsReport Engine::stats() {
   report.generation = current_->number;
   uint32_t now = now_milliseconds();
   for (const auto& workload : current_->workloads)
-    report.workloads.push_back({workload ? workload->name : "", WorkloadCounters()});
+    report.workloads.push_back({workload ? workload->name : "", {}, 0, 0, 0, {}});
   for (auto& worker : workers_) {
     Counters counters;
     worker->ask([&](Worker& w) {
       counters = w.counters();
+      add_accounts(report.workloads, w.context().connections.accounts());
       report.connections += w.context().connections.size();
       report.connections_limit += w.context().connections.limit();
     });

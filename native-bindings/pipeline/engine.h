@@ -34,6 +34,11 @@ struct HitReport {
 struct WorkloadReport {
   std::string workload;
   WorkloadCounters counters;
+  // Of connections that it began.
+  uint32_t connections;
+  uint32_t half_open;
+  uint64_t begun;
+  Limits limits;
 };
 
 struct StatsReport {

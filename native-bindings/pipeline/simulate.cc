@@ -15,6 +15,7 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   copy.number = from.number;
   copy.default_action = from.default_action;
   copy.timeouts = from.timeouts;
+  copy.limits = from.limits;
   copy.lookup = from.lookup;
   return copy;
 }

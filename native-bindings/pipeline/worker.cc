@@ -35,6 +35,7 @@ uint64_t clock_now() {
 
 Worker::Worker(const WorkerOptions& options)
     : index_(options.index),
+      limits_(options.limits),
       pipeline_(options.pipeline),
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
@@ -270,6 +271,8 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (ctx_.steering) run_rings();
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
   const bool same_topology = next->topology == generation_->topology;
+  if (!same_topology || next->limits != generation_->limits)
+    connections_.accounts().adopt(*next, limits_, steering_.workers);
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();

@@ -21,6 +21,7 @@ struct WorkerOptions {
   unsigned index = 0;
   uint8_t* connection_memory = nullptr;  // ConnectionTable::bytes_for(connections) bytes, zeroed
   uint32_t connections = 0;
+  Limits limits = {};  // of a workload for which nothing else is said, at all workers together; 0: none
   uint64_t secret = 0;
   Pipeline pipeline = kPipeline;
 };
@@ -84,6 +85,7 @@ class Worker {
   }
 
   unsigned index_;
+  Limits limits_;
   Pipeline pipeline_;
   FramePool pool_;
   ConnectionTable connections_;

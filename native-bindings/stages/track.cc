@@ -1,4 +1,5 @@
-// Finds or makes the connection record of a frame. A SYN on a connection that is over begins a new one.
+// Finds or makes the connection record of a frame. A SYN on a connection that is over begins a new one. A workload that
+// is at one of its limits begins none.
 //
 // With the first new flow of a batch, what all its new flows ask of the rules is looked up: together they wait for
 // memory once (tables/lookup.h). The classify stage judges them one by one and finds the answers in the memo.
@@ -28,6 +29,32 @@ namespace {
   if (flow_count > 1) ctx.memo.anticipate(*ctx.generation->lookup, {questions, count});
 }
 
+// Whether the account is at a limit; takes a token for the connection if not.
+Reason over_limit(ConnectionTable& connections, uint16_t number, uint32_t now) {
+  Account& account = connections.accounts()[number];
+  if (account.open() >= account.limits.connections) return Reason::kConnectionsQuota;
+  if (!account.rate.take(now)) return Reason::kConnectionsRate;
+  // A handshake is done long before its record is one of the oldest, also in a flood of the same workload.
+  if (account.half_open() >= account.limits.half_open && !connections.recycle_half_open(number, now))
+    return Reason::kHalfOpenQuota;
+  return Reason::kNone;
+}
+
+// The record of a new flow, on the account of the workload that sent this frame; null if it was dropped.
+[[gnu::noinline]] Connection* begin(Frame& frame, Context& ctx) {
+  frame.reply = false;
+  const uint16_t account = ctx.connections.accounts().number_of(frame.source_workload);
+  const Reason over = over_limit(ctx.connections, account, ctx.now);
+  if (over != Reason::kNone) {
+    drop(ctx, frame, over);
+    return nullptr;
+  }
+  if (!ctx.ahead.empty()) look_ahead(ctx);
+  Connection* c = ctx.connections.insert(frame.headers, frame.tracker, ctx.now, account);
+  if (!c) drop(ctx, frame, Reason::kConnectionsFull);
+  return c;
+}
+
 }  // namespace
 
 bool track_stage(Frame& frame, Context& ctx) {
@@ -44,10 +71,8 @@ bool track_stage(Frame& frame, Context& ctx) {
     c = nullptr;
   }
   if (!c) {
-    frame.reply = false;
-    if (!ctx.ahead.empty()) look_ahead(ctx);
-    c = ctx.connections.insert(h, frame.tracker, ctx.now);
-    if (!c) return drop(ctx, frame, Reason::kConnectionsFull);
+    c = begin(frame, ctx);
+    if (!c) return false;
   }
   c->last_seen = ctx.now;
   frame.connection = c;

@@ -63,6 +63,20 @@ uint32_t ConnectionTable::take_place(uint32_t now) {
   return 0;
 }
 
+bool ConnectionTable::recycle_half_open(uint16_t account, uint32_t now) {
+  constexpr int kLooks = 4;
+  for (auto timeout_class :
+       {TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
+    uint32_t place = lists_[static_cast<int>(timeout_class)].oldest;
+    for (int looks = 0; place && looks < kLooks; ++looks, place = records_[place].newer) {
+      if (records_[place].account != account || records_[place].last_seen == now) continue;
+      remove(records_[place], FlowEnd::kNoRoom);
+      return true;
+    }
+  }
+  return false;
+}
+
 Connection* ConnectionTable::look_up_ipv6(const Headers& h, uint16_t tracker, bool& turned) const {
   return look_up(h, tracker, turned, [&](uint32_t place, bool back) {
     const Pair& pair = pairs_[place];
@@ -82,7 +96,7 @@ FlowHeaders ConnectionTable::flow_of(const Connection& c) const {
   return flow;
 }
 
-Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t now) {
+Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t now, uint16_t account) {
   uint32_t place = take_place(now);
   if (!place) return nullptr;
   Connection& c = records_[place];
@@ -96,12 +110,14 @@ Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t
   c.protocol = h.protocol;
   c.icmp_type = h.icmp_type;
   c.icmp_code = h.icmp_code;
+  c.account = account;
   c.created = c.last_seen = now;
   uint32_t& bucket = buckets_[bucket_of(h.hash, tracker)];
   c.next = bucket;
   bucket = place;
   link_newest(c, TimeoutClass::kOtherOneWay, now);
   ++used_;
+  ++accounts_[account].begun;
   return &c;
 }
 
@@ -115,10 +131,12 @@ void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uin
   if (list.newest) records_[list.newest].newer = place;
   list.newest = place;
   if (!list.oldest) list.oldest = place;
+  ++count_of(c);
 }
 
 void ConnectionTable::unlink(Connection& c) {
   List& list = lists_[static_cast<int>(c.timeout_class)];
+  --count_of(c);
   (c.newer ? records_[c.newer].older : list.newest) = c.older;
   (c.older ? records_[c.older].newer : list.oldest) = c.newer;
 }

@@ -24,6 +24,7 @@
 #include <iterator>
 
 #include "packet/headers.h"
+#include "tables/accounts.h"
 #include "tables/generation.h"
 #include "tables/hits.h"
 
@@ -95,6 +96,7 @@ struct Connection {
   uint8_t fin : 2;    // TCP: bit 0 the initiator, bit 1 the responder has closed its side
   uint8_t icmp_type;  // of the first frame
   uint8_t icmp_code;
+  uint16_t account;     // of the workload that began it (tables/accounts.h)
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
 
@@ -126,6 +128,11 @@ inline bool is_over(const Connection& c) {
 }
 
 static_assert(sizeof(Connection) <= 120, "a record and its two buckets take 128 bytes");
+
+inline Standing standing_of(TimeoutClass timeout_class) {
+  if (timeout_class <= TimeoutClass::kTcpClosing) return Standing::kOver;
+  return timeout_class <= TimeoutClass::kOtherOneWay ? Standing::kHalfOpen : Standing::kWorking;
+}
 
 // Idle time of a class in milliseconds.
 inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
@@ -167,7 +174,10 @@ class ConnectionTable {
   FlowHeaders flow_of(const Connection& c) const;
 
   // A new record for a flow that has none, with the frame's sender as initiator. Null when nothing may make room.
-  Connection* insert(const Headers& headers, uint16_t tracker, uint32_t now);
+  Connection* insert(const Headers& headers, uint16_t tracker, uint32_t now, uint16_t account = 0);
+
+  // Frees one of the account's oldest half-open records; false if none is among the few that are looked at.
+  bool recycle_half_open(uint16_t account, uint32_t now);
 
   // Notes a frame at `now`; a change of class moves the record to the front of its new list.
   void touch(Connection& connection, TimeoutClass timeout_class, uint32_t now) {
@@ -185,6 +195,7 @@ class ConnectionTable {
 
   uint32_t size() const { return used_; }
   uint32_t limit() const { return limit_; }
+  Accounts& accounts() { return accounts_; }
   void prefetch(uint64_t hash, uint16_t tracker) const { __builtin_prefetch(&buckets_[bucket_of(hash, tracker)]); }
 
   // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
@@ -236,6 +247,9 @@ class ConnectionTable {
   }
   void link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now);
   void unlink(Connection& c);
+  uint32_t& count_of(const Connection& c) {
+    return accounts_[c.account].records[static_cast<int>(standing_of(c.timeout_class))];
+  }
   void move_to(Connection& c, TimeoutClass timeout_class, uint32_t now) {
     unlink(c);
     link_newest(c, timeout_class, now);
@@ -253,6 +267,7 @@ class ConnectionTable {
   uint32_t* buckets_;
   Connection* records_;
   Pair* pairs_;  // by place, of IPv6 flows alone
+  Accounts accounts_;
   FlowLog* log_ = nullptr;
 };
 

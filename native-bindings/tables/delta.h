@@ -50,6 +50,7 @@ struct WorkloadChange {
   bool trunk = false;
   std::optional<std::string> mac;
   std::optional<std::vector<std::string>> addresses;
+  Limits limits = {};
 };
 
 struct ScopeChange {
@@ -80,6 +81,7 @@ struct Delta {
   std::optional<uint64_t> base;  // the generation that it was made against
   std::optional<Action> default_action;
   std::optional<Timeouts> timeouts;
+  std::optional<Limits> limits;
   std::vector<AddressSetChange> set_address_sets;
   std::vector<AddressSetEdit> edit_address_sets;
   std::vector<RuleChange> set_rules;

@@ -27,6 +27,15 @@ struct Timeouts {
   uint32_t denied = 5'000;
 };
 
+// What one workload may begin. 0: nothing is said here, and the next wider setting counts (tables/accounts.h).
+struct Limits {
+  uint32_t connections = 0;  // open at once
+  uint32_t half_open = 0;    // of these not answered yet
+  uint32_t new_per_second = 0;
+
+  bool operator==(const Limits&) const = default;
+};
+
 struct Segment {
   std::string name;
   std::string digest;
@@ -45,6 +54,7 @@ struct Workload {
   bool trunk = false;  // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
+  Limits limits;
   Mac mac{};
   AddressSet addresses;
 };
@@ -92,6 +102,7 @@ struct Generation {
   uint64_t number = 0;  // of the policy: a device that comes or goes leaves it
   Action default_action = Action::kDrop;
   Timeouts timeouts;
+  Limits limits;  // of the host
   std::shared_ptr<const Lookup> lookup;
 
   // Views of the two below.

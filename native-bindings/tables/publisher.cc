@@ -24,6 +24,7 @@ Refusal Publisher::apply(const Delta& delta) {
   remove_policy(delta);
   remove_places(delta);
   if (delta.timeouts) timeouts_ = *delta.timeouts;
+  if (delta.limits) limits_ = *delta.limits;
   if (delta.default_action && *delta.default_action != default_action_) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
@@ -261,6 +262,7 @@ std::shared_ptr<const Generation> Publisher::build() {
   next->number = number_;
   next->default_action = default_action_;
   next->timeouts = timeouts_;
+  next->limits = limits_;
   next->lookup = lookup_;
   return next;
 }

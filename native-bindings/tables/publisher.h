@@ -154,6 +154,7 @@ class Publisher {
   uint64_t number_ = 0;
   Action default_action_ = Action::kDrop;
   Timeouts timeouts_;
+  Limits limits_;
 
   std::unordered_map<std::string, HeldSet> sets_;
   Places set_numbers_;

@@ -53,6 +53,7 @@ void Publisher::apply_workloads(const Delta& delta) {
     workload->digest = change.digest;
     workload->segment = segment_places_.at(change.segment);
     workload->trunk = change.trunk;
+    workload->limits = change.limits;
     ++uses_[workload->segment].workloads;
     workload->pinned_mac = change.mac.has_value();
     if (change.mac) {

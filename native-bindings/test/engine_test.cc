@@ -34,6 +34,7 @@ struct Running {
     REQUIRE_MESSAGE(engine, error);
     Delta delta;
     delta.default_action = Action::kAllow;
+    delta.limits = {connections, connections, 1'000'000};
     delta.set_segments.push_back({"lan", "1", 0, 0, "lan"});
     delta.set_workloads = {workload("a", kTestSource), workload("b", kTestDestination)};
     delta.set_scopes = {{"a", "1", {"a"}}, {"b", "1", {"b"}}};

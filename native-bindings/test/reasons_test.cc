@@ -57,6 +57,20 @@ uint64_t dropped(Reason reason, const std::function<void(Bed&)>& act, Action def
   return bed.drops(reason);
 }
 
+// Five SYNs of one workload under these limits.
+uint64_t limited(Reason reason, const Limits& limits) {
+  return dropped(reason, [&](Bed& bed) {
+    Delta delta;
+    delta.limits = limits;
+    bed.publish(delta);
+    for (uint16_t i = 0; i < 5; ++i) {
+      Packet p;
+      p.source_port = i;
+      bed.send("a", p);
+    }
+  });
+}
+
 uint64_t refused_by_port(Reason reason) {
   return dropped(reason, [&](Bed& bed) {
     Delta delta;
@@ -238,6 +252,18 @@ std::map<Reason, Cause> causes() {
            for (uint32_t id = 0; id < FragmentTable::kHeld; ++id)
              bed.send("a", with([&](Packet& p) { p.id = id, p.fragment_offset = 80; }));
          });
+       }},
+      {R::kConnectionsQuota,
+       [] {
+         return limited(R::kConnectionsQuota, {2, 0, 0});
+       }},
+      {R::kConnectionsRate,
+       [] {
+         return limited(R::kConnectionsRate, {0, 0, 2});
+       }},
+      {R::kHalfOpenQuota,
+       [] {
+         return limited(R::kHalfOpenQuota, {0, 2, 0});
        }},
       {R::kConnectionsFull,
        [] {

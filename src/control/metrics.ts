@@ -4,6 +4,7 @@
 import { ofKind, type Document } from '../documents/index.js';
 import type { Attachment, Stats } from '../engine/messages.js';
 import type { FlowLogTotals } from '../flow-log/outcome.js';
+import { LIMIT_REASONS } from '../shared/limit-reasons.js';
 import type { StatusResult } from './api.js';
 
 /** What samples are taken from, at one time. What the engine says is absent without one. */
@@ -184,6 +185,46 @@ export const METRICS: Metric[] = [
           Object.values(drops).reduce((sum, packets) => sum + packets, 0),
           { workload },
         ),
+      ),
+  },
+  {
+    name: 'headgate_workload_connections',
+    type: 'gauge',
+    help: 'Open connections that a workload began; those that were denied or are closed are not among them.',
+    labels: ['workload', 'state'],
+    samples: ({ stats }) =>
+      (stats?.workloads ?? []).flatMap(({ workload, connections, halfOpen }) => [
+        ...one(halfOpen, { workload, state: 'unanswered' }),
+        ...one(connections - halfOpen, { workload, state: 'answered' }),
+      ]),
+  },
+  {
+    name: 'headgate_workload_connections_limit',
+    type: 'gauge',
+    help: 'Connections that a workload may have open at once: all together, and of these the unanswered.',
+    labels: ['workload', 'state'],
+    samples: ({ stats }) =>
+      (stats?.workloads ?? []).flatMap(({ workload, limits }) => [
+        ...one(limits.halfOpen, { workload, state: 'unanswered' }),
+        ...one(limits.connections, { workload, state: 'all' }),
+      ]),
+  },
+  {
+    name: 'headgate_workload_new_connections_total',
+    type: 'counter',
+    help: 'Connections that a workload began; those that its limits refused are not among them.',
+    labels: ['workload'],
+    samples: ({ stats }) =>
+      (stats?.workloads ?? []).flatMap(({ workload, begun }) => one(begun, { workload })),
+  },
+  {
+    name: 'headgate_workload_refused_connections_total',
+    type: 'counter',
+    help: 'Packets that would have begun a connection, refused by a limit of their workload.',
+    labels: ['workload', 'reason'],
+    samples: ({ stats }) =>
+      (stats?.workloads ?? []).flatMap(({ workload, drops }) =>
+        LIMIT_REASONS.flatMap((reason) => one(drops[reason] ?? 0, { workload, reason })),
       ),
   },
   {

@@ -1,6 +1,6 @@
 // Host: the root-owned settings of one machine: the default action, what may be attached, and sizes.
 import { z } from 'zod';
-import { timeoutsSchema } from '../engine/messages.js';
+import { limitsSchema, timeoutsSchema } from '../engine/messages.js';
 import { fields, number, oneOf, text } from './fields.js';
 import { parseEndpoint } from './ip.js';
 
@@ -64,6 +64,8 @@ export const hostSpecSchema = fields({
   user: user.optional(),
   /** Seconds. */
   timeouts: fields(timeoutsSchema.shape).optional(),
+  /** What each workload may begin. */
+  limits: fields(limitsSchema.shape).optional(),
   flowLog: flowLog.optional(),
 });
 

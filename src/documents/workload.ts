@@ -1,6 +1,7 @@
 // Workload: a VM, a container or a NIC, how it is attached, and the addresses it may use.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { limitsSchema } from '../engine/messages.js';
 import {
   address,
   addressRange,
@@ -70,6 +71,8 @@ export const workloadSpecSchema = fields({
   attach,
   /** All it may use: addresses, CIDRs, ranges. Absent: those of its tap; without them any. */
   addresses: z.array(addressRange).max(4000).optional(),
+  /** What it may begin, over what the Host says. */
+  limits: fields(limitsSchema.shape).optional(),
 });
 
 export type WorkloadSpec = z.infer<typeof workloadSpecSchema>;

@@ -81,6 +81,15 @@ export const attachSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('nic'), device: z.string().min(1).max(15) }),
 ]);
 
+/** What one workload may begin; each absent one is as the next wider setting has it: workload, host, engine. */
+export const limitsSchema = z.strictObject({
+  /** Connections that are open at once. */
+  connections: z.int().min(1).max(100_000_000).optional(),
+  /** Of these, not answered yet. */
+  halfOpen: z.int().min(1).max(100_000_000).optional(),
+  newPerSecond: z.int().min(1).max(100_000_000).optional(),
+});
+
 /** A workload: its port, and what it may send as. */
 export const workloadSchema = z.strictObject({
   name,
@@ -91,6 +100,7 @@ export const workloadSchema = z.strictObject({
   mac: mac.optional(),
   /** The only addresses it may use (IPv4, IPv6, ranges); absent: any. */
   addresses: z.array(addressRange).max(4096).optional(),
+  limits: limitsSchema.optional(),
 });
 
 /** A named set of workloads that index entries apply to. */
@@ -141,6 +151,8 @@ export const deltaSchema = z.strictObject({
   base: z.int().min(0).optional(),
   defaultAction: z.enum(['allow', 'drop']).optional(),
   timeouts: timeoutsSchema.optional(),
+  /** Of each workload that has none of its own. */
+  limits: limitsSchema.optional(),
   setAddressSets: list(addressSetSchema),
   editAddressSets: list(addressSetEditSchema),
   setRules: list(ruleSchema),
@@ -263,6 +275,11 @@ export const statsSchema = z.strictObject({
       receivedPackets: z.number(),
       receivedBytes: z.number(),
       drops: z.record(z.string(), z.number()),
+      /** Connections that it began: open ones, of these the unanswered, and all since it came. */
+      connections: z.int(),
+      halfOpen: z.int(),
+      begun: z.number(),
+      limits: limitsSchema.required(),
     }),
   ),
   /** Hits by (index entry, workload, direction); `rule` is the entry's id, absent: the default action. */

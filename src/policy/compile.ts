@@ -39,6 +39,7 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   const desired: Desired = {
     defaultAction: host?.spec.default ?? 'allow',
     timeouts: host?.spec.timeouts ?? {},
+    limits: host?.spec.limits ?? {},
     addressSets: refreshed(
       previous?.desired.addressSets,
       addressSetUses,

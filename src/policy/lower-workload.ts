@@ -18,6 +18,7 @@ export function engineWorkload(resolved: ResolvedWorkload): EngineWorkload {
     attach: engineAttach(document, mac),
     ...(mac !== undefined && { mac }),
     ...(addresses && { addresses: addresses.ranges.map(formatRange) }),
+    ...(document.spec.limits && { limits: document.spec.limits }),
   };
   const made = { name, digest: digest(JSON.stringify(content)), ...content };
   workloadsBefore.set(resolved, made);

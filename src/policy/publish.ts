@@ -6,13 +6,15 @@ import { formatRange } from '../documents/ip.js';
 import type { Delta, IndexEntry, Inventory, SharedRule } from '../engine/messages.js';
 import { canonical } from './names.js';
 import { subtract } from './ranges.js';
-import type { Desired, DesiredAddressSet, DesiredScope, PlacedPolicy, Timeouts } from './types.js';
+import type { Desired, DesiredAddressSet, DesiredScope, PlacedPolicy } from './types.js';
 
-type Lists = Omit<Delta, 'base' | 'defaultAction' | 'timeouts'>;
+/** What the Host document sets beside the default action. */
+export type HostPart = Pick<Desired, 'timeouts' | 'limits'>;
+type Lists = Omit<Delta, 'base' | 'defaultAction' | keyof HostPart>;
 
 /** The smallest delta that turns the one state into the other. */
 export function change(before: Desired, after: Desired): Delta {
-  return finish(before.defaultAction, before.timeouts, after, {
+  return finish(before.defaultAction, before, after, {
     ...changedAddressSets(before.addressSets, after.addressSets),
     ...changedRules(before, after),
     setSegments: changed(after.segments, (name) => before.segments.get(name)?.digest),
@@ -28,15 +30,19 @@ export function change(before: Desired, after: Desired): Delta {
 }
 
 /**
- * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell the timeouts, so
- * those that the Host document sets are sent once more unless they are known to be `knownTimeouts`.
+ * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell timeouts and
+ * limits, so those that the Host document sets are sent once more unless they are known to be `known`.
  */
-export function diff(inventory: Inventory, desired: Desired, knownTimeouts: Timeouts = {}): Delta {
+export function diff(
+  inventory: Inventory,
+  desired: Desired,
+  known: HostPart = { timeouts: {}, limits: {} },
+): Delta {
   const { addressSets, scopes, entries } = inventory;
   const rules = rulesOf(desired);
   const wanted = entriesOf(desired);
   const rulesHeld = new Set(inventory.rules);
-  return finish(inventory.defaultAction, knownTimeouts, desired, {
+  return finish(inventory.defaultAction, known, desired, {
     setAddressSets: [...desired.addressSets]
       .filter(([name, { addresses }]) => held(addressSets, name) !== addresses.digest)
       .map(([name, set]) => wholeSet(name, set)),
@@ -106,7 +112,7 @@ export function inventoryOf(desired: Desired, generation = 1): Inventory {
 
 function finish(
   defaultAction: Delta['defaultAction'],
-  timeouts: Timeouts,
+  known: HostPart,
   desired: Desired,
   lists: Lists,
 ): Delta {
@@ -114,7 +120,8 @@ function finish(
     Object.entries(lists).filter(([, list]) => (list?.length ?? 0) > 0),
   );
   if (defaultAction !== desired.defaultAction) delta.defaultAction = desired.defaultAction;
-  if (canonical(timeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
+  if (canonical(known.timeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
+  if (canonical(known.limits) !== canonical(desired.limits)) delta.limits = desired.limits;
   return delta;
 }
 

@@ -9,6 +9,7 @@ export type Direction = 'in' | 'out';
 export type Action = 'allow' | 'drop' | 'reject' | 'pass';
 export type Mode = 'enforce' | 'observe';
 export type Timeouts = NonNullable<HostSpec['timeouts']>;
+export type Limits = NonNullable<HostSpec['limits']>;
 
 /** A rule by the name that people know it by, and where it is written. */
 export interface RuleReference {
@@ -77,6 +78,8 @@ export interface Desired {
   defaultAction: 'allow' | 'drop';
   /** Those that the Host document sets; the engine's defaults for the rest. */
   timeouts: Timeouts;
+  /** Likewise. */
+  limits: Limits;
   addressSets: ReadonlyMap<string, DesiredAddressSet>;
   segments: ReadonlyMap<string, EngineSegment>;
   workloads: ReadonlyMap<string, EngineWorkload>;

@@ -64,6 +64,12 @@ export const HINTS: Record<string, string> = {
   'fragment-wrong-end': 'Its fragments contradict each other: an attack, or ids that come again within 30 s.',
   'fragment-timeout': 'The first fragment was lost or dropped: headgate stats names reasons of drops.',
   'fragments-full': 'Too many fragmented packets at once: set MTUs so that packets need no fragments.',
+  'connections-quota':
+    'headgate top shows who holds connections; raise limits.connections of the Workload or the Host if it may.',
+  'connections-rate':
+    'headgate top shows who begins so many; raise limits.newPerSecond of the Workload or the Host if it may.',
+  'half-open-quota':
+    'Is the destination there, or is it a scan? Raise limits.halfOpen of the Workload or the Host if it may.',
   'connections-full': 'Raise spec.connections in the host file; headgate flows shows who holds them.',
   'policy-drop': 'Change the rule, or put one that allows it before: headgate plan, headgate apply',
   'policy-reject': 'Change the rule, or put one that allows it before: headgate plan, headgate apply',

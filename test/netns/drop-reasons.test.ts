@@ -60,7 +60,11 @@ beforeAll(async () => {
   bed = await Bed.start({
     workloads: ['a', 'b'],
     rules: RULES,
-    host: { connections: 1024, timeouts: { udpTwoWay: 6 } },
+    host: {
+      connections: 1024,
+      limits: { connections: 100_000, halfOpen: 100_000, newPerSecond: 100_000 },
+      timeouts: { udpTwoWay: 6 },
+    },
     documents: [
       document('Workload', 'v', { segment: 'lan', attach: { veth: { interface: devices.v } } }),
       document('Workload', 'away', {
@@ -233,6 +237,19 @@ const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unk
       await execIn(undefined, ['tc', 'qdisc', 'delete', 'dev', devices.v, 'root']);
     },
   },
+  'connections-quota': {
+    direction: 'out',
+    cause: () => limited({ connections: 3 }, () => answeredFlows(10)),
+  },
+  'connections-rate': {
+    direction: 'out',
+    cause: () => limited({ newPerSecond: 1 }, () => answeredFlows(10)),
+  },
+  // A record that the running millisecond has used is not given up for a new one.
+  'half-open-quota': {
+    direction: 'out',
+    cause: () => limited({ halfOpen: 1 }, () => flowsAtOnce(200)),
+  },
   // Last, since the table stays full for some seconds.
   'connections-full': {
     direction: 'out',
@@ -242,6 +259,32 @@ const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unk
 
 /** Has v heard, so that its MAC is known. */
 const learnV = () => send('datagram', netns.v, 'eth0', V_MAC);
+
+/** While a may begin no more than this. */
+async function limited(limits: Record<string, number>, cause: () => Promise<unknown>): Promise<void> {
+  const a = bed.documents().find(({ kind, metadata }) => kind === 'Workload' && metadata.name === 'a');
+  if (a === undefined) throw new Error('no a');
+  await bed.apply({ ...a, spec: { ...a.spec, limits } });
+  await cause();
+  await bed.apply(a);
+}
+
+/** A datagram of each of so many flows from a to b, as fast as they go. */
+const flowsAtOnce = (flows: number) =>
+  execIn(bed.netns('a'), [
+    '/usr/bin/python3',
+    '-c',
+    `
+import socket
+all = []
+for source in range(30000, 30000 + ${flows}):
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    one.bind(("", source))
+    one.connect(("${bed.ipv4('b')}", 4242))
+    all.append(one)
+for one in all: one.send(b"x")
+`,
+  ]);
 
 /** Opens UDP flows from a that b answers: established ones, which nothing evicts. */
 const answeredFlows = (flows: number) =>

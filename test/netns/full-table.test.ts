@@ -18,6 +18,7 @@ beforeAll(async () => {
     host: {
       connections: 1024,
       rules: RULES,
+      limits: { connections: 100_000, halfOpen: 100_000, newPerSecond: 100_000 },
       timeouts: { udpOneWay: 60, udpTwoWay: 6, tcpEstablished: 3600 },
     },
   });

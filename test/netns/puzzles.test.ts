@@ -46,7 +46,11 @@ beforeAll(async () => {
   makeVeths(place);
   const bed = Bed.make({
     workloads: ['web', 'db'],
-    host: { connections: 1024, timeouts: { udpTwoWay: 15 } },
+    host: {
+      connections: 1024,
+      limits: { connections: 100_000, halfOpen: 100_000, newPerSecond: 100_000 },
+      timeouts: { udpTwoWay: 15 },
+    },
   });
   all = { bed, ...place };
   await bed.startHeadgate();

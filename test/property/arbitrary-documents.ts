@@ -127,7 +127,11 @@ const workload = fc.record({
 const world = fc.record({
   host: fc.option(
     fc.record(
-      { default: fc.constantFrom('allow', 'drop'), timeouts: some({ icmp: fc.nat(3).map((n) => n + 1) }) },
+      {
+        default: fc.constantFrom('allow', 'drop'),
+        timeouts: some({ icmp: fc.nat(3).map((n) => n + 1) }),
+        limits: some({ halfOpen: fc.nat(3).map((n) => n + 1) }),
+      },
       { requiredKeys: [] },
     ),
   ),

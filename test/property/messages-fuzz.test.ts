@@ -46,6 +46,7 @@ function makeEngine(native: NativeEngine): EngineProcess {
 const DELTA = {
   defaultAction: 'drop',
   timeouts: { icmp: 10 },
+  limits: { connections: 10, halfOpen: 5, newPerSecond: 3 },
   setAddressSets: [{ name: 'set', digest: 'a', ranges: ['10.0.0.0/8', 'fd00::1-fd00::9'] }],
   setRules: [
     {

@@ -20,7 +20,7 @@ test('a delta leads from one policy to the other and is accepted by the schema',
       compiled = compile(documents, compiled);
       const { desired } = compiled;
       const fast = { base: onward.state.generation, ...change(before, desired) };
-      const slow = diff(anew.inventory(), desired, before.timeouts);
+      const slow = diff(anew.inventory(), desired, before);
       for (const delta of [fast, slow]) expect(deltaSchema.parse(delta)).toEqual(delta);
       onward.apply(fast);
       anew.apply(slow);
@@ -31,7 +31,7 @@ test('a delta leads from one policy to the other and is accepted by the schema',
         rules: expect.arrayContaining(inventory.rules) as string[],
       });
       const fresh = withOrdersOf(compile([...documents].reverse()), inventory).desired;
-      expect(diff(inventory, fresh, desired.timeouts)).toEqual({});
+      expect(diff(inventory, fresh, desired)).toEqual({});
       expect(change(desired, fresh)).toEqual({});
     }
   });

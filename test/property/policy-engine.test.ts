@@ -7,13 +7,13 @@ import type { Document } from '../../src/documents/index.js';
 import { loadAddon } from '../../src/engine/addon.js';
 import type { NativeEngine, PacketHeaders } from '../../src/engine/addon.js';
 import { compile, diff, evaluate, withOrdersOf } from '../../src/policy/index.js';
-import type { Direction, Timeouts } from '../../src/policy/index.js';
+import type { Desired, Direction } from '../../src/policy/index.js';
 import { tmpfsFolder } from '../support/tmpfs-folder.js';
 import { documentSets, packets, places } from './arbitrary-documents.js';
 
 let folder = '';
 let engine: NativeEngine;
-let timeouts: Timeouts = {};
+let known: Pick<Desired, 'timeouts' | 'limits'> = { timeouts: {}, limits: {} };
 
 beforeAll(() => {
   folder = tmpfsFolder('hg-policy-engine-');
@@ -32,10 +32,10 @@ async function publishAndAsk(
 ) {
   const inventory = engine.inventory();
   const { desired } = withOrdersOf(compile(documents), inventory);
-  const delta = diff(inventory, desired, timeouts);
+  const delta = diff(inventory, desired, known);
   if (Object.keys(delta).length > 0) await engine.publish(delta);
-  timeouts = desired.timeouts;
-  expect(diff(engine.inventory(), desired, timeouts)).toEqual({});
+  known = desired;
+  expect(diff(engine.inventory(), desired, known)).toEqual({});
   for (const { place, packet } of asked) {
     const direction = place.direction as Direction;
     const said = evaluate(documents, place.workload, direction, packet);

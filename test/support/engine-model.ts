@@ -16,6 +16,7 @@ interface State {
   generation: number;
   defaultAction: 'allow' | 'drop' | undefined;
   timeouts: NonNullable<Delta['timeouts']>;
+  limits: NonNullable<Delta['limits']>;
   addressSets: Map<string, { digest: string; ranges: string[] }>;
   rules: Map<string, SharedRule>;
   segments: Map<string, EngineSegment>;
@@ -28,6 +29,7 @@ const empty: State = {
   generation: 0,
   defaultAction: undefined,
   timeouts: {},
+  limits: {},
   addressSets: new Map(),
   rules: new Map(),
   segments: new Map(),
@@ -73,6 +75,7 @@ function applied(state: State, delta: Delta): State {
     generation: state.generation + 1,
     defaultAction: delta.defaultAction ?? state.defaultAction,
     timeouts: delta.timeouts ?? state.timeouts,
+    limits: delta.limits ?? state.limits,
     addressSets: new Map(state.addressSets),
     rules: new Map(state.rules),
     segments: new Map(state.segments),

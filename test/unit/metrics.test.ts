@@ -90,10 +90,19 @@ describe('of a running control', () => {
   function withTraffic(): void {
     const base = stack.native.stats.bind(stack.native);
     const frames = { sentPackets: 1, sentBytes: 60, receivedPackets: 2, receivedBytes: 120 };
+    const limits = { connections: 65_536, halfOpen: 16_384, newPerSecond: 32_768 };
+    const begun = { connections: 7, halfOpen: 3, begun: 50, limits };
     const hit = { workload: 'db', direction: 'in' as const, packets: 10, bytes: 1000, idle: 0 };
     stack.native.stats = () => ({
       ...base(),
-      workloads: [{ workload: 'web', ...frames, drops: { 'policy-drop': 2, 'spoofed-mac': 1 } }],
+      workloads: [
+        {
+          workload: 'web',
+          ...frames,
+          ...begun,
+          drops: { 'policy-drop': 2, 'spoofed-mac': 1, 'connections-rate': 4 },
+        },
+      ],
       workers: [{ batches: 5, frames: 9 }],
       hits: [
         { ...hit, rule: 'shop/web-to-db', flows: 2 },
@@ -141,7 +150,15 @@ describe('of a running control', () => {
     expect(valueOf(lines, 'headgate_workloads', { state: 'attached' })).toBe(2);
     expect(valueOf(lines, 'headgate_workload_packets_total', { workload: 'web', direction: 'in' })).toBe(2);
     expect(valueOf(lines, 'headgate_workload_bytes_total', { workload: 'web', direction: 'out' })).toBe(60);
-    expect(valueOf(lines, 'headgate_workload_drop_packets_total', { workload: 'web' })).toBe(3);
+    expect(valueOf(lines, 'headgate_workload_drop_packets_total', { workload: 'web' })).toBe(7);
+    const web = (labels: Record<string, string>) => ({ workload: 'web', ...labels });
+    expect(valueOf(lines, 'headgate_workload_connections', web({ state: 'unanswered' }))).toBe(3);
+    expect(valueOf(lines, 'headgate_workload_connections', web({ state: 'answered' }))).toBe(4);
+    expect(valueOf(lines, 'headgate_workload_connections_limit', web({ state: 'all' }))).toBe(65_536);
+    expect(valueOf(lines, 'headgate_workload_new_connections_total', web({}))).toBe(50);
+    const refused = 'headgate_workload_refused_connections_total';
+    expect(valueOf(lines, refused, web({ reason: 'connections-rate' }))).toBe(4);
+    expect(valueOf(lines, refused, web({ reason: 'half-open-quota' }))).toBe(0);
     expect(valueOf(lines, 'headgate_policy_flows_total', { policy: 'shop' })).toBe(5);
     expect(valueOf(lines, 'headgate_default_flows_total')).toBe(4);
     expect(valueOf(lines, 'headgate_worker_frames_total', { worker: '0' })).toBe(9);

@@ -18,7 +18,7 @@ describe('the whole', () => {
     web,
     db,
     ...documents(
-      yaml('Host', 'h', 'default: drop\ntimeouts: {icmp: 5}'),
+      yaml('Host', 'h', 'default: drop\ntimeouts: {icmp: 5}\nlimits: {connections: 7}'),
       yaml('Group', 'g', 'addresses: [10.0.0.0/8]'),
       yaml('SecurityPolicy', 'p', 'rules: [{name: a, action: allow, from: {groups: [g]}}]'),
     ),
@@ -27,7 +27,7 @@ describe('the whole', () => {
   test('goes to an empty engine, whose schema takes it', () => {
     const delta = diff(nothing, desired);
     expect(deltaSchema.parse(delta)).toEqual(delta);
-    expect(delta).toMatchObject({ defaultAction: 'drop', timeouts: { icmp: 5 } });
+    expect(delta).toMatchObject({ defaultAction: 'drop', timeouts: { icmp: 5 }, limits: { connections: 7 } });
     const { setAddressSets, setRules, setSegments, setWorkloads, setScopes, setEntries } = delta;
     expect(
       [setAddressSets, setRules, setSegments, setWorkloads, setScopes, setEntries].map(
@@ -39,15 +39,19 @@ describe('the whole', () => {
     expect(diff(nothing, compile([]).desired)).toEqual({ defaultAction: 'allow' });
   });
   test('nothing to do is an empty delta', () => {
-    expect(isEmpty(diff(inventoryOf(desired), desired, desired.timeouts))).toBe(true);
-    expect(diff(inventoryOf(desired), desired)).toEqual({ timeouts: { icmp: 5 } });
+    expect(isEmpty(diff(inventoryOf(desired), desired, desired))).toBe(true);
+    expect(diff(inventoryOf(desired), desired)).toEqual({
+      timeouts: { icmp: 5 },
+      limits: { connections: 7 },
+    });
     expect(isEmpty(change(desired, compile([...all].reverse()).desired))).toBe(true);
   });
   test('what is gone is removed', () => {
-    const delta = diff(inventoryOf(desired), compile([]).desired, desired.timeouts);
+    const delta = diff(inventoryOf(desired), compile([]).desired, desired);
     expect(delta).toEqual({
       defaultAction: 'allow',
       timeouts: {},
+      limits: {},
       removeAddressSets: ['group:g'],
       removeRules: [...desired.policies.values()].flatMap(({ policy }) =>
         policy.rules.map((rule) => rule.content.key),

@@ -27,6 +27,10 @@ const workload = (name: string, packets: number, dropped = 0) => ({
   receivedPackets: 0,
   receivedBytes: 0,
   drops: { 'policy-drop': dropped },
+  connections: 0,
+  halfOpen: 0,
+  begun: 0,
+  limits: { connections: 65_536, halfOpen: 16_384, newPerSecond: 32_768 },
 });
 
 const sample = (time: number, stats: Partial<StatsResult>, flows: FlowResult[] = []): Sample => ({
@@ -60,6 +64,26 @@ describe('rates', () => {
     expect(ratesOf(before, after).workloads).toMatchObject([
       { workload: 'b', sentPackets: 25, sentBytes: 2500, drops: 2 },
       { workload: 'a', sentPackets: 5, drops: 0 },
+    ]);
+  });
+
+  it('of connections that workloads begin: whom limits refuse first, then who has most open', () => {
+    const hitter = (name: string, connections: number, begun: number, refused: number) => ({
+      ...workload(name, 0),
+      connections,
+      begun,
+      drops: { 'policy-drop': 1000, 'connections-rate': refused, 'half-open-quota': 10 },
+    });
+    const before = sample(0, {
+      workloads: [hitter('a', 0, 0, 0), hitter('b', 0, 0, 0), hitter('c', 0, 0, 0)],
+    });
+    const after = sample(2000, {
+      workloads: [hitter('a', 1, 4, 0), hitter('b', 7, 8, 0), hitter('c', 2, 6, 20)],
+    });
+    expect(ratesOf(before, after).hitters).toMatchObject([
+      { workload: 'c', open: 2, begun: 3, refused: 10 },
+      { workload: 'b', open: 7, begun: 4, refused: 0 },
+      { workload: 'a', open: 1, begun: 2, refused: 0 },
     ]);
   });
 
@@ -114,7 +138,7 @@ describe('a screen', () => {
     const lines = topLines(top, { columns, rows }, undefined, undefined);
     expect(lines.length).toBeLessThanOrEqual(rows);
     expect(lines.length).toBeGreaterThan(rows / 2);
-    for (const name of ['WORKLOADS (', 'RULES (', 'FLOWS (', 'DROPS ('])
+    for (const name of ['WORKLOADS (', 'HITTERS (', 'RULES (', 'FLOWS (', 'DROPS ('])
       expect(lines.filter((line) => line.startsWith(name))).toHaveLength(1);
     for (const line of lines.slice(1)) expect(line.length, line).toBeLessThanOrEqual(columns);
   });

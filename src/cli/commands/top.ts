@@ -1,4 +1,4 @@
-// top: the busiest workloads, rules, flows and drop reasons, again and again.
+// top: the busiest workloads, those that begin most connections, rules, flows and drop reasons, again and again.
 import { type Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FlowsResult, StatsResult } from '../../control/api.js';
@@ -24,8 +24,9 @@ export function registerTop(program: Command): void {
       .addOption(runDirOption())
       .action(top),
     [
-      ['headgate top', 'in full screen; w, r, f, d show one table, a all, q ends'],
+      ['headgate top', 'in full screen; w, h, r, f, d show one table, a all, q ends'],
       ['headgate top -n 1 --interval 10', 'what happened in ten seconds, as text'],
+      ['headgate top -n 1 -o json | jq .hitters[0]', 'who begins most connections, beside its limits'],
       ['headgate top -o json | jq .drops', 'one JSON object for each frame, all rows'],
     ],
   );

@@ -1,6 +1,7 @@
 // What happened between two looks at the engine's counters, for each second: workloads, rules, flows and drops.
 import type { FlowResult, FlowsResult, StatsResult } from '../../control/api.js';
 import { hitsByRule } from '../../shared/hits.js';
+import { LIMIT_REASONS } from '../../shared/limit-reasons.js';
 
 export interface Sample {
   /** Milliseconds. */
@@ -16,6 +17,16 @@ export interface WorkloadRate {
   receivedPackets: number;
   receivedBytes: number;
   drops: number;
+}
+
+/** What a workload has begun, beside what it may. */
+export interface ConnectionRate {
+  workload: string;
+  open: number;
+  halfOpen: number;
+  begun: number;
+  refused: number;
+  limits: StatsResult['workloads'][number]['limits'];
 }
 
 export interface RuleRate {
@@ -47,6 +58,7 @@ export interface Top {
   connections: number;
   connectionsLimit: number;
   workloads: WorkloadRate[];
+  hitters: ConnectionRate[];
   rules: RuleRate[];
   flows: FlowRate[];
   drops: DropRate[];
@@ -60,6 +72,7 @@ export function ratesOf(before: Sample, after: Sample): Top {
     connections,
     connectionsLimit,
     workloads: workloads(before.stats, after.stats, seconds),
+    hitters: hitters(before.stats, after.stats, seconds),
     rules: rules(before.stats, after.stats, seconds),
     flows: flows(before.flows, after.flows, seconds),
     drops: drops(before.stats, after.stats, seconds),
@@ -90,6 +103,26 @@ function workloads(before: StatsResult, after: StatsResult, seconds: number): Wo
 
 function sumOf(drops: Record<string, number> = {}): number {
   return Object.values(drops).reduce((sum, one) => sum + one, 0);
+}
+
+function hitters(before: StatsResult, after: StatsResult, seconds: number): ConnectionRate[] {
+  const old = new Map(before.workloads.map((one) => [one.workload, one]));
+  const all = after.workloads.map((now) => {
+    const was = old.get(now.workload);
+    return {
+      workload: now.workload,
+      open: now.connections,
+      halfOpen: now.halfOpen,
+      begun: rate(was?.begun ?? 0, now.begun, seconds),
+      refused: rate(refusedOf(was?.drops), refusedOf(now.drops), seconds),
+      limits: now.limits,
+    };
+  });
+  return all.sort((a, b) => b.refused - a.refused || b.open - a.open || b.begun - a.begun);
+}
+
+function refusedOf(drops: Record<string, number> = {}): number {
+  return LIMIT_REASONS.reduce((sum, reason) => sum + (drops[reason] ?? 0), 0);
 }
 
 function rules(before: StatsResult, after: StatsResult, seconds: number): RuleRate[] {

@@ -1,10 +1,10 @@
-// How `headgate top` looks: a head line, and four tables that share the screen.
+// How `headgate top` looks: a head line, and five tables that share the screen.
 import { paint, quantity, renderTable, type Column } from '../output.js';
 import type { Size } from '../watch.js';
 import { end, verdictOf } from '../flow-columns.js';
-import type { DropRate, FlowRate, RuleRate, Top, WorkloadRate } from './rates.js';
+import type { ConnectionRate, DropRate, FlowRate, RuleRate, Top, WorkloadRate } from './rates.js';
 
-export const SECTIONS = ['workloads', 'rules', 'flows', 'drops'] as const;
+export const SECTIONS = ['workloads', 'hitters', 'rules', 'flows', 'drops'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 /** Rows of each table where there is no screen to fill. */
@@ -20,7 +20,7 @@ export function topLines(
 ): string[] {
   const shown = only === undefined ? SECTIONS : [only];
   const head = [headOf(top), ...(fault === undefined ? [] : [paint('red', fault)])];
-  const foot = rows === undefined ? [] : ['', 'w r f d: one table  a: all  q: end'];
+  const foot = rows === undefined ? [] : ['', 'w h r f d: one table  a: all  q: end'];
   const room = rows === undefined ? undefined : rows - head.length - foot.length;
   const each = room === undefined ? PLAIN_ROWS : Math.max(1, Math.floor(room / shown.length) - FRAME_ROWS);
   return [...head, ...shown.flatMap((section) => table(top, section, each, columns)), ...foot];
@@ -48,6 +48,8 @@ function rendered(top: Top, section: Section, rows: number, columns: number | un
   switch (section) {
     case 'workloads':
       return renderTable(top.workloads.slice(0, rows), WORKLOADS, columns);
+    case 'hitters':
+      return renderTable(top.hitters.slice(0, rows), HITTERS, columns);
     case 'rules':
       return renderTable(top.rules.slice(0, rows), RULES, columns);
     case 'flows':
@@ -70,6 +72,17 @@ const WORKLOADS: Column<WorkloadRate>[] = [
   perSecond('RECEIVED/s', ({ receivedPackets }) => receivedPackets),
   perSecond('BYTES/s', ({ receivedBytes }) => receivedBytes),
   perSecond('DROPPED/s', ({ drops }) => drops),
+];
+
+const HITTERS: Column<ConnectionRate>[] = [
+  { title: 'WORKLOAD', value: ({ workload }) => workload, shrink: true },
+  { title: 'OPEN', value: ({ open }) => open, align: 'right' },
+  { title: 'OF', value: ({ limits }) => limits.connections, align: 'right' },
+  { title: 'HALF-OPEN', value: ({ halfOpen }) => halfOpen, align: 'right' },
+  { title: 'OF', value: ({ limits }) => limits.halfOpen, align: 'right' },
+  perSecond('NEW/s', ({ begun }) => begun),
+  { title: 'OF', value: ({ limits }) => limits.newPerSecond, align: 'right' },
+  perSecond('REFUSED/s', ({ refused }) => refused),
 ];
 
 const RULES: Column<RuleRate>[] = [
