@@ -86,6 +86,7 @@
     },
     {'target_name': 'tcp_verdicts', 'type': 'executable', 'dependencies': ['headgate_engine'], 'sources': ['native-bindings/bench/tcp_verdicts.cc']},
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
+    {'target_name': 'syn_flood', 'type': 'executable', 'sources': ['native-bindings/bench/syn_flood.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},
   ],

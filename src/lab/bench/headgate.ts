@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { onEnd } from '../cleanup.js';
-import { execIn, waitUntil } from '../namespaces.js';
+import { createNamespace, deleteNamespace, execIn, waitUntil } from '../namespaces.js';
 import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { generateDatacenter, type Draft } from '../generate/datacenter.js';
 import { Random } from '../generate/random.js';
@@ -21,6 +21,26 @@ export function headgate(rules: number, name = 'headgate'): Join & { running(): 
 export function headgateDatacenter(rules: number): Join {
   const about = `${rules} rules of a generated datacenter at each workload, of which the last matches`;
   return between('headgate-datacenter', about, datacenter(rules - 1));
+}
+
+/** A third workload on the segment, from which floods come. */
+export const FLOODER = { name: 'flooder', netns: 'hg-flooder', address: '10.1.0.3' };
+
+/** The two, and the flooder. */
+export function headgateFlooded(): Join & { running(): Headgate } {
+  const flooder = workload(FLOODER.name, FLOODER.netns, `${FLOODER.address}/24`);
+  const join = between('headgate', '1 rule at each workload', [flooder]);
+  return {
+    ...join,
+    setUp() {
+      createNamespace(FLOODER.netns);
+      return join.setUp();
+    },
+    async tearDown() {
+      await join.tearDown();
+      deleteNamespace(FLOODER.netns);
+    },
+  };
 }
 
 function between(name: string, about: string, before: Draft[]): Join & { running(): Headgate } {
@@ -60,12 +80,13 @@ const HOST: Draft = {
   spec: { default: 'drop', attach: { namespaces: ['hg-*', 'dc-*'] } },
 };
 
+const workload = (name: string, netns: string, address: string): Draft => ({
+  kind: 'Workload',
+  name,
+  spec: { segment: 'bench', attach: { tap: { netns, name: 'eth0', addresses: [address] } } },
+});
+
 function documents(ends: Ends): Draft[] {
-  const workload = (name: string, netns: string, address: string) => ({
-    kind: 'Workload',
-    name,
-    spec: { segment: 'bench', attach: { tap: { netns, name: 'eth0', addresses: [address] } } },
-  });
   const allow = {
     name: 'allow',
     from: { addresses: ['10.1.0.0/24'] },

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { undoAll } from '../cleanup.js';
 import { apply } from './apply.js';
 import { classify } from './classify.js';
+import { flood } from './flood.js';
 import { emptyPipeline, headgate, headgateDatacenter } from './headgate.js';
 import type { Ends, Join } from './join.js';
 import { kernelBridge, nftables } from './kernel.js';
@@ -81,13 +82,13 @@ const benches: Record<string, Bench> = {
 };
 
 /** Those that join no namespaces. */
-const others = { pipeline, classify, apply, trace };
+const others = { pipeline, classify, apply, trace, flood };
 
 const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
   --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each (not of pipeline, classify, apply and trace)
+  --runs    how many runs of each (not of pipeline, classify, apply, trace and flood)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {

@@ -15,7 +15,8 @@ export interface Measurement {
   run(ends: Ends, seconds: number): Promise<Figures>;
 }
 
-const tool = (name: string): string => resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release', name);
+export const tool = (name: string): string =>
+  resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release', name);
 
 /** Bulk TCP of one connection, by iperf3. */
 export const tcp: Measurement = {
@@ -76,8 +77,8 @@ export const cps: Measurement = {
           ...[tool('tcp_connect'), 'client', '--to', ends.serverAddress, '--port', '9001'],
           ...['--threads', '4', '--seconds', String(seconds)],
         ]),
-      ) as { cps: number; failed: number };
-      return { value: report.cps, failed: report.failed };
+      ) as { cps: number; failed: number; connections: number };
+      return { value: report.cps, failed: report.failed, tried: report.connections + report.failed };
     });
   },
 };
