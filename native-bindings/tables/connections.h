@@ -2,8 +2,8 @@
 // (tracker, 5-tuple) from either direction.
 //
 // Records lie in one array and are named by their place in it (0 is none), so the table can live in a pool. A bucket
-// array holds the first record of each chain; there are two buckets a record, so chains are short. Memory is touched
-// only as records are used.
+// array holds the first record of each chain; there are nearly two buckets a record, so chains are short. The buckets'
+// memory is taken at the start, that of records as they are used.
 //
 // Every record stands in the list of its timeout class, in the order in which it was put there; all records of a class
 // have the same timeout. A frame only notes the time in its record. A record at the old end that was put there a
@@ -222,7 +222,11 @@ class ConnectionTable {
     uint32_t newest = 0;
     uint32_t oldest = 0;
   };
-  uint32_t bucket_of(uint64_t hash, uint16_t tracker) const { return static_cast<uint32_t>((hash + tracker) & mask_); }
+  // The upper half of a product takes 32 bits to [0, buckets), of which there need not be a power of two. The tracker
+  // is spread over them, since the lowest ones hardly count.
+  uint32_t bucket_of(uint64_t hash, uint16_t tracker) const {
+    return static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(hash) + tracker * 0x9e3779b1u} * bucket_count_ >> 32);
+  }
   [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned) const {
     if (h.layer3 == Layer3::kIpv6) return look_up_ipv6(h, tracker, turned);
     return look_up(h, tracker, turned, [](uint32_t, bool) { return true; });
@@ -258,7 +262,7 @@ class ConnectionTable {
   void remove(Connection& connection, FlowEnd why);
 
   uint32_t limit_;
-  uint32_t mask_;
+  uint32_t bucket_count_;
   uint32_t used_ = 0;
   uint32_t high_water_ = 0;  // records [1, high_water_] have been used at some time
   uint32_t free_ = 0;        // chain of freed records through `next`

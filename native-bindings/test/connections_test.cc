@@ -197,6 +197,14 @@ TEST_CASE("a walk shows every record once, in pieces of any size") {
   }
 }
 
+TEST_CASE("a record's share of the buckets is less than 8 bytes, whatever the limit") {
+  constexpr uint64_t kPair = 32;  // addresses of IPv6, whose memory IPv4 never touches
+  for (uint32_t limit : {1000u, 1'000'000u, 1u << 20, (1u << 20) + 1, 4'000'000u, 1u << 26}) {
+    CAPTURE(limit);
+    CHECK(ConnectionTable::bytes_for(limit) - (limit + 1) * (sizeof(Connection) + kPair) < uint64_t{limit} * 8);
+  }
+}
+
 TEST_CASE("ageing goes on when milliseconds wrap") {
   Table t(8);
   t.add(headers(1), UINT32_MAX - 1000, TimeoutClass::kUdpOneWay);
