@@ -126,7 +126,7 @@ void Worker::run_tasks() {
 void Worker::loop() {
   epoll_event events[64];
   while (!stopping_.load(std::memory_order_relaxed)) {
-    int ready = epoll_wait(epoll_, events, 64, kIdleMilliseconds);
+    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : kIdleMilliseconds);
     set_time(clock_now());
     if (has_tasks_.load(std::memory_order_relaxed)) {
       run_tasks();
@@ -160,7 +160,7 @@ size_t Worker::run(uint64_t now) {
 void Worker::end_round() {
   fragments_.expire(ctx_.now);
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
-  connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
+  ageing_behind_ = connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
       steering_.wake[i] = false;

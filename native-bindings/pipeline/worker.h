@@ -108,6 +108,8 @@ class Worker {
   std::vector<int> watched_;  // descriptor by port; -1: none
   std::vector<std::shared_ptr<AttachedPort>> watched_ports_;
 
+  bool ageing_behind_ = false;  // connections are due that the last round did not look at
+
   int epoll_ = -1;
   int wake_ = -1;
   std::thread thread_;

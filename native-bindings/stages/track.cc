@@ -51,6 +51,10 @@ Reason over_limit(ConnectionTable& connections, uint16_t number, uint32_t now) {
   }
   if (!ctx.ahead.empty()) look_ahead(ctx);
   Connection* c = ctx.connections.insert(frame.headers, frame.tracker, ctx.now, account);
+  if (!c) {  // full, perhaps of records that are past their time
+    ctx.connections.expire(ctx.now, ctx.generation->timeouts, 1);
+    c = ctx.connections.insert(frame.headers, frame.tracker, ctx.now, account);
+  }
   if (!c) drop(ctx, frame, Reason::kConnectionsFull);
   return c;
 }

@@ -165,12 +165,14 @@ void ConnectionTable::remove(Connection& c, FlowEnd why) {
   --used_;
 }
 
-void ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
+bool ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
+  bool behind = false;
   for (int i = 1; i < static_cast<int>(TimeoutClass::kCount); ++i) {
     if (!lists_[i].oldest) continue;  // most of them, after every batch
     auto timeout_class = static_cast<TimeoutClass>(i);
     uint32_t timeout = timeout_of(timeout_class, timeouts);
-    for (uint32_t looked = 0; looked < most && lists_[i].oldest; ++looked) {
+    uint32_t looked = 0;
+    for (; looked < most && lists_[i].oldest; ++looked) {
       Connection& c = records_[lists_[i].oldest];
       if (((now / 1000 - c.placed) & kPlacedMask) * 1000ull < timeout) break;
       if (now - c.last_seen >= timeout)
@@ -178,7 +180,9 @@ void ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t mo
       else
         move_to(c, timeout_class, now);
     }
+    behind |= looked == most;
   }
+  return behind;
 }
 
 }  // namespace headgate

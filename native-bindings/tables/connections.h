@@ -185,8 +185,8 @@ class ConnectionTable {
     if (connection.timeout_class != timeout_class) move_to(connection, timeout_class, now);
   }
 
-  // Frees idle records, looking at no more than `most` of each class.
-  void expire(uint32_t now, const Timeouts& timeouts, uint32_t most);
+  // Frees idle records, looking at no more than `most` of each class. True: others may be due as well.
+  bool expire(uint32_t now, const Timeouts& timeouts, uint32_t most);
 
   void remove(Connection& connection);
 
