@@ -65,6 +65,10 @@
       'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
     },
     {
+      'target_name': 'bench_conns', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/bench/conns.cc', 'native-bindings/bench/conns_table.cc'], 'libraries': ['-lpthread'],
+    },
+    {
       # rte_acl_peer.cc is not part of it: scripts/bench builds that as a library of its own, where DPDK is.
       'target_name': 'bench_classify', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': [
@@ -88,6 +92,7 @@
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'syn_flood', 'type': 'executable', 'sources': ['native-bindings/bench/syn_flood.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
+    {'target_name': 'standing_flows', 'type': 'executable', 'sources': ['native-bindings/bench/standing_flows.cc']},
     {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},
   ],
 }

@@ -28,8 +28,12 @@ test('many rules are compared with one rule, where both were measured', () => {
     headgate: [{ value: 1000 }],
     'headgate-1': [{ value: 200 }, { value: 100 }, { value: 300 }],
     'headgate-10000': [{ value: 190 }],
+    'headgate-standing': [{ value: 198 }],
     nftables: [{ value: 1 }],
   };
-  expect(manyOverOne(runs)).toEqual({ 'headgate-10000 / headgate-1': 0.95 });
+  expect(manyOverOne(runs)).toEqual({
+    'headgate-10000 / headgate-1': 0.95,
+    'headgate-standing / headgate-1': 0.99,
+  });
   expect(manyOverOne({ nftables: [{ value: 1 }], 'headgate-10000': [{ value: 1 }] })).toEqual({});
 });

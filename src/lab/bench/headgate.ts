@@ -1,9 +1,12 @@
 // Headgate itself, as it is installed (both processes), and the same packet path with an empty pipeline.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { join, resolve } from 'node:path';
+import { ApiClient } from '../../cli/client.js';
+import type { StatsResult } from '../../control/api.js';
 import { onEnd } from '../cleanup.js';
-import { createNamespace, deleteNamespace, execIn, waitUntil } from '../namespaces.js';
+import { createNamespace, deleteNamespace, execIn, spawnIn, waitUntil } from '../namespaces.js';
 import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { generateDatacenter, type Draft } from '../generate/datacenter.js';
 import { Random } from '../generate/random.js';
@@ -12,9 +15,52 @@ import { endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
 
 const LAST_PRIORITY = 1_000_000;
 
+const tool = (name: string): string => resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release', name);
+
 /** Two TAP workloads on one segment, `rules` rules in a row for each new connection, the last of which allows it. */
 export function headgate(rules: number, name = 'headgate'): Join & { running(): Headgate } {
   return between(name, `${rules} rule${rules === 1 ? '' : 's in a row'} at each workload`, rowOf(rules - 1));
+}
+
+const LIMIT = 2_000_000;
+
+/** One rule, and so many connections of UDP that stand all the while. */
+export function headgateStanding(standing: number): Join {
+  const host = {
+    connections: LIMIT,
+    limits: { connections: LIMIT, halfOpen: LIMIT, newPerSecond: LIMIT },
+    timeouts: { udpOneWay: 86_400 },
+  };
+  const join = between('headgate-standing', `1 rule, ${standing} standing connections`, [], host);
+  let sink: ChildProcess | undefined;
+  let unregister: (() => void) | undefined;
+  return {
+    ...join,
+    async setUp() {
+      const ends = await join.setUp();
+      sink = spawnIn(ends.server, [tool('standing_flows'), 'sink'], ['ignore', 'pipe', 'inherit']);
+      unregister = onEnd(() => sink?.kill('SIGKILL'));
+      await once(sink.stdout!, 'data'); // "ready"
+      await stand(ends, join.running(), standing);
+      return ends;
+    },
+    async tearDown() {
+      sink?.kill('SIGKILL');
+      unregister?.();
+      await join.tearDown();
+    },
+  };
+}
+
+/** Sends until all stand: a TAP device that is full drops some. */
+async function stand(ends: Ends, running: Headgate, standing: number): Promise<void> {
+  const control = new ApiClient(running.runDir);
+  const send = [tool('standing_flows'), 'send', '--to', ends.serverAddress, '--count', String(standing)];
+  for (let pass = 1; pass <= 10; pass++) {
+    await execIn(ends.client, send, { timeoutMs: 120_000 });
+    if ((await control.get<StatsResult>('/v1/stats')).connections >= standing) return;
+  }
+  throw new Error(`after ten passes there are no ${standing} connections`);
 }
 
 /** The same beside a datacenter's rules, each of which stands at both workloads; the rule that allows comes last. */
@@ -43,7 +89,12 @@ export function headgateFlooded(): Join & { running(): Headgate } {
   };
 }
 
-function between(name: string, about: string, before: Draft[]): Join & { running(): Headgate } {
+function between(
+  name: string,
+  about: string,
+  before: Draft[],
+  host: Fields = {},
+): Join & { running(): Headgate } {
   const ends = endsOf(name);
   let running: Headgate | undefined;
   let directory = '';
@@ -56,7 +107,7 @@ function between(name: string, about: string, before: Draft[]): Join & { running
       chmodSync(directory, 0o755); // control, an ordinary user, reads the host file
       mkdirSync(join(directory, 'conf.d'));
       const config = join(directory, 'headgate.yaml');
-      writeFileSync(config, writeYaml([HOST]));
+      writeFileSync(config, writeYaml([{ ...HOST, spec: { ...HOST.spec, ...host } }]));
       writeFileSync(join(directory, 'conf.d', 'bench.yaml'), writeYaml([...before, ...documents(ends)]));
       running = await startHeadgate({ ...foldersIn(directory), config });
       await answers(ends);
@@ -153,7 +204,7 @@ export function emptyPipeline(): Join {
     about: "Headgate's ports and worker loop with an empty pipeline",
     async setUp() {
       makeEnds(ends);
-      const path = resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release/bench_wire');
+      const path = tool('bench_wire');
       const taps = ['--tap', `${ends.client}:eth0:10.1.0.1/24`, '--tap', `${ends.server}:eth0:10.1.0.2/24`];
       program = spawn(path, taps, { stdio: ['ignore', 'ignore', 'inherit'] });
       unregister = onEnd(() => program?.kill('SIGKILL'));

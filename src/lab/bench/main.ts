@@ -6,8 +6,9 @@ import { parseArgs } from 'node:util';
 import { undoAll } from '../cleanup.js';
 import { apply } from './apply.js';
 import { classify } from './classify.js';
+import { conns } from './conns.js';
 import { flood } from './flood.js';
-import { emptyPipeline, headgate, headgateDatacenter } from './headgate.js';
+import { emptyPipeline, headgate, headgateDatacenter, headgateStanding } from './headgate.js';
 import type { Ends, Join } from './join.js';
 import { kernelBridge, nftables } from './kernel.js';
 import { cps, latency, pps, tcp, type Figures, type Measurement } from './measure.js';
@@ -67,6 +68,7 @@ const benches: Record<string, Bench> = {
       headgate(10000, 'headgate-10000'),
       nftables(10000),
       headgateDatacenter(10000),
+      headgateStanding(1_000_000),
       emptyPipeline(),
     ],
     seconds: 3,
@@ -82,13 +84,13 @@ const benches: Record<string, Bench> = {
 };
 
 /** Those that join no namespaces. */
-const others = { pipeline, classify, apply, trace, flood };
+const others = { pipeline, classify, conns, apply, trace, flood };
 
 const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
   --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each (not of pipeline, classify, apply, trace and flood)
+  --runs    how many runs of each (not of pipeline, classify, conns, apply, trace and flood)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {
@@ -167,7 +169,7 @@ function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, 
   const median = (one: string) => rounded(spread((runs[one] ?? []).map(({ value }) => value)).median);
   const value = median('headgate');
   const peers = Object.keys(runs).filter((one) => !one.startsWith('headgate'));
-  const manyRules = manyOverOne(runs);
+  const many = manyOverOne(runs);
   return {
     name,
     value,
@@ -180,7 +182,7 @@ function summarize(name: string, bench: Bench, runs: Record<string, Figures[]>, 
     details: {
       about: bench.about,
       joins: Object.fromEntries(joins.map((join) => [join.name, join.about])),
-      ...(Object.keys(manyRules).length > 0 && { manyOverOne: manyRules }),
+      ...(Object.keys(many).length > 0 && { manyOverOne: many }),
       spread: Object.fromEntries(Object.entries(runs).map(([peer, figures]) => [peer, spreads(figures)])),
     },
     runs,
