@@ -92,11 +92,15 @@ export class JsonLines {
     }
   }
 
-  /** Takes part of a line off the end again. */
+  /** Takes part of a line off the end again; a disk that fails may refuse that too. */
   async #cut(bytes: number): Promise<void> {
     if (bytes === 0 || this.#descriptor === undefined) return;
-    const file = await files.fstat(this.#descriptor);
-    if (file.isFile()) await files.ftruncate(this.#descriptor, file.size - bytes);
+    try {
+      const file = await files.fstat(this.#descriptor);
+      if (file.isFile()) await files.ftruncate(this.#descriptor, file.size - bytes);
+    } catch {
+      // The part stays.
+    }
   }
 
   /** The file that lies at the path now. */
