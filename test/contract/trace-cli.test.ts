@@ -151,6 +151,7 @@ describe('what is asked wrongly', () => {
     [['trace', '--live', 'tcp prot 1'], 1, 'syntax error'],
     [['trace', '--live', '--workload', 'nobody'], 1, "no workload 'nobody'"],
     [['capture', '-w', '/nonexistent/file'], 1, 'cannot be written'],
+    [['capture', '-w', '/dev/full'], 1, '/dev/full cannot be written: ENOSPC'],
     [['capture', '--bytes', '-1'], 2, 'A number between'],
   ])('headgate %j ends with %d and says why', async (args, code, words) => {
     const outcome = await headgate(args);

@@ -66,12 +66,20 @@ async function capture(filter: string | undefined, options: CaptureOptions): Pro
 
 function open(path: string): { write: (bytes: Buffer) => void; close: () => void } {
   if (path === '-') return { write: (bytes) => void process.stdout.write(bytes), close: () => undefined };
-  try {
-    const fd = openSync(path, 'w');
-    return { write: (bytes) => void writeSync(fd, bytes), close: () => closeSync(fd) };
-  } catch (cause) {
-    throw new HeadgateError('file', `${path} cannot be written: ${errorMessage(cause)}.`, { cause });
-  }
+  const writing = <T>(act: () => T): T => {
+    try {
+      return act();
+    } catch (cause) {
+      throw new HeadgateError('file', `${path} cannot be written: ${errorMessage(cause)}.`, { cause });
+    }
+  };
+  const fd = writing(() => openSync(path, 'w'));
+  return { write: (bytes) => writing(() => writeWhole(fd, bytes)), close: () => closeSync(fd) };
+}
+
+/** A disk that gets full takes a part. */
+function writeWhole(fd: number, bytes: Buffer): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
 }
 
 /** Devices of several workloads may have one name: each is in a namespace of its own. */
