@@ -55,7 +55,10 @@ Worker::Worker(const WorkerOptions& options)
 
 Worker::~Worker() {
   stop();
-  fragments_.retain(0, [](uint32_t) { return false; });  // ends the traces of held frames
+  // Frames that will not go on give their records back.
+  fragments_.retain(0, [](uint32_t) { return false; });
+  for (auto& ring : steering_.in)
+    while (ring && ring->pop(*frames_[0])) drop_unbound(*frames_[0]);
   close(epoll_);
   close(wake_);
 }
