@@ -102,6 +102,12 @@ describe('rates', () => {
     expect(ratesOf(before, after).flows.map(({ packets }) => packets)).toEqual([30, 7]);
   });
 
+  it('of flows with the same ends, as pings have', () => {
+    const before = sample(0, {}, [flow(1, 10, 20), flow(1, 5, 10), flow(1, 3, 2)]);
+    const after = sample(1000, {}, [flow(1, 10, 21), flow(1, 5, 11), flow(1, 7, 3), flow(1, 2, 0.5)]);
+    expect(ratesOf(before, after).flows.map(({ packets }) => packets)).toEqual([4, 2, 0, 0]);
+  });
+
   it('of drops; reasons that never came are left out', () => {
     const drops = (packets: number) => [
       { reason: 'policy-drop', text: 'a rule drops it', direction: 'in' as const, packets },

@@ -141,11 +141,18 @@ function rules(before: StatsResult, after: StatsResult, seconds: number): RuleRa
 }
 
 function flows(before: FlowsResult, after: FlowsResult, seconds: number): FlowRate[] {
-  const old = new Map(before.flows.map((flow) => [keyOf(flow), flow]));
+  const old = new Map<string, FlowResult[]>();
+  for (const flow of before.flows) {
+    const same = old.get(keyOf(flow));
+    if (same === undefined) old.set(keyOf(flow), [flow]);
+    else same.push(flow);
+  }
   const all = after.flows.map((flow) => {
-    const found = old.get(keyOf(flow));
-    // Younger than the last look: another connection with the same ends, or one that was not there.
-    const was = found !== undefined && flow.age >= found.age ? found : undefined;
+    // Several may have the same ends, as pings do, or have had: it is the one that was as much younger as time has passed.
+    const gap = (one: FlowResult) => Math.abs(flow.age - seconds - one.age);
+    const [was] = (old.get(keyOf(flow)) ?? [])
+      .filter(({ age }) => flow.age >= age)
+      .sort((a, b) => gap(a) - gap(b));
     return {
       flow,
       packets: rate(total(was?.packets), total(flow.packets), seconds),
