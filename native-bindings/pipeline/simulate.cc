@@ -93,6 +93,13 @@ void Simulation::isolate(const PortView& view, uint32_t place) {
   for (const TrunkMember& member : view.members) isolate_one(member.workload);
 }
 
+// Workers go on meanwhile: a record that one touched a moment ago must not seem to be of the future.
+void Simulation::set_time(uint32_t now) {
+  if (static_cast<int32_t>(now - ctx_.now) < 0) return;
+  ctx_.now = now;
+  ctx_.seconds = now / 1000;
+}
+
 // The record of the frame's flow, where a worker has one that is not past its time.
 void Simulation::import_connection(const Frame& frame) {
   if (!is_tracked(frame.headers) || connections_.peek(frame.headers, frame.tracker)) return;
@@ -103,6 +110,7 @@ void Simulation::import_connection(const Frame& frame) {
     bool is_there = false;
     worker->ask([&](Worker& w) {
       Context& theirs = w.context();
+      set_time(theirs.now);
       const Connection* c = theirs.connections.peek(frame.headers, frame.tracker);
       if (!c || ctx_.now - c->last_seen >= timeout_of(c->timeout_class, generation_.timeouts)) return;
       is_there = true;

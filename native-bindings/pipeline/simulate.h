@@ -21,6 +21,7 @@ class Simulation {
 
  private:
   static constexpr uint32_t kConnections = 1024;
+  void set_time(uint32_t now);
   void isolate(const PortView& port, uint32_t place);
   void import_connection(const Frame& frame);
   void take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2]);

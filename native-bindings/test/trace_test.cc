@@ -277,6 +277,18 @@ TEST_CASE("a simulated frame to a port that is gone says so") {
   Simulated bed;
   bed.port("b").vanish("gone");
   const auto record = bed.simulate("a", Packet{});
+TEST_CASE("a connection that had a frame after the simulation began is there") {
+  Simulated bed;
+  REQUIRE(bed.reached("a", tcp(kSyn), "b") == 1);
+  Worker* workers[] = {&bed.worker()};
+  Simulation simulation(*bed.worker().generation(), workers, 0x1234567890abcdefull, uint64_t{bed.now()} * 1'000'000);
+  bed.pass(1);
+  REQUIRE(bed.reached("b", answer_to(tcp(kSyn | kAck)), "a") == 1);
+  const auto record = simulation.run(tcp(kAck).bytes(), bed.place("a"));
+  REQUIRE(record->connection);
+  CHECK_FALSE(record->connection->is_new);
+}
+
   REQUIRE(record->drops.size() == 1);
   CHECK(record->drops[0].reason == Reason::kOutputDown);
   CHECK(record->drops[0].stage == std::string("transmit"));
