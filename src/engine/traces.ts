@@ -24,13 +24,13 @@ export class Traces {
 
   start(filter: TraceFilter): { trace: number } {
     const trace = this.#native.startTrace(filter);
-    this.#taken.set(trace, Date.now());
+    this.#taken.set(trace, performance.now());
     return { trace };
   }
 
   take(trace: number, limit: number): { traces: Trace[]; lost: number } {
     const { traces, lost } = this.#native.takeTrace(trace, limit);
-    this.#taken.set(trace, Date.now());
+    this.#taken.set(trace, performance.now());
     return { traces: traces.map(withText), lost };
   }
 
@@ -40,7 +40,7 @@ export class Traces {
   }
 
   /** Ends those that were abandoned; called every second or so. */
-  tick(now = Date.now()): void {
+  tick(now = performance.now()): void {
     for (const [trace, taken] of this.#taken) if (now - taken >= ABANDONED_MILLISECONDS) this.stop(trace);
   }
 }
