@@ -177,6 +177,7 @@ class Engine {
   uint64_t secret_ = 0;
   uint32_t last_trace_ = 0;
   std::array<uint32_t, kMostTraces> traces_{};  // ids by place; 0: free
+  size_t taken_from_ = 0;                       // the worker that was asked first
   bool threads_ = false;
   uint64_t last_run_ = 0;                 // of run(), for engines without threads
   uint32_t flow_log_walked_ = 0;          // milliseconds, when lasting connections were looked at

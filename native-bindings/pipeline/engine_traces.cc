@@ -9,6 +9,8 @@ namespace {
 
 // One that nobody has: frames to it are flooded, as those to a MAC that was forgotten are.
 constexpr Mac kUnknownMac = {0x02, 0x68, 0x67, 0xff, 0xff, 0xff};
+// Of frames, at once: who takes them is busy with them meanwhile, and serves nobody else.
+constexpr size_t kMostTakenBytes = 4 << 20;
 constexpr int kInjectRounds = 50;  // until a frame that was handed over has come out
 
 Refusal unknown_workload(const std::string& name) {
@@ -119,10 +121,15 @@ bool Engine::take_trace(uint32_t id, size_t most, TakenTraces& taken) {
   const auto found = std::find(traces_.begin(), traces_.end(), id);
   if (found == traces_.end() || id == 0) return false;
   const size_t at = static_cast<size_t>(found - traces_.begin());
-  for (auto& worker : workers_) {
+  size_t bytes = kMostTakenBytes;
+  // Each time from another one on: one that has much must not keep the others waiting.
+  ++taken_from_;
+  for (size_t i = 0; i < workers_.size(); ++i) {
     TakenTraces theirs;
-    worker->ask([&](Worker& w) { theirs = w.tracer().take(at, most - taken.records.size()); });
+    workers_[(taken_from_ + i) % workers_.size()]->ask(
+        [&](Worker& w) { theirs = w.tracer().take(at, most - taken.records.size(), bytes); });
     taken.lost += theirs.lost;
+    for (const auto& record : theirs.records) bytes -= std::min(bytes, record->bytes.size());
     std::move(theirs.records.begin(), theirs.records.end(), std::back_inserter(taken.records));
   }
   std::stable_sort(taken.records.begin(), taken.records.end(),

@@ -206,13 +206,16 @@ void Tracer::stop(size_t place) {
   on_ &= ~(1u << place);
 }
 
-TakenTraces Tracer::take(size_t place, size_t most) {
+TakenTraces Tracer::take(size_t place, size_t most, size_t most_bytes) {
   Trace& trace = traces_[place];
   TakenTraces taken;
   taken.lost = std::exchange(trace.lost, 0);
-  const size_t count = std::min(most, trace.records.size());
-  const auto end = trace.records.begin() + static_cast<ptrdiff_t>(count);
-  for (auto it = trace.records.begin(); it != end; ++it) trace.bytes -= (*it)->bytes.size();
+  auto end = trace.records.begin();
+  for (size_t bytes = 0; most && end != trace.records.end(); ++end, --most) {
+    bytes += (*end)->bytes.size();
+    if (bytes > most_bytes && end != trace.records.begin()) break;
+    trace.bytes -= (*end)->bytes.size();
+  }
   taken.records.assign(std::make_move_iterator(trace.records.begin()), std::make_move_iterator(end));
   trace.records.erase(trace.records.begin(), end);
   return taken;

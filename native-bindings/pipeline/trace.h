@@ -100,7 +100,8 @@ class Tracer {
   // In the worker's tasks. `place` below kMostTraces; `id` is not 0.
   void start(size_t place, uint32_t id, std::shared_ptr<const TraceFilter> filter);
   void stop(size_t place);
-  TakenTraces take(size_t place, size_t most);
+  // At most so many records, and as many as have `most_bytes` of frames, but one always.
+  TakenTraces take(size_t place, size_t most, size_t most_bytes = SIZE_MAX);
 
   bool active() const { return on_ != 0; }
 

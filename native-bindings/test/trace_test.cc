@@ -32,7 +32,9 @@ struct Traced : Bed {
   void start(TraceFilter filter) {
     worker().tracer().start(0, kTrace, std::make_shared<TraceFilter>(std::move(filter)));
   }
-  TakenTraces take_traces(size_t most = SIZE_MAX) { return worker().tracer().take(0, most); }
+  TakenTraces take_traces(size_t most = SIZE_MAX, size_t bytes = SIZE_MAX) {
+    return worker().tracer().take(0, most, bytes);
+  }
   std::unique_ptr<TraceRecord> trace(const std::string& from, const Packet& packet) {
     send(from, packet);
     run();
@@ -202,6 +204,16 @@ TEST_CASE("what finds no room is counted, and the bytes asked for are kept") {
   CHECK(some.lost > 0);
 }
 
+TEST_CASE("as many records are taken as have so many bytes, but one always") {
+  Traced bed({.bytes = 20});
+  for (int i = 0; i < 6; ++i) bed.send("a", Packet{});
+  bed.run();
+  CHECK(bed.take_traces(10, 59).records.size() == 2);
+  CHECK(bed.take_traces(10, 0).records.size() == 1);
+  CHECK(bed.take_traces(10, 60).records.size() == 3);
+  CHECK(bed.take_traces().records.empty());
+}
+
 TEST_CASE("a trace that has ended holds nothing and costs nothing") {
   Traced bed;
   bed.worker().tracer().stop(0);
@@ -265,18 +277,6 @@ TEST_CASE("a simulated frame meets the connection that is there, and its verdict
   CHECK(fresh->drops[0].reason == Reason::kPolicyDrop);
 }
 
-TEST_CASE("frames of one simulation see what earlier ones began") {
-  Simulated bed;
-  const auto records = bed.simulate("a", std::vector<Packet>{tcp(kSyn), tcp(kSyn)});
-  CHECK(records[0]->connection->is_new);
-  CHECK_FALSE(records[1]->connection->is_new);
-  CHECK(bed.simulate("a", tcp(kSyn))->connection->is_new);
-}
-
-TEST_CASE("a simulated frame to a port that is gone says so") {
-  Simulated bed;
-  bed.port("b").vanish("gone");
-  const auto record = bed.simulate("a", Packet{});
 TEST_CASE("a connection that had a frame after the simulation began is there") {
   Simulated bed;
   REQUIRE(bed.reached("a", tcp(kSyn), "b") == 1);
@@ -289,6 +289,18 @@ TEST_CASE("a connection that had a frame after the simulation began is there") {
   CHECK_FALSE(record->connection->is_new);
 }
 
+TEST_CASE("frames of one simulation see what earlier ones began") {
+  Simulated bed;
+  const auto records = bed.simulate("a", std::vector<Packet>{tcp(kSyn), tcp(kSyn)});
+  CHECK(records[0]->connection->is_new);
+  CHECK_FALSE(records[1]->connection->is_new);
+  CHECK(bed.simulate("a", tcp(kSyn))->connection->is_new);
+}
+
+TEST_CASE("a simulated frame to a port that is gone says so") {
+  Simulated bed;
+  bed.port("b").vanish("gone");
+  const auto record = bed.simulate("a", Packet{});
   REQUIRE(record->drops.size() == 1);
   CHECK(record->drops[0].reason == Reason::kOutputDown);
   CHECK(record->drops[0].stage == std::string("transmit"));

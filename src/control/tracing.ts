@@ -61,7 +61,7 @@ function prepareAll({ world, macs }: Explainer, packets: readonly PacketQuestion
   throw new HeadgateError('question', 'None of the packets can be traced.', { details: leftOut });
 }
 
-/** Most traces that are taken at once: with whole super-frames they still fit into one message of the engine. */
+/** Most traces that are taken at once; of long frames the engine gives fewer. */
 const MOST_TAKEN = 2000;
 
 export async function startLive(

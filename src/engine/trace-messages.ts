@@ -140,7 +140,10 @@ export const traceRequests = {
     params: z.strictObject({ filter: traceFilterSchema }),
     result: z.strictObject({ trace: z.int() }),
   },
-  /** `lost`: frames since the last call that fitted and for which there was no room. */
+  /**
+   * At most about `limit`, and 4 MiB of frames: ask again where there may be more. `lost`: frames since the last call that
+   * fitted and for which there was no room.
+   */
   takeTrace: {
     params: z.strictObject({ trace: z.int(), limit: z.int().min(1).max(100_000) }),
     result: z.strictObject({ traces: z.array(traceSchema), lost: z.number() }),

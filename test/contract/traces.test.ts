@@ -145,6 +145,15 @@ test('a live trace gives what fits its filter, once, until it is stopped', () =>
   engine.collect('b');
 });
 
+test('of long frames no more are taken at once than are sent soon, and none is lost', () => {
+  const { trace } = traces.start({ bytes: LONGEST_FRAME });
+  for (let i = 0; i < 100; i++) engine.inject('a', Buffer.alloc(60_000));
+  while (engine.run((now += 1_000_000n)) > 0);
+  const counts = [1, 2, 3].map(() => traces.take(trace, 2000).traces.length);
+  expect(counts).toEqual([69, 31, 0]);
+  traces.stop(trace);
+});
+
 test('a live trace by rule and by workload', () => {
   const byRule = traces.start({ rule: 'p/no-telnet', bytes: 0 }).trace;
   const byWorkload = traces.start({ workload: 'b', bytes: 0 }).trace;

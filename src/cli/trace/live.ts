@@ -17,8 +17,9 @@ export interface LiveOptions {
 }
 
 const PAUSE_MILLISECONDS = 200;
-/** So many at once: there may be more already. */
+/** So many at once, or so much of frames: there may be more already. */
 const BUSY = 500;
+const BUSY_BYTES = 1024 * 1024;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** `each` is given every packet that fits; says on stderr how many there were and how many were lost. */
@@ -41,12 +42,12 @@ export async function followLive(
     const take = async () =>
       seen.take(await client.get<TakenResult>(options.steps === true ? `${path}?steps=true` : path));
     while (!ending.signal.aborted && !seen.isEnough) {
-      if ((await take()) < BUSY)
+      if (!(await take()))
         await sleep(PAUSE_MILLISECONDS, undefined, { signal: ending.signal }).catch(() => undefined);
     }
     // What came before the end is still told; who does not want to wait for it says so a second time.
     const end = Date.now();
-    while (!seen.isEnough && !hurry.signal.aborted && (await take()) >= BUSY && seen.last < end);
+    while (!seen.isEnough && !hurry.signal.aborted && (await take()) && seen.last < end);
   } finally {
     clearTimeout(timer);
     for (const signal of SIGNALS) process.off(signal, stop);
@@ -84,14 +85,15 @@ class Seen {
     return this.count >= this.#most;
   }
 
-  /** How many there were. */
-  take({ traces, lost }: TakenResult): number {
+  /** Whether there may be more. */
+  take({ traces, lost }: TakenResult): boolean {
     for (const trace of traces.slice(0, this.#most - this.count)) {
       this.count += 1;
       this.last = trace.time;
       this.#each(trace);
     }
     this.lost += lost;
-    return traces.length;
+    const bytes = traces.reduce((sum, { trace }) => sum + trace.frame.length, 0);
+    return traces.length >= BUSY || bytes >= BUSY_BYTES;
   }
 }
