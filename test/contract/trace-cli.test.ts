@@ -140,6 +140,8 @@ describe('what is asked wrongly', () => {
     [['trace', '--simulate'], 2, 'Who sends the packet'],
     [['trace', '--simulate', '--from', 'web', '--to', 'db'], 2, 'To which port'],
     [['trace', '--simulate', 'tcp', ...SQL], 2, "The filter 'tcp' is for --live"],
+    [['trace', '--live', '--source-port', '1'], 2, '--source-port is not for --live'],
+    [['trace', '--inject', ...SQL, '--dropped'], 2, '--dropped is only for --live'],
     [['trace', '--simulate', ...SQL, '--vlan', '4096'], 2, 'A VLAN id'],
     [['trace', '--simulate', ...SQL, '--fragment', '7'], 2, 'multiple of 8'],
     [['trace', '--simulate', ...SQL, '--flags', 'X'], 2, 'SFRPAUEW'],

@@ -97,7 +97,17 @@ function flags(text: string): number {
   throw new InvalidArgumentError('Letters of SFRPAUEW are wanted, or none.');
 }
 
-async function trace(filter: string | undefined, options: TraceOptions): Promise<void> {
+/** What describes a packet, and what picks packets. */
+const DESCRIPTION: (keyof QuestionOptions)[] = [
+  ...(['from', 'to', 'protocol', 'port', 'sourcePort', 'flags', 'icmpType', 'icmpCode'] as const),
+  ...(['family', 'payload', 'vlan', 'sourceMac', 'destinationMac', 'sourceAddress'] as const),
+  ...(['destinationAddress', 'ttl', 'fragment', 'line', 'pcap'] as const),
+];
+const LIVE_ONLY: (keyof LiveOptions)[] = ['workload', 'rule', 'dropped', 'duration'];
+const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** What one form takes and another would leave aside unsaid. */
+function checkForm(filter: string | undefined, options: TraceOptions): void {
   const forms = [options.simulate, options.inject, options.live].filter((one) => one === true);
   if (forms.length !== 1)
     throw usage('One of --simulate, --inject and --live is wanted.', 'headgate trace --help has examples.');
@@ -106,6 +116,17 @@ async function trace(filter: string | undefined, options: TraceOptions): Promise
       `The filter '${filter}' is for --live.`,
       'Describe the packet: --from web-1 --to db-1 --port 443',
     );
+  const isLive = options.live === true;
+  const stray = (isLive ? DESCRIPTION : LIVE_ONLY).find((name) => options[name] !== undefined);
+  if (stray === undefined) return;
+  throw usage(
+    `--${kebab(stray)} is ${isLive ? 'not' : 'only'} for --live.`,
+    isLive ? "Say which packets: --workload web-1 'tcp port 443'" : 'headgate trace --help has examples.',
+  );
+}
+
+async function trace(filter: string | undefined, options: TraceOptions): Promise<void> {
+  checkForm(filter, options);
   const client = new ApiClient(options.runDir);
   if (options.live === true) await live(client, filter, options);
   else if (options.simulate === true) await simulate(client, options);
