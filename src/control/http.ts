@@ -130,7 +130,7 @@ function decode(segment: string): string {
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const tooBig = () =>
     new HeadgateError('body-too-big', `The body exceeds the limit of ${MAX_BODY_BYTES} bytes.`, {
-      remedy: 'Apply the documents in several steps.',
+      remedy: 'Apply the documents in several steps; trace fewer packets of a capture: --count 100.',
     });
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooBig();
   const chunks: Buffer[] = [];

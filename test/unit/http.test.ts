@@ -118,6 +118,7 @@ describe('errors', () => {
     });
     expect(answer).toMatch(/^HTTP\/1.1 413/);
     expect(answer).toContain('body-too-big');
+    expect(answer).toContain('trace fewer packets');
   });
 
   it('what the engine refuses says why', async () => {
