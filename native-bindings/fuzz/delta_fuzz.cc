@@ -83,6 +83,7 @@ Delta read_delta(Reader& in) {
   const auto wants = [&](int bit) { return (what >> bit & 1) != 0; };
   if (wants(0)) d.default_action = in.below(2) ? Action::kAllow : Action::kDrop;
   if (wants(1)) d.timeouts.emplace().denied = in.word();
+  if (wants(1)) d.limits = {in.word(), in.word(), in.word()};
   if (wants(2))
     d.set_address_sets = list(in, 2, [&] {
       return AddressSetChange{name(in, "s"), digest(in), list(in, 3, [&] { return range(in); })};
@@ -113,6 +114,7 @@ Delta read_delta(Reader& in) {
                                           "03:00:00:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00",
                                           "02-00-00-00-00-01"};
       if (in.below(2)) w.mac = kMacs[in.below(7)];
+      if (in.below(4) == 0) w.limits = {in.word(), in.word(), in.word()};
       if (in.below(2)) w.addresses = list(in, 2, [&] { return range(in); });
       return w;
     });
@@ -190,7 +192,7 @@ struct Model {
 
 bool same(const Generation& a, const Generation& b) {
   return a.number == b.number && a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied &&
-         a.topology == b.topology && a.epochs_held == b.epochs_held && a.lookup == b.lookup;
+         a.limits == b.limits && a.topology == b.topology && a.epochs_held == b.epochs_held && a.lookup == b.lookup;
 }
 
 // What the lookup says against what the deltas said: the entries without conditions of a workload, in order.

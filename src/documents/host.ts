@@ -1,8 +1,9 @@
 // Host: the root-owned settings of one machine: the default action, what may be attached, and sizes.
 import { z } from 'zod';
-import { limitsSchema, timeoutsSchema } from '../engine/messages.js';
+import { timeoutsSchema } from '../engine/messages.js';
 import { fields, number, oneOf, text } from './fields.js';
 import { parseEndpoint } from './ip.js';
+import { limits } from './limits.js';
 
 const glob = text((value) =>
   value.length > 0 && value.length <= 255 && !/[\s\0]/.test(value)
@@ -65,7 +66,7 @@ export const hostSpecSchema = fields({
   /** Seconds. */
   timeouts: fields(timeoutsSchema.shape).optional(),
   /** What each workload may begin. */
-  limits: fields(limitsSchema.shape).optional(),
+  limits: limits.optional(),
   flowLog: flowLog.optional(),
 });
 

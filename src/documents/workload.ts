@@ -1,7 +1,6 @@
 // Workload: a VM, a container or a NIC, how it is attached, and the addresses it may use.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { limitsSchema } from '../engine/messages.js';
 import {
   address,
   addressRange,
@@ -23,6 +22,7 @@ import {
   parseRange,
 } from './ip.js';
 import type { Range } from './ip.js';
+import { limits } from './limits.js';
 
 const gateways = z.array(address).superRefine((value, context) => {
   const families = value.map((gateway) => (gateway.includes(':') ? 6 : 4));
@@ -72,7 +72,7 @@ export const workloadSpecSchema = fields({
   /** All it may use: addresses, CIDRs, ranges. Absent: those of its tap; without them any. */
   addresses: z.array(addressRange).max(4000).optional(),
   /** What it may begin, over what the Host says. */
-  limits: fields(limitsSchema.shape).optional(),
+  limits: limits.optional(),
 });
 
 export type WorkloadSpec = z.infer<typeof workloadSpecSchema>;

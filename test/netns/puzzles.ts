@@ -362,6 +362,19 @@ for i in range(40000): one.send(frame)
     mend: 'Find the loop, or what scans. The limit keeps the others of the segment alive.',
   },
   {
+    title: 'A workload has begun as much as it may',
+    symptom: 'What web has open works, and others work; web begins nothing new.',
+    break: async (here) => {
+      const web = ground(here).find(({ metadata }) => metadata.name === 'web') as Document;
+      await here.bed.apply({ ...web, spec: { ...web.spec, limits: { connections: 3 } } });
+      for (let i = 0; i < 3; i++) await here.bed.agent('web').hold(`many-${i}`, here.bed.ipv4('db'), 5432);
+    },
+    reaches: tcpToDb,
+    command: live('--dropped', 'tcp port 5432'),
+    says: ['drop   track      connections-quota'],
+    mend: '`headgate top -n 1` has how much it holds and may; raise `limits` of the workload if that is too little.',
+  },
+  {
     title: 'The connection table is full',
     symptom: 'What is connected works; nothing new gets through.',
     break: async ({ bed }) => {

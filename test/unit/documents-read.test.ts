@@ -347,6 +347,16 @@ describe('errors name file, line, column, path and how to mend', () => {
       'f.yaml:5:14: spec.timeouts.tcpOpenning: unknown field "tcpOpenning": did you mean "tcpOpening"?',
     ],
     [
+      'more half-open connections than connections',
+      yaml('Host', 'h', 'limits: {connections: 5, halfOpen: 6}'),
+      'f.yaml:5:38: spec.limits.halfOpen: halfOpen is more than connections, 5, of which they are a part: lower it, or leave it out',
+    ],
+    [
+      'a limit of nothing',
+      yaml('Workload', 'w', 'segment: lan\nattach: {veth: {interface: v}}\nlimits: {newPerSecond: 0}'),
+      'f.yaml:7:26: spec.limits.newPerSecond: needs at least 1',
+    ],
+    [
       'a map where a list belongs',
       yaml('Service', 's', 'entries: {}'),
       'f.yaml:5:3: spec.entries: must be a list, not a map',
