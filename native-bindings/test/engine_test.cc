@@ -314,6 +314,29 @@ TEST_CASE("reports name what people know: rules, workloads, flows, logs, failure
   CHECK(r.engine->failures()[0].detail == "device gone");
 }
 
+TEST_CASE("each worker has its share of a limit, rounded up; unset ones are shares of the table") {
+  Running r(2, 4096);
+  Delta delta;
+  delta.limits = {11, 0, 0};
+  REQUIRE_FALSE(r.engine->publish(delta));
+  for (const WorkloadReport& w : r.engine->stats().workloads) CHECK(w.limits == Limits{12, 256, 512});
+}
+
+TEST_CASE("what a workload has begun is reported, and goes down when it ends") {
+  Running r(0);
+  for (uint16_t i = 0; i < 5; ++i) r.a->push(flow(i).bytes());
+  r.engine->run(1'000'000'000);
+  for (uint16_t i = 0; i < 2; ++i) r.b->push(flow(i).reversed().bytes());
+  r.engine->run(1'001'000'000);
+  const auto of_a = [&] { return r.engine->stats().workloads[0]; };
+  CHECK(of_a().connections == 5);
+  CHECK(of_a().half_open == 3);
+  for (uint64_t seconds : {40u, 80u}) r.engine->run(seconds * 1'000'000'000);
+  CHECK(of_a().connections == 2);
+  CHECK(of_a().half_open == 0);
+  CHECK(of_a().begun == 5);
+}
+
 // Denied flows do not hold on to their records, established ones do, and all of it within the limit.
 TEST_CASE("the connection table stays within its limit under a flood of new flows") {
   Running r(0, 100);
