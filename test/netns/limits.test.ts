@@ -20,7 +20,7 @@ beforeAll(async () => {
   bed = await Bed.start({
     workloads: ['noisy', 'quiet', 'server'],
     rules: ALLOW_ALL,
-    host: { limits: { ...LIMITS, halfOpen: 5000 } },
+    host: { limits: { ...LIMITS, halfOpen: 150 } },
   });
   const noisy = bed.documents().find(({ metadata }) => metadata.name === 'noisy');
   if (noisy === undefined) throw new Error('no such workload');
@@ -43,7 +43,7 @@ const refused = ({ drops }: { drops: Record<string, number> }) =>
 
 test('limits are those of the workload, else of the host', async () => {
   expect((await statsOf('noisy')).limits).toEqual(LIMITS);
-  expect((await statsOf('quiet')).limits).toEqual({ ...LIMITS, halfOpen: 5000 });
+  expect((await statsOf('quiet')).limits).toEqual({ ...LIMITS, halfOpen: 150 });
 });
 
 test('a tenant that fills its share refuses its own new connections alone', async () => {
