@@ -142,7 +142,8 @@ async function compare(name: string, bench: Bench, settings: Settings): Promise<
       ready.push({ join, ends: await join.setUp(), figures: [] });
     }
     for (let run = 1; run <= settings.runs; run++) {
-      for (const { join, ends, figures } of ready) {
+      // Back and forth, so that nobody is always the first.
+      for (const { join, ends, figures } of run % 2 ? ready : [...ready].reverse()) {
         const measured = await bench.measurement.run(ends, settings.seconds);
         figures.push(measured);
         say(`run ${run}/${settings.runs} ${join.name}: ${rounded(measured.value)} ${bench.measurement.unit}`);
