@@ -1,5 +1,7 @@
 // The engine's part in traces: names become serials, MACs are filled in, and every worker is told.
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "packet/wire.h"
 #include "pipeline/engine.h"
@@ -11,7 +13,7 @@ namespace {
 constexpr Mac kUnknownMac = {0x02, 0x68, 0x67, 0xff, 0xff, 0xff};
 // Of frames, at once: who takes them is busy with them meanwhile, and serves nobody else.
 constexpr size_t kMostTakenBytes = 4 << 20;
-constexpr int kInjectRounds = 50;  // until a frame that was handed over has come out
+constexpr int kInjectRounds = 50;  // of a millisecond, for a frame that was handed over to come out
 
 Refusal unknown_workload(const std::string& name) {
   return {"unknown-workload", "There is no workload '" + name + "'."};
@@ -72,13 +74,17 @@ Refusal Engine::inject(const GivenFrame& given, std::unique_ptr<TraceRecord>& re
   // Picks nothing itself: the record that the frame carries is for it.
   auto filter = std::make_shared<TraceFilter>();
   filter->program = {BPF_STMT(BPF_RET | BPF_K, 0)};
+  filter->bytes = kMaxFrame;
   if (Refusal refusal = start_trace(std::move(filter), id)) return refusal;
   const size_t at = static_cast<size_t>(std::find(traces_.begin(), traces_.end(), id) - traces_.begin());
   workers_[0]->ask([&](Worker& w) { w.inject(bytes, place, at, id); });
   for (int round = 0; round < kInjectRounds && !record; ++round) {
     TakenTraces taken;
     take_trace(id, 1, taken);
-    if (!taken.records.empty()) record = std::move(taken.records[0]);
+    if (!taken.records.empty())
+      record = std::move(taken.records[0]);
+    else
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   stop_trace(id);
   if (!record)

@@ -257,12 +257,14 @@ void Tracer::finish(std::span<Frame* const> frames) {
 
 void Tracer::keep(Trace& trace, const TraceRecord& record) {
   if (!fits(record, *trace.filter)) return;
-  if (trace.records.size() == kMostRecords || trace.bytes + record.bytes.size() > kMostBytes) {
+  const size_t bytes = std::min<size_t>(trace.filter->bytes, record.bytes.size());
+  if (trace.records.size() == kMostRecords || trace.bytes + bytes > kMostBytes) {
     ++trace.lost;
     return;
   }
   trace.records.push_back(std::make_unique<TraceRecord>(record));
-  trace.bytes += record.bytes.size();
+  trace.records.back()->bytes.resize(bytes);  // another trace may have asked for more of it
+  trace.bytes += bytes;
 }
 
 }  // namespace headgate

@@ -156,12 +156,17 @@ export class EngineProcess {
   }
 
   #tick(): void {
-    this.#endFlowLog();
-    try {
-      this.#attachments.tick();
-      this.#traces.tick();
-    } catch (error) {
-      this.#options.log.warn({ detail: errorMessage(error) }, 'looking after the attachments failed');
+    const looks: [string, () => void][] = [
+      ['flow logs', () => this.#endFlowLog()],
+      ['attachments', () => this.#attachments.tick()],
+      ['traces', () => this.#traces.tick()],
+    ];
+    for (const [what, look] of looks) {
+      try {
+        look();
+      } catch (error) {
+        this.#options.log.warn({ detail: errorMessage(error) }, `looking after the ${what} failed`);
+      }
     }
   }
 }

@@ -162,6 +162,13 @@ describe('what is asked wrongly', () => {
   });
 });
 
+test('a capture whose filter is refused leaves the file as it was', async () => {
+  const file = join(folder, 'old.pcapng');
+  writeFileSync(file, 'of yesterday');
+  expect(await headgate(['capture', '-w', file, 'tcp prot 1'])).toMatchObject({ code: 1 });
+  expect(readFileSync(file, 'utf8')).toBe('of yesterday');
+});
+
 /** Runs until it says that it traces; `end` sends it a signal and waits. */
 function start(args: string[]) {
   const child = spawn(PROGRAM, args, { env: environment(), cwd: folder });

@@ -55,12 +55,18 @@ async function capture(filter: string | undefined, options: CaptureOptions): Pro
       'A capture is nothing for a terminal.',
       'Name a file, -w FILE, or a reader: | wireshark -k -i -',
     );
-  const { write, close } = open(options.write);
-  const writer = new PcapngWriter(write, `headgate ${VERSION}`);
+  let file: ReturnType<typeof open> | undefined;
+  let writer: PcapngWriter | undefined;
+  // Not before the filter is accepted: what a file held is gone then.
+  const begin = () => {
+    file = open(options.write);
+    writer = new PcapngWriter(file.write, `headgate ${VERSION}`);
+  };
   try {
-    await followLive(new ApiClient(options.runDir), filter, options, (trace) => writer.frame(framed(trace)));
+    const each = (trace: TraceAnswer) => writer?.frame(framed(trace));
+    await followLive(new ApiClient(options.runDir), filter, options, each, begin);
   } finally {
-    close();
+    file?.close();
   }
 }
 

@@ -22,12 +22,16 @@ const BUSY = 500;
 const BUSY_BYTES = 1024 * 1024;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** `each` is given every packet that fits; says on stderr how many there were and how many were lost. */
+/**
+ * `each` is given every packet that fits, once the trace is on and `begun` was called; says on stderr how many there were
+ * and how many were lost.
+ */
 export async function followLive(
   client: ApiClient,
   filter: string | undefined,
   options: LiveOptions & { steps?: boolean },
   each: (trace: TraceAnswer) => void,
+  begun: () => void = () => undefined,
 ): Promise<void> {
   const ending = new AbortController();
   const hurry = new AbortController();
@@ -37,8 +41,9 @@ export async function followLive(
   const { id } = await client.post<LiveResult>('/v1/trace/live', bodyOf(filter, options));
   const path = `/v1/trace/live/${id}`;
   const seen = new Seen(options.count ?? Infinity, each);
-  note('tracing: Ctrl-C ends it');
   try {
+    begun();
+    note('tracing: Ctrl-C ends it');
     const take = async () =>
       seen.take(await client.get<TakenResult>(options.steps === true ? `${path}?steps=true` : path));
     while (!ending.signal.aborted && !seen.isEnough) {
