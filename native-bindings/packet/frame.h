@@ -58,6 +58,7 @@ struct Frame {
   const Segment* segment = nullptr;       // likewise: the source's
   const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
   uint16_t tracker = 0;                   // guard: of the source's segment
+  uint32_t bucket = 0;                    // steer: of the connection table, where its flow is found
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame
   bool joined = false;                    // fragments: the ports of its first fragment are filled in

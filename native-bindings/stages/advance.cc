@@ -71,8 +71,10 @@ TimeoutClass class_of(const Connection& c) {
 // Whether the frame finds the connection at work, and leaves it as it is. (One that was denied meanwhile has to be put
 // back into its timeout class.)
 bool stays(const Connection& c, const Frame& frame) {
-  bool open = c.state == State::kEstablished && !c.fin && !(frame.headers.tcp_flags & (kFin | kRst));
-  return (open || c.state == State::kTwoWay) && c.timeout_class != TimeoutClass::kDenied;
+  const auto is_open = [&] {
+    return c.state == State::kEstablished && !c.fin && !(frame.headers.tcp_flags & (kFin | kRst));
+  };
+  return (c.state == State::kTwoWay || is_open()) && c.timeout_class != TimeoutClass::kDenied;
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ bool track_stage(Frame& frame, Context& ctx) {
     frame.connection = nullptr;
     return true;
   }
-  Connection* c = ctx.connections.find(h, frame.tracker, ctx.now, ctx.generation->timeouts, frame.reply);
+  Connection* c = ctx.connections.find(h, frame.tracker, frame.bucket, ctx.now, ctx.generation->timeouts, frame.reply);
   bool begins = (h.tcp_flags & (kSyn | kAck)) == kSyn;
   // A record that this millisecond has used may be held by another frame of the batch.
   if (c && begins && is_over(*c) && c->last_seen != ctx.now) {

@@ -81,8 +81,8 @@ bool ConnectionTable::recycle_half_open(uint16_t account, uint32_t now) {
   return false;
 }
 
-Connection* ConnectionTable::look_up_ipv6(const Headers& h, uint16_t tracker, bool& turned) const {
-  return look_up(h, tracker, turned, [&](uint32_t place, bool back) {
+Connection* ConnectionTable::look_up_ipv6(const Headers& h, uint16_t tracker, uint32_t bucket, bool& turned) const {
+  return look_up(h, tracker, bucket, turned, [&](uint32_t place, bool back) {
     const Pair& pair = pairs_[place];
     return pair.source == (back ? h.destination : h.source) && pair.destination == (back ? h.source : h.destination);
   });

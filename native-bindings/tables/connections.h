@@ -151,11 +151,18 @@ class ConnectionTable {
   static uint64_t bytes_for(uint32_t limit);
   ConnectionTable(uint8_t* memory, uint32_t limit);
 
+  // Where the flow's record is found, on its way to the cache.
+  uint32_t prefetch(uint64_t hash, uint16_t tracker) const {
+    const uint32_t bucket = bucket_of(hash, tracker);
+    __builtin_prefetch(&buckets_[bucket]);
+    return bucket;
+  }
   // The record of the frame's flow, or null; a record that is past its time is freed instead. `reply` tells whether the
-  // frame runs against its first frame.
-  Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
+  // frame runs against its first frame. `bucket`: what prefetch() said.
+  Connection* find(const Headers& h, uint16_t tracker, uint32_t bucket, uint32_t now, const Timeouts& timeouts,
+                   bool& reply) {
     bool turned;
-    Connection* c = look_up(h, tracker, turned);
+    Connection* c = look_up(h, tracker, bucket, turned);
     if (!c) return nullptr;
     if (now - c->last_seen >= timeout_of(c->timeout_class, timeouts)) {
       remove(*c);
@@ -164,10 +171,13 @@ class ConnectionTable {
     reply = turned;
     return c;
   }
+  Connection* find(const Headers& h, uint16_t tracker, uint32_t now, const Timeouts& timeouts, bool& reply) {
+    return find(h, tracker, bucket_of(h.hash, tracker), now, timeouts, reply);
+  }
   // The same, also of one that is past its time; null if there is none. Changes nothing.
   const Connection* peek(const Headers& h, uint16_t tracker) const {
     bool turned;
-    return look_up(h, tracker, turned);
+    return look_up(h, tracker, bucket_of(h.hash, tracker), turned);
   }
 
   // The flow of a record of this table, as its first frame had it.
@@ -196,7 +206,6 @@ class ConnectionTable {
   uint32_t size() const { return used_; }
   uint32_t limit() const { return limit_; }
   Accounts& accounts() { return accounts_; }
-  void prefetch(uint64_t hash, uint16_t tracker) const { __builtin_prefetch(&buckets_[bucket_of(hash, tracker)]); }
 
   // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
   template <class Visit>
@@ -227,20 +236,21 @@ class ConnectionTable {
   uint32_t bucket_of(uint64_t hash, uint16_t tracker) const {
     return static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(hash) + tracker * 0x9e3779b1u} * bucket_count_ >> 32);
   }
-  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned) const {
-    if (h.layer3 == Layer3::kIpv6) return look_up_ipv6(h, tracker, turned);
-    return look_up(h, tracker, turned, [](uint32_t, bool) { return true; });
+  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, uint32_t bucket, bool& turned) const {
+    if (h.layer3 == Layer3::kIpv6) return look_up_ipv6(h, tracker, bucket, turned);
+    return look_up(h, tracker, bucket, turned, [](uint32_t, bool) { return true; });
   }
-  [[gnu::noinline]] Connection* look_up_ipv6(const Headers& h, uint16_t tracker, bool& turned) const;
+  [[gnu::noinline]] Connection* look_up_ipv6(const Headers& h, uint16_t tracker, uint32_t bucket, bool& turned) const;
   // `is_it(place, turned)` is asked of records that are right but for what their address tails do not tell.
   template <class IsIt>
-  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, bool& turned, IsIt is_it) const {
+  [[gnu::always_inline]] Connection* look_up(const Headers& h, uint16_t tracker, uint32_t bucket, bool& turned,
+                                             IsIt is_it) const {
     const uint64_t flow =
         uint64_t{h.protocol} << 56 | uint64_t{static_cast<uint8_t>(h.layer3)} << 48 | uint64_t{tracker} << 32;
     const uint32_t ports = uint32_t{h.destination_port} << 16 | h.source_port;
     const uint64_t key = flow | ports, turned_key = flow | std::rotl(ports, 16);
     const uint64_t tails = tails_of(h.source, h.destination);
-    for (uint32_t i = buckets_[bucket_of(h.hash, tracker)]; i; i = records_[i].next) {
+    for (uint32_t i = buckets_[bucket]; i; i = records_[i].next) {
       Connection& c = records_[i];
       turned = false;
       if (c.key() == key && c.address_tails == tails && is_it(i, false)) return &c;
