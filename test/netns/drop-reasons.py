@@ -104,6 +104,7 @@ FRAMES = {
     "fragment-duplicate": lambda: [part(21, 0, 64, "MF"), part(21, 0, 64, "MF")],
     "fragment-overlap": lambda: [part(22, 0, 64, "MF"), part(22, 56, 64, "MF")],
     "fragment-wrong-end": lambda: [part(23, 0, 64, "MF"), part(23, 128, 64, 0), part(23, 256, 64, 0)],
+    "fragment-timeout": lambda: [part(24, 800, 64, 0)],
     "fragments-full": lambda: [part(i, 800, 64, 0) for i in range(100, 700)],
     # Ordinary datagrams: what stops them is what the test has set up.
     "datagram": lambda: [udp4],

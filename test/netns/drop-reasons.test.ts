@@ -34,7 +34,6 @@ const UNREACHABLE: Record<string, string> = {
   'ethernet-truncated': 'Linux makes every frame at least a header long',
   'offload-malformed': 'the kernel makes the virtio-net header itself',
   'port-unbound': 'a workload would have to leave while its frame is handed from one worker to another',
-  'fragment-timeout': 'it takes half a minute',
   'worker-ring-full': 'a worker would have to stand still',
   'output-unsegmentable': 'what is cut wrong would have to pass the parse stage',
 };
@@ -111,18 +110,27 @@ async function counted(metric: string): Promise<number> {
 }
 
 /** Causes drops, and finds them named by a live trace and counted by the metric that it names. */
-async function caused(reason: string, direction: 'in' | 'out', cause: () => Promise<unknown>): Promise<void> {
+async function caused(
+  reason: string,
+  direction: 'in' | 'out',
+  cause: () => Promise<unknown>,
+  seconds = 20,
+): Promise<void> {
   const metric = metricOf(reason, direction);
   const before = await counted(metric);
   const { id: trace } = await bed.control.post<LiveResult>('/v1/trace/live', { dropped: true });
   try {
     await cause();
-    const named = await waitUntil(`a trace names ${reason}`, async () => {
-      const { traces } = await bed.control.get<TakenResult>(`/v1/trace/live/${trace}?steps=true`);
-      return traces.find(({ trace: one }) =>
-        one.drops.some((drop) => drop.reason === reason && drop.direction === direction),
-      );
-    });
+    const named = await waitUntil(
+      `a trace names ${reason}`,
+      async () => {
+        const { traces } = await bed.control.get<TakenResult>(`/v1/trace/live/${trace}?steps=true`);
+        return traces.find(({ trace: one }) =>
+          one.drops.some((drop) => drop.reason === reason && drop.direction === direction),
+        );
+      },
+      seconds * 1000,
+    );
     expect(named.metrics).toContain(metric);
     expect(named.hint ?? '').not.toBe('');
     expect(named.steps?.map((step) => step.reason)).toContain(reason);
@@ -180,7 +188,9 @@ const BY_FRAMES = [
   'fragments-full',
 ];
 
-const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unknown> }> = {
+const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unknown>; seconds?: number }> = {
+  // Held for its first fragment for 30 s.
+  'fragment-timeout': { direction: 'out', cause: () => send('fragment-timeout'), seconds: 50 },
   'vlan-unmapped': {
     direction: 'out',
     cause: () => send('vlan-unmapped', netns.t),
@@ -309,7 +319,7 @@ for source in range(20000, 20000 + ${flows}):
 test.each(BY_FRAMES)('%s', (reason) => caused(reason, 'out', () => send(reason)), 30_000);
 test.each(Object.entries(OTHERS))(
   '%s',
-  (reason, { direction, cause }) => caused(reason, direction, cause),
+  (reason, { direction, cause, seconds }) => caused(reason, direction, cause, seconds),
   60_000,
 );
 
