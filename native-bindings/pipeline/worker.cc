@@ -186,6 +186,7 @@ size_t Worker::run_port(uint16_t port) {
     frame.segment = segment;
     frame.joined = false;
   }
+  counters_.frames += count;
   run_batch(0, count, false);
   return count;
 }
@@ -194,6 +195,7 @@ size_t Worker::run_rings() {
   size_t total = 0;
   for (auto& ring : steering_.in)
     if (ring) total += resume_frames([&](Frame& frame) { return ring->pop(frame); });
+  counters_.frames += total;
   return total;
 }
 
@@ -266,7 +268,6 @@ void Worker::run_batch(size_t from, size_t count, bool traced) {
   transmit_outputs(ctx_, index_);
   if (traced) tracer_.finish({frames_, count});
   ++counters_.batches;
-  counters_.frames += count;
 }
 
 void Worker::adopt(std::shared_ptr<const Generation> next) {

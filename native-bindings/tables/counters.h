@@ -24,8 +24,8 @@ struct WorkloadCounters {
 
 struct Counters {
   uint64_t batches = 0;
-  uint64_t frames = 0;
-  uint64_t log_lost = 0;                                  // log lines for which the ring had no room
+  uint64_t frames = 0;    // from ports and from other workers; what was held counts once
+  uint64_t log_lost = 0;  // log lines for which the ring had no room
   std::array<std::array<uint64_t, 2>, kReasons> drops{};  // by reason and direction
   std::vector<WorkloadCounters> workloads;                // by place
 };
