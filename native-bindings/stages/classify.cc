@@ -1,6 +1,10 @@
 // The firewall. The record caches the verdict of each of its two workloads; a verdict counts only for the workload and
 // the epoch it was reached at, and is reached again otherwise. Both must allow: the initiator's `out` index and the
-// responder's `in` index, each asked about the flow as it began, whichever way this frame runs.
+// responder's `in` index, each asked about the flow as it began, whichever way this frame runs. A flow that crosses
+// Headgate once more, between other workloads, is judged by those too (tables/crossings.h).
+//
+// What crosses an edge pair is judged in one place, the tracker: by `out` where the flow runs from south to north, whichever
+// way this frame does, and by `in` where it runs the other way. So the verdict is found whichever bridge a frame crosses by.
 #include "packet/parse.h"
 #include "stages/stage.h"
 #include "tables/decide.h"
@@ -25,6 +29,11 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
 // Judges the connection at one side again, under the on-change rule of its former verdict.
 [[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
+  if (verdict.epoch != 0 && ctx.hits[verdict.hit].workload != w.serial) {
+    verdict = ctx.crossings.exchange(ctx.connections, c, side);
+    if (is_ended(c)) verdict.action = Action::kDrop;
+    if (verdict.epoch == ctx.generation->epochs[place]) return;
+  }
   const Hit& former = ctx.hits[verdict.hit];
   bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
   bool was_allowed = same_workload && verdict.action == Action::kAllow;
@@ -99,8 +108,16 @@ bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place) {
   return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place, ctx.generation->epochs.data());
 }
 
+[[gnu::noinline]] bool classify_at_edge(Frame& frame, Context& ctx) {
+  const uint32_t place = frame.bridge->judge;
+  const Side side = edge_direction(frame, frame.reply) == Direction::kOut ? kInitiator : kResponder;
+  return admit(frame, ctx, *frame.connection, side, ctx.workload(place), place, ctx.generation->epochs.data());
+}
+
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
+  if (frame.bridge) [[unlikely]]
+    return classify_at_edge(frame, ctx);
   Connection& c = *frame.connection;
   Side sender = frame.reply ? kResponder : kInitiator;
   const uint32_t* epochs = ctx.generation->epochs.data();  // read once for both sides
