@@ -49,7 +49,10 @@ export type EdgePairSpec = z.infer<typeof edgePairSpecSchema>;
 export type BridgeSpec = EdgePairSpec['bridges'][number];
 export type EdgeSide = (typeof SIDES)[number];
 
-export function tagsOf(bridge: BridgeSpec, side: EdgeSide): { outer?: number | undefined; inner?: number | undefined } {
+export function tagsOf(
+  bridge: BridgeSpec,
+  side: EdgeSide,
+): { outer?: number | undefined; inner?: number | undefined } {
   return side === 'south'
     ? { outer: bridge.southVlan, inner: bridge.southInnerVlan }
     : { outer: bridge.northVlan, inner: bridge.northInnerVlan };

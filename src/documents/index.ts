@@ -8,7 +8,15 @@ export { CATEGORIES, type Category, type Rule, type SecurityPolicySpec } from '.
 export type { AppliedTo, Selection, WorkloadSelector } from './selection.js';
 export { PROTOCOLS, protocolName, protocolNumber } from './protocols.js';
 export type { ServiceEntry, ServiceSpec } from './service.js';
-export { edgePlace, edgeSegment, SIDES, tagsOf, type BridgeSpec, type EdgePairSpec, type EdgeSide } from './edge-pair.js';
+export {
+  edgePlace,
+  edgeSegment,
+  SIDES,
+  tagsOf,
+  type BridgeSpec,
+  type EdgePairSpec,
+  type EdgeSide,
+} from './edge-pair.js';
 export { trackerPlace, type TrackerSpec } from './tracker.js';
 export type { SegmentSpec } from './segment.js';
 export type { GroupSpec } from './group.js';

@@ -39,7 +39,11 @@ const parts = {
   addresses: z.array(addressRange).max(MAX_ADDRESSES).optional(),
   groups: z.array(name).max(10_000).optional(),
 };
-const placeParts = { workloads: parts.workloads, trackers: workloadSelectorSchema.optional(), groups: parts.groups };
+const placeParts = {
+  workloads: parts.workloads,
+  trackers: workloadSelectorSchema.optional(),
+  groups: parts.groups,
+};
 
 /** An empty map is refused: it selects nothing, but reads as if it meant any. */
 function notEmpty<S extends z.ZodObject>(schema: S, message: string) {

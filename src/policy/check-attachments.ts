@@ -65,9 +65,17 @@ function checkTrackers(documents: readonly Document[], warn: Find): void {
     const named = segment.spec.tracker;
     const own = trackers.get(name);
     if (named === undefined && own)
-      warn(segment, 'spec', `shares the connections of ${place(own)}, which has its name: say tracker, or rename one`);
+      warn(
+        segment,
+        'spec',
+        `shares the connections of ${place(own)}, which has its name: say tracker, or rename one`,
+      );
     if (named !== undefined && !trackers.has(named))
-      warn(segment, 'spec.tracker', `there is no Tracker "${named}": ${suggest(named, [...trackers.keys()])}`);
+      warn(
+        segment,
+        'spec.tracker',
+        `there is no Tracker "${named}": ${suggest(named, [...trackers.keys()])}`,
+      );
   }
 }
 

@@ -51,7 +51,9 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
         refer('Workload', name, () => `${path()}.workloads.names[${i}]`, line),
       );
       const trackers = selection && 'trackers' in selection ? selection.trackers : undefined;
-      trackers?.names?.forEach((name, i) => refer('Tracker', name, () => `${path()}.trackers.names[${i}]`, line));
+      trackers?.names?.forEach((name, i) =>
+        refer('Tracker', name, () => `${path()}.trackers.names[${i}]`, line),
+      );
       if (selection?.except) referAll(selection.except, () => `${path()}.except`, line);
     };
     if (document.kind === 'Workload') refer('Segment', document.spec.segment, () => 'spec.segment');

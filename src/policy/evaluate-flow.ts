@@ -70,8 +70,7 @@ export function evaluateFlow(documents: readonly Document[], question: FlowQuest
   }
   const decisions: Decision[] = [];
   if (from.workload) decisions.push(evaluateIn(world, from.workload.metadata.name, 'out', packet));
-  if (tracker !== undefined)
-    decisions.push(evaluateIn(world, tracker, question.crossing ?? 'out', packet));
+  if (tracker !== undefined) decisions.push(evaluateIn(world, tracker, question.crossing ?? 'out', packet));
   if (to.workload) decisions.push(evaluateIn(world, to.workload.metadata.name, 'in', packet));
   const action = decisions.find((decision) => decision.action !== 'allow')?.action ?? 'allow';
   return { action, packet, decisions, notes };

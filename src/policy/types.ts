@@ -1,6 +1,12 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
 import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
-import type { AppliedTo, HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
+import type {
+  AppliedTo,
+  HostSpec,
+  SecurityPolicyDocument,
+  Selection,
+  ServiceDocument,
+} from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
 import type { Uses } from './uses.js';

@@ -8,7 +8,14 @@
 // north, path 2 is 102 and 202. The relays (vlan-relay.py) put the tags on, as switches would.
 import { fileURLToPath } from 'node:url';
 import type { ChildProcess } from 'node:child_process';
-import { createNamespace, deleteNamespace, execIn, ip, spawnIn, waitUntil } from '../../src/lab/namespaces.js';
+import {
+  createNamespace,
+  deleteNamespace,
+  execIn,
+  ip,
+  spawnIn,
+  waitUntil,
+} from '../../src/lab/namespaces.js';
 import { Agent } from '../../src/lab/probe.js';
 import { Bed, document, type BedOptions, type Document } from './bed.js';
 
@@ -46,13 +53,13 @@ export class EdgeBed {
   static async start(options: Partial<BedOptions> & { documents: Document[] }): Promise<EdgeBed> {
     const edge = new EdgeBed(Bed.make({ workloads: [], ...options }));
     try {
-      for (const host of ['south', 'north'] as const) edge.makeHost(host);
+      for (const host of ['south', 'north'] as const) await edge.makeHost(host);
       for (const host of ['south', 'north'] as const) await edge.settle(host);
       await edge.bed.startHeadgate();
       await edge.bed.apply(...edge.pairs(), ...options.documents);
       await edge.attached();
       for (const host of ['south', 'north'] as const)
-        await edge.agent(host).listen({ tcp: [80, 81], udp: [53] });
+        await edge.agent(host).listen({ tcp: [80, 81, 82], udp: [53] });
     } catch (error) {
       await edge.stop();
       throw error;
@@ -105,7 +112,17 @@ export class EdgeBed {
   /** From now on the host sends by this path what is for the other one. */
   route(host: Host, path: Path): void {
     const [to, from] = [ADDRESS[other(host)], ADDRESS[host]];
-    ip('-n', this.netns(host), 'route', 'replace', `${to}/32`, 'dev', `${DEVICES[host][0]}${path}`, 'src', from);
+    ip(
+      '-n',
+      this.netns(host),
+      'route',
+      'replace',
+      `${to}/32`,
+      'dev',
+      `${DEVICES[host][0]}${path}`,
+      'src',
+      from,
+    );
   }
 
   /** Sends frames of scapy on the host's trunk, as they are written, with their tags. */
@@ -134,9 +151,11 @@ sendp(${frames}, iface="${this.trunk(host, path)}", verbose=0)
     for (const host of ['south', 'north'] as const) deleteNamespace(this.netns(host));
   }
 
-  private makeHost(host: Host): void {
+  private async makeHost(host: Host): Promise<void> {
     const netns = this.netns(host);
     createNamespace(netns);
+    // Nobody is to send but who is told to.
+    await execIn(netns, ['sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1']);
     const inside = (...args: string[]) => ip('-n', netns, ...args);
     for (const path of PATHS) {
       const [end, port, trunk] = DEVICES[host].map((letter) => `${letter}${path}`);
@@ -159,7 +178,11 @@ sendp(${frames}, iface="${this.trunk(host, path)}", verbose=0)
       const off = ['tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off'];
       for (const device of [end, trunk]) await execIn(netns, ['ethtool', '-K', device, ...off]);
       await execIn(undefined, ['ethtool', '-K', this.device(host, path), ...off]);
-      await this.says(netns, ['/usr/bin/python3', RELAY, trunk, `${this.vlan(host, path)}=${port}`], 'relaying');
+      await this.says(
+        netns,
+        ['/usr/bin/python3', RELAY, trunk, `${this.vlan(host, path)}=${port}`],
+        'relaying',
+      );
       await this.capture(host, path);
     }
     this.route(host, 1);
@@ -206,5 +229,13 @@ export function other(host: Host): Host {
 function seenIn(line: string, host: Host, path: Path): Seen {
   const [, from = '', to = ''] = /([0-9a-f:]{17}) > ([0-9a-f:]{17})/.exec(line) ?? [];
   const [, vlan, priority = '0'] = /vlan (\d+), p (\d)/.exec(line) ?? [];
-  return { host, path, from, to, vlan: vlan === undefined ? undefined : Number(vlan), priority: Number(priority), line };
+  return {
+    host,
+    path,
+    from,
+    to,
+    vlan: vlan === undefined ? undefined : Number(vlan),
+    priority: Number(priority),
+    line,
+  };
 }

@@ -135,7 +135,11 @@ const workload = fc.record({
 });
 
 const bridge = fc.record(
-  { southVlan: fc.constantFrom(5, 6), southInnerVlan: fc.constantFrom(7, 8), tracker: fc.constantFrom(...TRACKERS) },
+  {
+    southVlan: fc.constantFrom(5, 6),
+    southInnerVlan: fc.constantFrom(7, 8),
+    tracker: fc.constantFrom(...TRACKERS),
+  },
   { requiredKeys: ['tracker'] },
 );
 /** Bridges with the same tags on either side: each once. */
@@ -157,7 +161,11 @@ const world = fc.record({
   ),
   segment: some({ vlan: fc.constantFrom(5, 6), tracker: fc.constantFrom('t', 'u') }),
   workloads: fc.tuple(...WORKLOADS.map(() => workload)),
-  trackers: fc.tuple(...TRACKERS.map(() => fc.record({ labels, limits: fc.option(some({ halfOpen: fc.nat(3).map((n) => n + 1) })) }))),
+  trackers: fc.tuple(
+    ...TRACKERS.map(() =>
+      fc.record({ labels, limits: fc.option(some({ halfOpen: fc.nat(3).map((n) => n + 1) })) }),
+    ),
+  ),
   edgePairs: fc.array(bridges, { minLength: 1, maxLength: 2 }),
   groups: fc.tuple(...GROUPS.map((_, i) => selection(GROUPS.slice(0, i)))),
   services: fc.tuple(...SERVICES.map(() => fc.array(entry, { minLength: 1, maxLength: 2 }))),
@@ -235,6 +243,6 @@ export const packets: fc.Arbitrary<Packet> = fc
   }));
 
 export const places = fc.record({
-  workload: fc.constantFrom(...WORKLOADS),
+  workload: fc.constantFrom(...WORKLOADS, 'tracker:t'),
   direction: fc.constantFrom('in', 'out'),
 });
