@@ -117,9 +117,12 @@ BridgeChange read_bridge(const Napi::Object& o) {
 }
 
 SegmentChange read_segment(const Napi::Object& o) {
-  SegmentChange segment{read_string(o, "name"),   read_string(o, "digest"),
-                        read_vlan(o, "vlan"),     read_vlan(o, "innerVlan"),
-                        read_optional_string(o, "tracker").value_or(""), {}};
+  SegmentChange segment{read_string(o, "name"),
+                        read_string(o, "digest"),
+                        read_vlan(o, "vlan"),
+                        read_vlan(o, "innerVlan"),
+                        read_optional_string(o, "tracker").value_or(""),
+                        {}};
   each_object(o, "bridges", segment.bridges, read_bridge);
   return segment;
 }

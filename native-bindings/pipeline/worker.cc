@@ -42,7 +42,7 @@ Worker::Worker(const WorkerOptions& options)
       crossings_(options.connections),
       fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, crossings_, hits_,   memo_,    fragments_,    counters_, log_,
+      ctx_{generation_.get(), connections_, crossings_, hits_,    memo_,         fragments_, counters_, log_,
            outputs_,          pool_,        nullptr,    answers_, options.secret} {
   connections_.set_secret(options.secret);
   for (Frame*& frame : frames_) frame = pool_.acquire();

@@ -3,8 +3,9 @@
 // responder's `in` index, each asked about the flow as it began, whichever way this frame runs. A flow that crosses
 // Headgate once more, between other workloads, is judged by those too (tables/crossings.h).
 //
-// What crosses an edge pair is judged in one place, the tracker: by `out` where the flow runs from south to north, whichever
-// way this frame does, and by `in` where it runs the other way. So the verdict is found whichever bridge a frame crosses by.
+// What crosses an edge pair is judged in one place, the tracker: by `out` where the flow runs from south to north,
+// whichever way this frame does, and by `in` where it runs the other way. So the verdict is found whichever bridge a
+// frame crosses by.
 #include "packet/parse.h"
 #include "stages/stage.h"
 #include "tables/decide.h"

@@ -5,8 +5,8 @@
 // address where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour
 // discovery for its own addresses alone, and may not be a router. A workload without addresses may use any.
 //
-// An edge pair is a wire for each of its bridges: who is behind it is not known, so nothing is learned or refused but by
-// VLAN. The tags stay on until the frame is written with those of the other side (pipeline/transmit.cc).
+// An edge pair is a wire for each of its bridges: who is behind it is not known, so nothing is learned or refused but
+// by VLAN. The tags stay on until the frame is written with those of the other side (pipeline/transmit.cc).
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"

@@ -43,7 +43,8 @@ Reason over_limit(ConnectionTable& connections, uint16_t number, uint32_t now) {
   return Reason::kNone;
 }
 
-// The record of a new flow, on the account of the workload that sent this frame, at an edge pair of the tracker; null if it was dropped.
+// The record of a new flow, on the account of the workload that sent this frame, at an edge pair of the tracker; null
+// if it was dropped.
 [[gnu::noinline]] Connection* begin(Frame& frame, Context& ctx) {
   frame.reply = false;
   const uint32_t payer = frame.bridge ? frame.bridge->judge : frame.source_workload;

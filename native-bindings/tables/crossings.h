@@ -1,7 +1,7 @@
-// Verdicts of connections that cross Headgate more than once under one tracker: a workload that routes sends a flow back
-// through a second segment. Each crossing is judged by the workloads that it is between, and a record has room for one
-// (tables/connections.h). So the record has the verdicts of the crossing that had the last frame, and those of the one
-// before wait here: at each change they take each other's place, and nothing is looked up again.
+// Verdicts of connections that cross Headgate more than once under one tracker: a workload that routes sends a flow
+// back through a second segment. Each crossing is judged by the workloads that it is between, and a record has room for
+// one (tables/connections.h). So the record has the verdicts of the crossing that had the last frame, and those of the
+// one before wait here: at each change they take each other's place, and nothing is looked up again.
 //
 // A flow that crosses more than twice is judged again at every crossing but the last two.
 //
@@ -32,7 +32,7 @@ class Crossings {
   };
   // Of a connection among those that had its place; never 0.
   static uint64_t mark_of(const Connection& c) {
-    return ((c.key() ^ std::rotl(c.address_tails, 21)) * 0x9e3779b97f4a7c15ull ^ c.created) | 1;
+    return ((c.key() ^ std::rotl(c.address_tails, 21)) * 0x9e3779b97f4a7c15ull ^ uint64_t{c.created} << 1) | 1;
   }
   size_t bytes() const { return (size_t{connections_} + 1) * sizeof(Kept) * 2; }
 

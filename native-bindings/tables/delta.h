@@ -46,7 +46,7 @@ struct SegmentChange {
   std::string digest;
   int vlan = 0;
   int inner_vlan = 0;
-  std::string tracker;                // empty: an edge pair
+  std::string tracker;                     // empty: an edge pair
   std::vector<BridgeChange> bridges = {};  // of an edge pair
 };
 

@@ -125,8 +125,8 @@ FragmentTable::Place FragmentTable::find(const Frame& frame) {
   Place place = bucket_of(h.source, h.destination, h.fragment_id, sender);
   for (; place; place = all_[place].next) {
     const Datagram& d = all_[place];
-    if (d.id == h.fragment_id && d.workload == sender && d.from_north == from_north(frame) && d.protocol == key_protocol(h) &&
-        d.source == h.source && d.destination == h.destination)
+    if (d.id == h.fragment_id && d.workload == sender && d.from_north == from_north(frame) &&
+        d.protocol == key_protocol(h) && d.source == h.source && d.destination == h.destination)
       break;
   }
   return place;

@@ -69,7 +69,7 @@ struct Workload {
   uint32_t segment = kNoSegment;
   uint16_t port = kNoPort;
   std::optional<EdgeSide> side;  // of an edge pair
-  bool trunk = false;  // its frames carry the segment's VLAN tags on the port
+  bool trunk = false;            // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
   Limits limits;
@@ -100,13 +100,13 @@ struct BridgeTags {
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
-  bool edge = false;                  // an interface of an edge pair
-  uint32_t workload = kNoWorkload;    // of a port that is no trunk
-  uint32_t partner = kNoWorkload;     // of an edge: the pair's other interface
-  const Workload* sender = nullptr;   // the workload, unless it is an edge
-  const Segment* segment = nullptr;   // and its segment
-  std::vector<TrunkMember> members;   // of a trunk
-  std::vector<BridgeTags> by_tags;    // of an edge, sorted
+  bool edge = false;                 // an interface of an edge pair
+  uint32_t workload = kNoWorkload;   // of a port that is no trunk
+  uint32_t partner = kNoWorkload;    // of an edge: the pair's other interface
+  const Workload* sender = nullptr;  // the workload, unless it is an edge
+  const Segment* segment = nullptr;  // and its segment
+  std::vector<TrunkMember> members;  // of a trunk
+  std::vector<BridgeTags> by_tags;   // of an edge, sorted
 
   const Bridge* find_bridge(const Headers& h) const {
     constexpr uint16_t kId = 0x0fff;

@@ -35,8 +35,8 @@ Refusal Publisher::check_bridges(const SegmentChange& edge, const std::string& w
     const auto coming = names.workloads.find(bridge.judge);
     const auto* held = find_workload(bridge.judge);
     const bool removed = names.removed_workloads.contains(bridge.judge);
-    const bool is_tracker = coming != names.workloads.end() ? coming->second->segment.empty()
-                                                            : held && (*held)->segment == kNoSegment;
+    const bool is_tracker =
+        coming != names.workloads.end() ? coming->second->segment.empty() : held && (*held)->segment == kNoSegment;
     if (removed || !is_tracker)
       return invalid_delta(where + " refers to tracker " + quoted(bridge.judge) +
                            (removed ? ", which the same change removes. Keep it, or remove what refers to it."
@@ -124,8 +124,8 @@ Refusal Publisher::check_side(const WorkloadChange& w, const std::string& where,
   const bool is_edge =
       coming != names.segments.end() ? !coming->second->bridges.empty() : !segments_[held->second]->bridges.empty();
   if (is_edge != w.side.has_value())
-    return invalid_delta(where + (is_edge ? " is in an edge pair and needs a side."
-                                          : " has a side, but its segment is no edge pair."));
+    return invalid_delta(
+        where + (is_edge ? " is in an edge pair and needs a side." : " has a side, but its segment is no edge pair."));
   if (!is_edge) return {};
   if (w.trunk || w.mac || w.addresses)
     return invalid_delta(where + " is an edge's interface, which has neither MAC nor addresses nor others beside it.");
