@@ -6,11 +6,15 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createNamespace, deleteNamespace, execIn, ip, waitUntil } from '../../src/lab/namespaces.js';
 import { Agent } from '../../src/lab/probe.js';
-import { Bed, document, policy } from './bed.js';
+import { Bed, document } from './bed.js';
 
 const netns = (name: string) => `hg${process.pid}-rw-${name}`;
 const agents: Record<string, Agent> = {};
 let bed: Bed;
+
+/** With full TCP tracking: a segment that comes a second time must fit, too. */
+const rules = (list: object[]) => document('SecurityPolicy', 'test', { tracking: 'strict', rules: list });
+const apply = (list: object[]) => bed.apply(rules(list));
 
 /** Name of the workload: namespace, device, address, segment, gateway. */
 const WORKLOADS: Record<string, [string, string, string, string, string?]> = {
@@ -49,7 +53,7 @@ beforeAll(async () => {
         ...(where === 'r' && { addresses: ['0.0.0.0/0'] }),
       }),
     ),
-    policy([allow('all')]),
+    rules([allow('all')]),
   );
   for (const name of PLACES)
     await waitUntil(`${name} is attached`, async () => (await bed.attachment(name)).state === 'attached');
@@ -66,7 +70,7 @@ afterAll(async () => {
   for (const name of ['a', 'r', 'b']) deleteNamespace(netns(name));
 });
 
-beforeEach(() => bed.applyRules([allow('all')]));
+beforeEach(() => apply([allow('all')]));
 
 async function tcpTo(port: number, timeout = 700): Promise<string | undefined> {
   return (await agents['a']?.tcp('10.77.2.1', port, timeout))?.outcome;
@@ -83,7 +87,7 @@ async function decided(rule: string): Promise<number[]> {
 }
 
 test('one connection, judged once at each of the four ports, however many frames it has', async () => {
-  await bed.applyRules([allow('counted', tcp(80)), allow('all')]);
+  await apply([allow('counted', tcp(80)), allow('all')]);
   const before = (await bed.flows()).total;
   expect(await hold('four', 80)).toBe('reached');
   for (let i = 0; i < 20; i++) expect(await use('four')).toBe('reached');
@@ -97,7 +101,7 @@ test('one connection, judged once at each of the four ports, however many frames
 });
 
 test.each(PLACES)('a rule at %s alone keeps the flow from passing there', async (place) => {
-  await bed.applyRules([
+  await apply([
     {
       name: 'here',
       action: 'drop',
@@ -115,20 +119,20 @@ test.each(PLACES)('a rule at %s alone keeps the flow from passing there', async 
 });
 
 test('a rule that keeps live connections does so at the second crossing too', async () => {
-  await bed.applyRules([allow('kept', { ...tcp(82), onChange: 'keep' }), allow('all')]);
+  await apply([allow('kept', { ...tcp(82), onChange: 'keep' }), allow('all')]);
   expect(await hold('kept', 82)).toBe('reached');
   expect(await use('kept')).toBe('reached');
-  await bed.applyRules([{ name: 'kept', action: 'drop', ...tcp(82) }, allow('all')]);
+  await apply([{ name: 'kept', action: 'drop', ...tcp(82) }, allow('all')]);
   for (let i = 0; i < 5; i++) expect(await use('kept')).toBe('reached');
   expect(await tcpTo(82)).toBe('silent');
 });
 
 test('a rule that resets them, at the last port alone, ends the connection everywhere', async () => {
   const last = { ...tcp(83), ...at('b') };
-  await bed.applyRules([allow('ended', { ...last, onChange: 'reset' }), allow('all')]);
+  await apply([allow('ended', { ...last, onChange: 'reset' }), allow('all')]);
   expect(await hold('ended', 83)).toBe('reached');
   expect(await use('ended')).toBe('reached');
-  await bed.applyRules([{ name: 'ended', action: 'drop', ...last }, allow('all')]);
+  await apply([{ name: 'ended', action: 'drop', ...last }, allow('all')]);
   expect(await use('ended')).toBe('refused');
   const found = (await bed.flows()).flows.filter(({ destinationPort }) => destinationPort === 83);
   expect(found.map(({ state }) => state)).toEqual(['denied']);
