@@ -53,7 +53,7 @@ uint64_t dropped(Reason reason, const std::function<void(Bed&)>& act, Action def
   act(bed);
   while (bed.run()) {
   }
-  CHECK_MESSAGE(watch.saw(reason), kReasonTexts[static_cast<size_t>(reason)].name);
+  CHECK_MESSAGE(watch.saw(reason), std::string(kReasonTexts[static_cast<size_t>(reason)].name));
   return bed.drops(reason);
 }
 
@@ -274,7 +274,7 @@ std::map<Reason, Cause> causes() {
              bed.send("a", with([&](Packet& p) { p.id = id, p.fragment_offset = 80; }));
          });
        }},
-      {R::kIcmpErrorMalformed, send(R::kIcmpErrorMalformed, icmp_error(Packet{}, 3, "10.9.0.1", 27).bytes())},
+      {R::kIcmpErrorMalformed, send(R::kIcmpErrorMalformed, icmp_error(Packet{}.reversed(), 3, "10.9.0.1", 27).bytes())},
       {R::kIcmpErrorUnrelated, send(R::kIcmpErrorUnrelated, icmp_error(Packet{}.reversed(), 3, "10.9.0.1").bytes())},
       {R::kTcpMidStream, after_open(R::kTcpMidStream, with([](Packet& p) { p = tcp_packet(kSyn | kAck, 7); }))},
       {R::kTcpUnexpectedFlags, after_syn(R::kTcpUnexpectedFlags, tcp_packet(kSyn | kAck))},
@@ -357,8 +357,8 @@ TEST_CASE("every reason is caused, and counted under its name") {
   const auto all = causes();
   for (size_t r = 1; r < kReasons; ++r) {
     const auto cause = all.find(static_cast<Reason>(r));
-    REQUIRE_MESSAGE(cause != all.end(), kReasonTexts[r].name);
-    CHECK_MESSAGE(cause->second() > 0, kReasonTexts[r].name);
+    REQUIRE_MESSAGE(cause != all.end(), std::string(kReasonTexts[r].name));
+    CHECK_MESSAGE(cause->second() > 0, std::string(kReasonTexts[r].name));
   }
 }
 
