@@ -52,6 +52,11 @@ bool admit_alone(Frame& frame, Context& ctx, uint32_t place, Direction direction
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
 
+// Which way the flow of a frame at an edge pair runs there: a reply comes in where the flow went out.
+inline Direction edge_direction(const Frame& frame, bool reply) {
+  return (*frame.source->side == EdgeSide::kSouth) != reply ? Direction::kOut : Direction::kIn;
+}
+
 // Counts a frame for the rule (or default) that decided.
 inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
   Hit& hit = ctx.hits[place];

@@ -4,7 +4,9 @@
 // their place in these lists; a place is reused only after its holder is gone from every worker.
 #pragma once
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +27,14 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
+// One of the logical switches that an edge pair joins, one frame at a time, to its partner (stages/guard.cc).
+struct Bridge {
+  uint16_t vlan[2][2] = {};      // outer and inner id, 0: none; of the south and of the north
+  uint16_t tracker = 0;          // as a segment's
+  uint32_t judge = kNoWorkload;  // place of the tracker: what crosses is judged there
+};
+
+// A logical switch; or, with bridges, an edge pair, whose members are its two interfaces.
 struct Segment {
   std::string name;
   std::string digest;
@@ -32,15 +42,23 @@ struct Segment {
   uint16_t tracker = 0;            // connections are looked up within a tracker
   std::vector<uint32_t> members;   // workloads
   std::shared_ptr<MacTable> macs;  // shared by generations
+  std::vector<Bridge> bridges;
 };
 
+enum class EdgeSide : uint8_t { kSouth, kNorth };
+
+constexpr uint32_t kNoSegment = UINT32_MAX;
+
+// Who has a place of its own: a workload; an interface of an edge pair; a tracker, which has an index table and an
+// account for what crosses edge pairs, and neither segment nor port.
 struct Workload {
   std::string name;
   std::string digest;
   uint32_t serial = 0;  // never used twice: hit counters are kept by it
-  uint32_t segment = 0;
+  uint32_t segment = kNoSegment;
   uint16_t port = kNoPort;
-  bool trunk = false;  // its frames carry the segment's VLAN tags on the port
+  std::optional<EdgeSide> side;  // of an edge pair
+  bool trunk = false;            // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
   Limits limits;
@@ -60,13 +78,31 @@ struct TrunkMember {
   uint32_t workload;
 };
 
+// Frames with these tags, as they come in at an interface of an edge pair, are of that bridge.
+struct BridgeTags {
+  uint32_t tags;  // outer id << 16 | inner id
+  uint32_t bridge;
+
+  static uint32_t of(uint16_t outer, uint16_t inner) { return uint32_t{outer} << 16 | inner; }
+};
+
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
+  bool edge = false;                 // an interface of an edge pair
   uint32_t workload = kNoWorkload;   // of a port that is no trunk
-  const Workload* sender = nullptr;  // the same
+  uint32_t partner = kNoWorkload;    // of an edge: the pair's other interface
+  const Workload* sender = nullptr;  // the workload, unless it is an edge
   const Segment* segment = nullptr;  // and its segment
   std::vector<TrunkMember> members;  // of a trunk
+  std::vector<BridgeTags> by_tags;   // of an edge, sorted
+
+  const Bridge* find_bridge(const Headers& h) const {
+    constexpr uint16_t kId = 0x0fff;
+    const uint32_t tags = BridgeTags::of(h.tags > 0 ? h.vlan[0] & kId : 0, h.tags > 1 ? h.vlan[1] & kId : 0);
+    const auto at = std::ranges::lower_bound(by_tags, tags, {}, &BridgeTags::tags);
+    return at != by_tags.end() && at->tags == tags ? &segment->bridges[at->bridge] : nullptr;
+  }
 };
 
 // Who is there and how they are joined: what a change of rules leaves alone.

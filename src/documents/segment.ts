@@ -9,7 +9,7 @@ export const segmentSpecSchema = fields({
   innerVlan: vlan.optional(),
   /** VXLAN or Geneve network id, for tunnels between hosts. */
   vni: number('a VNI', 1, 16_777_215).optional(),
-  /** Segments that name the same connection tracker share their connections; absent: its own. */
+  /** Segments and edge pairs that name the same tracker share their connections; absent: its own, of the segment's name. */
   tracker: name.optional(),
 }).superRefine((value, context) => {
   if (value.innerVlan === undefined || value.vlan !== undefined) return;

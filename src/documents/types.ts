@@ -1,9 +1,11 @@
 // The documents as everything behind the reader sees them: checked, typed, and knowing where they come from.
+import type { EdgePairSpec } from './edge-pair.js';
 import type { GroupSpec } from './group.js';
 import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
+import type { TrackerSpec } from './tracker.js';
 import type { WorkloadSpec } from './workload.js';
 
 export const API_VERSION = 'headgate/v1';
@@ -12,6 +14,8 @@ export const API_VERSION = 'headgate/v1';
 interface Specs {
   Segment: SegmentSpec;
   Workload: WorkloadSpec;
+  Tracker: TrackerSpec;
+  EdgePair: EdgePairSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
   SecurityPolicy: SecurityPolicySpec;
@@ -19,7 +23,16 @@ interface Specs {
 }
 
 export type Kind = keyof Specs;
-export const KINDS: Kind[] = ['Segment', 'Workload', 'Group', 'Service', 'SecurityPolicy', 'Host'];
+export const KINDS: Kind[] = [
+  'Segment',
+  'Workload',
+  'Tracker',
+  'EdgePair',
+  'Group',
+  'Service',
+  'SecurityPolicy',
+  'Host',
+];
 
 /** Where a document stands. Lines count from 1. */
 export interface Origin {
@@ -47,6 +60,8 @@ export type Document = { [K in Kind]: DocumentOf<K> }[Kind];
 
 export type SegmentDocument = DocumentOf<'Segment'>;
 export type WorkloadDocument = DocumentOf<'Workload'>;
+export type TrackerDocument = DocumentOf<'Tracker'>;
+export type EdgePairDocument = DocumentOf<'EdgePair'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;

@@ -56,7 +56,7 @@ export class Attachments {
 
   /** Called after a delta was published: attaches what is new, moves what changed, detaches what was removed. */
   published(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    for (const workload of attachedIn(delta)) {
       const known = this.#entries.get(workload.name);
       if (known !== undefined && isSameAs(known, workload)) continue;
       if (known !== undefined) this.#release(workload.name, known, true);
@@ -83,7 +83,7 @@ export class Attachments {
    * what is attached. `tick` puts them back if the delta is then refused.
    */
   releaseMoving(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    for (const workload of attachedIn(delta)) {
       const entry = this.#entries.get(workload.name);
       if (entry?.state !== 'attached' || isSameAs(entry, workload)) continue;
       this.#release(workload.name, entry, !isDeepStrictEqual(entry.attach, workload.attach));
@@ -191,7 +191,16 @@ export class Attachments {
   }
 }
 
-function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
+type Attachable = EngineWorkload & { attach: Attach; segment: string };
+
+/** The delta's workloads that have a port: all but trackers. */
+function attachedIn({ setWorkloads = [] }: Delta): Attachable[] {
+  return setWorkloads.filter(
+    (one): one is Attachable => one.attach !== undefined && one.segment !== undefined,
+  );
+}
+
+function isSameAs(entry: Entry, workload: Attachable): boolean {
   return entry.segment === workload.segment && isDeepStrictEqual(entry.attach, workload.attach);
 }
 

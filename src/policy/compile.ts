@@ -7,7 +7,7 @@ import type { Document } from '../documents/index.js';
 import type { EngineProfile, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
-import { engineSegment, engineWorkload } from './lower-workload.js';
+import { engineEdge, engineSegment, engineTracker, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
 import { isFixed, stated, World } from './resolve.js';
@@ -49,10 +49,17 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(lists.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
+    segments: byName([
+      ...lists.Segment.map(engineSegment),
+      ...lists.EdgePair.map((pair) => engineEdge(pair).segment),
+    ]),
     workloads: sameWorld
       ? previous.desired.workloads
-      : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
+      : byName([
+          ...[...world.workloads.values()].map(engineWorkload),
+          ...[...world.trackers.values()].map(engineTracker),
+          ...lists.EdgePair.flatMap((pair) => engineEdge(pair).interfaces),
+        ]),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,
@@ -80,13 +87,17 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
 }
 
-function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
+function byName<T extends { name: string }>(all: readonly T[]): Map<string, T> {
+  return new Map(all.map((one) => [one.name, one]));
+}
+
+function worldOf({ lists }: Kinds, before: Lowered | undefined): World {
   // Nothing is to be taken over from a world without workloads, and much to be compared.
-  if (before === undefined || before.world.workloads.size === 0) return new World(Workload, Group);
+  if (before === undefined || before.world.workloads.size === 0) return new World(lists);
   const { world, desired } = before;
   // A world that was asked for much that is no longer there is left for one like it.
   const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
-  return world.isOf(Workload, Group) && !isCrowded ? world : new World(Workload, Group, world);
+  return world.isOf(lists) && !isCrowded ? world : new World(lists, world);
 }
 
 /** Each once, by name. */
