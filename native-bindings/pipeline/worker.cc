@@ -172,6 +172,13 @@ void Worker::end_round() {
 }
 
 size_t Worker::run_port(uint16_t port) {
+  size_t count = receive_from(port);
+  if (const TunnelPort* tunnel = generation_->ports[port].tunnel)
+    while (tunnel->has_more(index_)) count += receive_from(port);
+  return count;
+}
+
+size_t Worker::receive_from(uint16_t port) {
   const PortView& view = generation_->ports[port];
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
