@@ -91,8 +91,10 @@ class Writer {
     if (tunnel_) {
       // A flooded frame goes to several remotes.
       if (count_ && frames_[count_ - 1] == &frame) flush();
-      const Remote& remote = *ctx_.workload(workload).remote;
-      frame.hop = {remote.address, remote.key, remote.fragment, Reason::kNone};
+      const Workload& far = ctx_.workload(workload);
+      const uint32_t most = far.remote->most.load(std::memory_order_relaxed);
+      set_hop(frame, far);
+      frame.hop.fragment = far.remote->fragment && most != 0 && longest_segment(frame) > most;
     }
     frames_[count_] = &frame;
     workloads_[count_] = workload;

@@ -35,7 +35,7 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
-type Referred = 'Segment' | 'Workload' | 'Group' | 'Service';
+type Referred = 'Segment' | 'Workload' | 'Group' | 'Service' | 'Tunnel';
 
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
@@ -53,6 +53,8 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       if (selection?.except) referAll(selection.except, () => `${path()}.except`, line);
     };
     if (document.kind === 'Workload') refer('Segment', document.spec.segment, () => 'spec.segment');
+    if (document.kind === 'Segment')
+      document.spec.tunnels?.forEach((name, i) => refer('Tunnel', name, () => `spec.tunnels[${i}]`));
     if (document.kind === 'Group') referAll(document.spec, () => 'spec');
     if (document.kind !== 'SecurityPolicy') continue;
     referAll(document.spec.appliedTo, () => 'spec.appliedTo');

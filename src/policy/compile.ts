@@ -7,6 +7,7 @@ import type { Document } from '../documents/index.js';
 import type { Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
+import { remotesOf } from './lower-tunnel.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
@@ -48,9 +49,17 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       (source, before) => addressSetOf(world, source, before),
     ),
     segments: new Map(lists.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
-    workloads: sameWorld
-      ? previous.desired.workloads
-      : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
+    workloads:
+      sameWorld &&
+      lists.Segment === previous.kinds.lists.Segment &&
+      lists.Tunnel === previous.kinds.lists.Tunnel
+        ? previous.desired.workloads
+        : new Map(
+            [
+              ...[...world.workloads.values()].map(engineWorkload),
+              ...remotesOf(lists.Segment, lists.Tunnel),
+            ].map((one) => [one.name, one]),
+          ),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,
