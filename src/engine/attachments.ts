@@ -62,6 +62,12 @@ export class Attachments {
       if (known !== undefined) this.#release(workload.name, known, true);
       return true;
     });
+    for (const name of delta.removeWorkloads ?? []) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      this.#release(name, entry, true);
+      this.#entries.delete(name);
+    }
     // A tunnel that says something else is opened anew once nobody is left on it as it was.
     for (const workload of moved) {
       const entry: Entry = {
@@ -73,12 +79,6 @@ export class Attachments {
       };
       this.#entries.set(workload.name, entry);
       this.#try(workload.name, entry);
-    }
-    for (const name of delta.removeWorkloads ?? []) {
-      const entry = this.#entries.get(name);
-      if (entry === undefined) continue;
-      this.#release(name, entry, true);
-      this.#entries.delete(name);
     }
   }
 
