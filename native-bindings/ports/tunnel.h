@@ -23,11 +23,15 @@ struct TunnelSpec {
   const Encapsulation* encapsulation = nullptr;
   EncapsulationOptions options{};
   Address local{};       // outer source; not used over Ethernet
-  uint16_t number = 0;   // UDP port; 0: the encapsulation's own
+  uint16_t number = 0;   // UDP port; 0: the encapsulation's own. With one, GRE goes in UDP (RFC 8086)
   std::string netns{};   // of the underlay: a name below /run/netns or an absolute path; empty: the engine's own
   std::string device{};  // bound to this interface; empty: any. Over Ethernet it has to be given
   uint32_t mtu = 0;      // bytes of an outer IP packet (of a frame's payload over Ethernet); 0: as the kernel knows it
   uint16_t queues = 1;
+
+  Carrier carrier() const {
+    return encapsulation->carrier == Carrier::kIp && number ? Carrier::kUdp : encapsulation->carrier;
+  }
 };
 
 class TunnelPort : public Port {

@@ -23,6 +23,10 @@ class TunnelReceiver {
   size_t receive(std::span<Frame* const> frames, uint32_t most);
   bool has_more() const { return next_ < pieces_.size(); }
 
+  // What stands behind the outer headers of one packet, or of several of `segment` bytes that were joined; 0: of one.
+  // The bytes are used until receive() has handed all of it on.
+  void take(const uint8_t* bytes, uint32_t length, uint32_t segment, const Address& from);
+
  private:
   static constexpr size_t kMessages = 64;
   static constexpr size_t kFewMessages = 4;  // of 64 KiB: they are to stay in the cache

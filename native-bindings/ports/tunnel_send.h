@@ -15,8 +15,11 @@ namespace headgate {
 
 class TunnelSender {
  public:
+  // sendmmsg(2), or what tests have in its place.
+  using Send = int (*)(int socket, mmsghdr* messages, unsigned count, int flags);
+
   TunnelSender(const Encapsulation& encapsulation, const Encapsulator& own, const OuterAddresses& addresses,
-               const TunnelSockets& sockets);
+               const TunnelSockets& sockets, Send send = sendmmsg);
 
   // As Port::transmit.
   void transmit(std::span<Frame* const> frames, std::span<Reason> outcomes);
@@ -54,6 +57,7 @@ class TunnelSender {
   const OuterAddresses& addresses_;
   const TunnelSockets& sockets_;
   const bool segmentation_;
+  const Send send_;
 
   std::span<Frame* const> frames_;
   std::span<Reason> outcomes_;

@@ -36,6 +36,7 @@ class OuterAddresses {
   // In the namespace of the underlay. False with `error` set when the interface is missing.
   bool set_up(const TunnelSpec& spec, std::string& error);
 
+  Carrier carrier() const { return carrier_; }
   bool v6() const { return v6_; }
   // Of the outer packet behind which the encapsulation stands.
   uint32_t header_length() const;
