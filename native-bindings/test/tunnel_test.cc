@@ -83,18 +83,9 @@ TEST_CASE("a super-frame goes out cut, in messages that the kernel can cut, and 
       }
       CHECK(bytes == 45 * (underlay.own.length + p.layer4() + 20 + 1398));
       const auto received = receive_all(underlay, sent);
-      if (udp) {
-        CHECK(received.size() == 2);
-      } else {
-        REQUIRE(received.size() == 1);
-        CHECK(received[0].bytes == p.bytes());
-        CHECK(received[0].offload.segment_size == 1398);
-      }
-      Bytes payload;
-      for (const MemoryFrame& part : received) {
-        payload.insert(payload.end(), part.bytes.begin() + static_cast<ptrdiff_t>(p.layer4()) + 20, part.bytes.end());
-      }
-      CHECK(payload == p.payload);
+      REQUIRE(received.size() == 1);
+      CHECK(received[0].bytes == p.bytes());
+      CHECK(received[0].offload.segment_size == 1398);
     }
 }
 
@@ -152,6 +143,8 @@ TEST_CASE("many super-frames in one call: none is lost, whatever the room for me
 
 struct Underlay : VethPair {
   Underlay() {
+    here.shell("sysctl -qw net.ipv6.conf.hgport.disable_ipv6=0");
+    there.shell("sysctl -qw net.ipv6.conf.hgfar.disable_ipv6=0");
     here.shell("ip address add 192.0.2.1/24 dev hgport && ip address add fd00::1/64 dev hgport nodad");
     there.shell("ip address add 192.0.2.2/24 dev hgfar && ip address add fd00::2/64 dev hgfar nodad");
     here.shell("ip link set hgport address 02:00:00:00:00:01");
@@ -164,7 +157,7 @@ struct Underlay : VethPair {
     spec.name = "t";
     spec.encapsulation = &encapsulation;
     spec.netns = (first ? here : there).path();
-    spec.device = first ? "hgport" : "hgfar";
+    if (encapsulation.carrier == Carrier::kEthernet) spec.device = first ? "hgport" : "hgfar";
     spec.local = *parse_address(ipv6 ? (first ? "fd00::1" : "fd00::2") : (first ? "192.0.2.1" : "192.0.2.2"));
     spec.queues = queues;
     std::string error;
