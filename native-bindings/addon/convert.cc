@@ -141,7 +141,12 @@ WorkloadChange read_workload(const Napi::Object& o) {
   workload.segment = read_optional_string(o, "segment").value_or("");
   if (Napi::Value attach = o.Get("attach"); !absent(attach)) {
     if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
-    workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
+    const Napi::Object attached = attach.As<Napi::Object>();
+    const std::string kind = read_string(attached, "kind");
+    workload.trunk = kind == "nic";
+    if (kind == "tunnel")
+      workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
+                         read_bool(attached, "fragment")};
   }
   if (!absent(o.Get("side"))) workload.side = to_enum<EdgeSide>(o, "side", kSides);
   workload.mac = read_optional_string(o, "mac");

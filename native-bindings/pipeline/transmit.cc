@@ -86,6 +86,7 @@ class Writer {
         can_(port_.capabilities()),
         trunk_(view.trunk),
         edge_(view.edge),
+        tunnel_(view.tunnel),
         queue_(queue) {}
 
   void write(Frame& frame, uint32_t workload) {
@@ -112,6 +113,14 @@ class Writer {
 
  private:
   void add(Frame& frame, uint32_t workload, bool ours) {
+    if (tunnel_) {
+      // A flooded frame goes to several remotes.
+      if (count_ && frames_[count_ - 1] == &frame) flush();
+      const Workload& far = ctx_.workload(workload);
+      const uint32_t most = far.remote->most.load(std::memory_order_relaxed);
+      set_hop(frame, far);
+      frame.hop.fragment = far.remote->fragment && most != 0 && longest_segment(frame) > most;
+    }
     frames_[count_] = &frame;
     workloads_[count_] = workload;
     ours_[count_] = ours;
@@ -157,6 +166,7 @@ class Writer {
   PortCapabilities can_;
   bool trunk_;
   bool edge_;
+  bool tunnel_;
   unsigned queue_;
   size_t count_ = 0;
   Frame* frames_[kMost];
@@ -168,7 +178,7 @@ class Writer {
 
 // Whether the port can be given the frames as they are queued: nothing to push, cut or complete.
 bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
-  if (view.trunk || view.edge) return false;
+  if (view.trunk || view.edge || view.tunnel) return false;
   const PortCapabilities can = view.attached->port->capabilities();
   if (can.tcp_segmentation && can.udp_segmentation && can.checksum) return true;
   auto fits = [&](const Frame* f) { return takes(can, f->offload) && (can.checksum || !f->offload.partial_checksum); };

@@ -173,6 +173,13 @@ void Worker::end_round() {
 }
 
 size_t Worker::run_port(uint16_t port) {
+  size_t count = receive_from(port);
+  if (const TunnelPort* tunnel = generation_->ports[port].tunnel)
+    while (tunnel->has_more(index_)) count += receive_from(port);
+  return count;
+}
+
+size_t Worker::receive_from(uint16_t port) {
   const PortView& view = generation_->ports[port];
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
@@ -262,6 +269,7 @@ void Worker::inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, ctx_.workload(place));
   frame.trace = make_record(frame, ctx_, frame.length).release();
   frame.trace->traces[trace] = id;
   run_batch(0, 1, true);

@@ -67,6 +67,8 @@ inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
 
 // Answers a rejected frame to its sender: RST for TCP, ICMP for the rest. Rate limited.
 void answer_reject(Context& ctx, const Frame& frame);
+// Tells the sender that frames of at most `most` bytes find their way (RFC 1191, RFC 8201). Rate limited.
+void answer_too_big(Context& ctx, const Frame& frame, uint32_t most);
 // Ends a TCP connection at both ends.
 void answer_reset(Context& ctx, const Frame& frame);
 

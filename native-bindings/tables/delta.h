@@ -50,6 +50,13 @@ struct SegmentChange {
   std::vector<BridgeChange> bridges = {};  // of an edge pair
 };
 
+// Of a workload that stands for the far side of a segment (tables/generation.h).
+struct RemoteChange {
+  std::string address;
+  uint32_t key = 0;
+  bool fragment = false;
+};
+
 struct WorkloadChange {
   std::string name;
   std::string digest;
@@ -59,6 +66,7 @@ struct WorkloadChange {
   std::optional<std::vector<std::string>> addresses;
   Limits limits = {};
   std::optional<EdgeSide> side = {};  // its segment is an edge pair
+  std::optional<RemoteChange> remote = {};
 };
 
 struct ScopeChange {

@@ -5,13 +5,14 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "ports/port.h"
+#include "ports/tunnel.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
 #include "tables/timeouts.h"
@@ -45,6 +46,16 @@ struct Segment {
   std::vector<Bridge> bridges;
 };
 
+// The far side of a segment, behind one tunnel and one remote: what the other hosts have of it. It is a place in the
+// segment like a workload, without a firewall of its own: the rules of those workloads are enforced where they are.
+struct Remote {
+  Address address;
+  uint32_t key = 0;       // of the segment in this tunnel
+  bool fragment = false;  // what does not fit goes in fragments of the outer packet; else its sender is told
+  // Bytes of the longest frame that fits, by the path MTU; kept up to date by the engine. 0: not known yet.
+  std::atomic<uint32_t> most{0};
+};
+
 enum class EdgeSide : uint8_t { kSouth, kNorth };
 
 constexpr uint32_t kNoSegment = UINT32_MAX;
@@ -57,8 +68,10 @@ struct Workload {
   uint32_t serial = 0;  // never used twice: hit counters are kept by it
   uint32_t segment = kNoSegment;
   uint16_t port = kNoPort;
-  std::optional<EdgeSide> side;  // of an edge pair
-  bool trunk = false;            // its frames carry the segment's VLAN tags on the port
+  uint16_t output = kNoPort;       // the same where frames go straight to it: it is attached, and no tunnel
+  std::shared_ptr<Remote> remote;  // null: it is on this host
+  std::optional<EdgeSide> side;    // of an edge pair
+  bool trunk = false;              // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
   Limits limits;
@@ -71,6 +84,7 @@ struct AttachedPort {
   std::unique_ptr<Port> port;
   std::string device;
   bool trunk = false;
+  TunnelPort* tunnel = nullptr;  // the port, if it is one
 };
 
 struct TrunkMember {
@@ -86,16 +100,27 @@ struct BridgeTags {
   static uint32_t of(uint16_t outer, uint16_t inner) { return uint32_t{outer} << 16 | inner; }
 };
 
+// What the remote and the key are to a tunnel is what the VLAN tags are to a trunk.
+struct TunnelMember {
+  Address remote;
+  uint32_t key;
+  uint32_t workload;
+
+  std::pair<Address, uint32_t> hop() const { return {remote, key}; }
+};
+
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
-  bool edge = false;                 // an interface of an edge pair
-  uint32_t workload = kNoWorkload;   // of a port that is no trunk
-  uint32_t partner = kNoWorkload;    // of an edge: the pair's other interface
-  const Workload* sender = nullptr;  // the workload, unless it is an edge
-  const Segment* segment = nullptr;  // and its segment
-  std::vector<TrunkMember> members;  // of a trunk
-  std::vector<BridgeTags> by_tags;   // of an edge, sorted
+  bool edge = false;  // an interface of an edge pair
+  TunnelPort* tunnel = nullptr;
+  uint32_t workload = kNoWorkload;    // of a port that is neither trunk nor tunnel
+  uint32_t partner = kNoWorkload;     // of an edge: the pair's other interface
+  const Workload* sender = nullptr;   // the workload, unless it is an edge
+  const Segment* segment = nullptr;   // and its segment
+  std::vector<TrunkMember> members;   // of a trunk
+  std::vector<BridgeTags> by_tags;    // of an edge, sorted
+  std::vector<TunnelMember> remotes;  // of a tunnel, by hop()
 
   const Bridge* find_bridge(const Headers& h) const {
     constexpr uint16_t kId = 0x0fff;

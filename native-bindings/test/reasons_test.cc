@@ -83,6 +83,23 @@ uint64_t refused_by_port(Reason reason) {
   });
 }
 
+// What happens at the two remotes of a tunnel.
+uint64_t at_tunnel(Reason reason, const std::function<void(Bed&)>& act) {
+  return dropped(reason, [&](Bed& bed) {
+    bed.add_remote("far", "192.0.2.2");
+    bed.add_remote("farther", "192.0.2.3");
+    act(bed);
+  });
+}
+
+// That headers are refused for these is shown by encapsulation_test.cc, on real packets by fuzzing and netns tests.
+uint64_t refused_by_tunnel(Reason reason) {
+  return at_tunnel(reason, [&](Bed& bed) {
+    bed.arrive("192.0.2.2", {});
+    bed.tunnel().in.back().hop.refused = reason;
+  });
+}
+
 Packet with(const std::function<void(Packet&)>& change) {
   Packet p;
   change(p);
@@ -347,6 +364,33 @@ std::map<Reason, Cause> causes() {
       // Kernel ports say these; that they do is shown by port_contract_test.cc, packet_socket_test.cc and tap_test.cc.
       {R::kOutputTooBig, [] { return refused_by_port(R::kOutputTooBig); }},
       {R::kOutputUnsegmentable, [] { return refused_by_port(R::kOutputUnsegmentable); }},
+  };
+  for (R reason :
+       {R::kTunnelTruncated, R::kTunnelNotEthernet, R::kTunnelControl, R::kVxlanNoVni, R::kVxlanGpeNotNsh,
+        R::kGreBadVersion, R::kGreBadFlags, R::kGreNoKey, R::kGreBadChecksum, R::kGeneveBadVersion, R::kGeneveBadOption,
+        R::kGeneveCriticalOption, R::kNshBadVersion, R::kNshBadLength, R::kNshBadMetadata, R::kNshExpired})
+    all[reason] = [reason] { return refused_by_tunnel(reason); };
+  all[R::kTunnelUnknownPeer] = [] {
+    return at_tunnel(R::kTunnelUnknownPeer, [](Bed& bed) { bed.arrive("192.0.2.4", Packet{}.bytes()); });
+  };
+  all[R::kTunnelUnknownKey] = [] {
+    return at_tunnel(R::kTunnelUnknownKey, [](Bed& bed) { bed.arrive("192.0.2.2", Packet{}.bytes(), 8); });
+  };
+  all[R::kSplitHorizon] = [] {
+    return at_tunnel(R::kSplitHorizon, [](Bed& bed) {
+      bed.arrive("192.0.2.3", with([](Packet& p) { p.source_mac = {2, 0, 0, 0, 0, 9}; }).bytes());
+      bed.run();
+      bed.arrive("192.0.2.2", with([](Packet& p) {
+                                p.source_mac = {2, 0, 0, 0, 0, 8}, p.destination_mac = {2, 0, 0, 0, 0, 9};
+                              }).bytes());
+    });
+  };
+  all[R::kTunnelTooBig] = [] {
+    return at_tunnel(R::kTunnelTooBig, [](Bed& bed) {
+      bed.arrive("192.0.2.2", with([](Packet& p) { p.source_mac = {2, 0, 0, 0, 0, 9}; }).bytes());
+      bed.run();
+      bed.send("a", with([](Packet& p) { p.destination_mac = {2, 0, 0, 0, 0, 9}, p.payload = Bytes(1423); }));
+    });
   };
   for (const BadFrame& bad : bad_frames())
     all[bad.reason] = [bad] { return dropped(bad.reason, [&](Bed& bed) { bed.send("a", bad.bytes, bad.offload); }); };

@@ -7,6 +7,7 @@ import { securityPolicySpecSchema } from './security-policy.js';
 import { segmentSpecSchema } from './segment.js';
 import { serviceSpecSchema } from './service.js';
 import { trackerSpecSchema } from './tracker.js';
+import { tunnelSpecSchema } from './tunnel.js';
 import type { Kind } from './types.js';
 import { workloadSpecSchema } from './workload.js';
 
@@ -18,5 +19,6 @@ export const SPEC_SCHEMAS = {
   Group: groupSpecSchema,
   Service: serviceSpecSchema,
   SecurityPolicy: securityPolicySpecSchema,
+  Tunnel: tunnelSpecSchema,
   Host: hostSpecSchema,
 } as const satisfies Record<Kind, z.ZodType>;

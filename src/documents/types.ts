@@ -6,6 +6,7 @@ import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
 import type { TrackerSpec } from './tracker.js';
+import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
 export const API_VERSION = 'headgate/v1';
@@ -18,6 +19,7 @@ interface Specs {
   EdgePair: EdgePairSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
+  Tunnel: TunnelSpec;
   SecurityPolicy: SecurityPolicySpec;
   Host: HostSpec;
 }
@@ -31,6 +33,7 @@ export const KINDS: Kind[] = [
   'Group',
   'Service',
   'SecurityPolicy',
+  'Tunnel',
   'Host',
 ];
 
@@ -65,6 +68,7 @@ export type EdgePairDocument = DocumentOf<'EdgePair'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;
+export type TunnelDocument = DocumentOf<'Tunnel'>;
 export type HostDocument = DocumentOf<'Host'>;
 
 /** What is wrong with a document, where, and how to mend it. Lines and columns count from 1. */

@@ -37,7 +37,7 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
-type Referred = 'Segment' | 'Workload' | 'Tracker' | 'Group' | 'Service';
+type Referred = 'Segment' | 'Workload' | 'Tracker' | 'Group' | 'Service' | 'Tunnel';
 
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
@@ -63,6 +63,8 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       document.spec.bridges.forEach(({ tracker }, i) =>
         refer('Tracker', tracker, () => `spec.bridges[${i}].tracker`),
       );
+    if (document.kind === 'Segment')
+      document.spec.tunnels?.forEach((name, i) => refer('Tunnel', name, () => `spec.tunnels[${i}]`));
     if (document.kind === 'Group') referAll(document.spec, () => 'spec');
     if (document.kind !== 'SecurityPolicy') continue;
     referAll(document.spec.appliedTo, () => 'spec.appliedTo');

@@ -7,6 +7,7 @@ import type { Document } from '../documents/index.js';
 import type { EngineProfile, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
+import { remotesOf } from './lower-tunnel.js';
 import { engineEdge, engineSegment, engineTracker, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
@@ -53,13 +54,17 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       ...lists.Segment.map(engineSegment),
       ...lists.EdgePair.map((pair) => engineEdge(pair).segment),
     ]),
-    workloads: sameWorld
-      ? previous.desired.workloads
-      : byName([
-          ...[...world.workloads.values()].map(engineWorkload),
-          ...[...world.trackers.values()].map(engineTracker),
-          ...lists.EdgePair.flatMap((pair) => engineEdge(pair).interfaces),
-        ]),
+    workloads:
+      sameWorld &&
+      lists.Segment === previous.kinds.lists.Segment &&
+      lists.Tunnel === previous.kinds.lists.Tunnel
+        ? previous.desired.workloads
+        : byName([
+            ...[...world.workloads.values()].map(engineWorkload),
+            ...[...world.trackers.values()].map(engineTracker),
+            ...lists.EdgePair.flatMap((pair) => engineEdge(pair).interfaces),
+            ...remotesOf(lists.Segment, lists.Tunnel),
+          ]),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,

@@ -64,7 +64,8 @@ function isAttachedAs(
   replacement: Replacement | undefined,
   { attachments }: Examined,
 ): boolean {
-  if (one.kind !== 'Workload') return !['Segment', 'Host', 'Tracker', 'EdgePair'].includes(one.kind);
+  if (one.kind !== 'Workload')
+    return !['Segment', 'Host', 'Tracker', 'EdgePair', 'Tunnel'].includes(one.kind);
   if (!replacement) return false;
   const { before, after } = replacement;
   // Where something stands is part of a warning.

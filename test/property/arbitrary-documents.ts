@@ -150,8 +150,30 @@ const bridges = fc.uniqueArray(bridge, {
   maxLength: 3,
   selector: ({ southVlan, southInnerVlan }) => `${southVlan}.${southVlan && southInnerVlan}`,
 });
+const vxlan = { encapsulation: 'vxlan', local: '192.0.2.1', remotes: ['192.0.2.2', '192.0.2.3'] };
+const tunnel = fc.oneof(
+  some({
+    netns: fc.constant('u'),
+    interface: fc.constant('under'),
+    port: fc.constantFrom(4789, 8472),
+    mtu: fc.constant(1600),
+  }).map((more) => ({ ...vxlan, ...more })),
+  some({ options: fc.constant([{ class: 0x102, type: 131, data: '01020304' }]) }).map((more) => ({
+    ...vxlan,
+    encapsulation: 'geneve',
+    ...more,
+  })),
+  fc.constant({ encapsulation: 'gre', local: '2001:db8::1', remotes: ['2001:db8::2'] }),
+  some({ context: fc.constant('00'.repeat(16)) }).map((more) => ({
+    encapsulation: 'nsh-ethernet',
+    interface: 'under',
+    remotes: ['02:00:00:00:00:02'],
+    ...more,
+  })),
+);
 
 const world = fc.record({
+  tunnel: fc.option(fc.tuple(tunnel, some({ oversized: fc.constantFrom('refuse', 'fragment') }))),
   host: fc.option(
     fc.record(
       {
@@ -190,9 +212,10 @@ function document(kind: Kind, name: string, spec: unknown, labels: Record<string
 
 /** Every reference in these documents holds. */
 export const documentSets: fc.Arbitrary<Document[]> = world.map(
-  ({ host, segment, workloads, trackers, edgePairs, groups, services, policies }) => [
+  ({ host, tunnel, segment, workloads, trackers, edgePairs, groups, services, policies }) => [
     ...(host ? [document('Host', 'h', host)] : []),
-    document('Segment', 'lan', segment),
+    ...(tunnel ? [document('Tunnel', 'far', tunnel[0])] : []),
+    document('Segment', 'lan', { ...segment, ...(tunnel && { vni: 7, tunnels: ['far'], ...tunnel[1] }) }),
     ...workloads.map(({ labels, attach, v6, more }, i) => {
       const own = [`${V4[i]}/24`, ...(v6 ? [`${V6[i]}/64`] : [])];
       const allowed = [...own.map((text) => text.slice(0, text.indexOf('/'))), ...(more ?? [])];

@@ -209,6 +209,11 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       of('Segment', ({ spec }) => spec.vni),
     ),
     column(
+      'TUNNELS',
+      of('Segment', ({ spec }) => shortList(spec.tunnels)),
+      { shrink: true },
+    ),
+    column(
       'TRACKER',
       of('Segment', ({ spec, metadata }) => spec.tracker ?? metadata.name),
     ),
@@ -317,6 +322,26 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     column(
       'APPLIED-TO',
       of('SecurityPolicy', ({ spec }) => (spec.appliedTo ? selectionOf(spec.appliedTo) : 'all')),
+      { shrink: true },
+    ),
+  ],
+  Tunnel: [
+    column(
+      'ENCAPSULATION',
+      of('Tunnel', ({ spec }) => spec.encapsulation),
+    ),
+    column(
+      'LOCAL',
+      of('Tunnel', ({ spec }) => spec.local ?? spec.interface),
+    ),
+    column(
+      'REMOTES',
+      of('Tunnel', ({ spec }) => shortList(spec.remotes)),
+      { shrink: true },
+    ),
+    column(
+      'UNDERLAY',
+      of('Tunnel', ({ spec }) => [spec.netns, spec.interface].filter(Boolean).join(' ')),
       { shrink: true },
     ),
   ],
