@@ -19,8 +19,8 @@ afterEach(async () => {
   rmSync(file, { force: true });
 });
 
-/** Captures on the underlay while `act` runs. */
-async function captured(filter: string, act: () => Promise<void>): Promise<void> {
+/** Captures on the underlay while `act` runs, until `last` packets of a display filter are there. */
+async function captured(filter: string, last: [string, number], act: () => Promise<void>): Promise<void> {
   // Nothing is left to devices, so that the capture has what a wire would have.
   for (const host of [1, 2]) {
     const off = ['rx', 'tx', 'gso', 'tso', 'gro', 'tx-udp-segmentation'].flatMap((one) => [one, 'off']);
@@ -28,13 +28,14 @@ async function captured(filter: string, act: () => Promise<void>): Promise<void>
   }
   const tcpdump = spawnIn(
     underlay.netns(1),
-    ['tcpdump', '-Z', 'root', '-U', '-i', 'under', '-w', file, filter],
+    ['tcpdump', '-Z', 'root', '-U', '--immediate-mode', '-i', 'under', '-w', file, filter],
     ['ignore', 'ignore', 'pipe'],
   );
   let said = '';
   tcpdump.stderr?.on('data', (data: Buffer) => (said += data.toString()));
   await waitUntil('tcpdump listens', () => said.includes('listening'));
   await act();
+  await waitUntil('the last packet is in the file', () => count(last[0]) >= last[1]);
   const ended = new Promise((resolve) => tcpdump.once('exit', resolve));
   tcpdump.kill('SIGINT');
   await ended;
@@ -93,7 +94,7 @@ const cases: [string, object, string, string[], string][] = [
       'geneve.option.length',
       'geneve.option.unknown.data',
     ],
-    '0;1;0x6558;0x001092;0x0102;0x83;8;0a0b0c0d',
+    '0;1;0x6558;0x001092;0x0102;0x83;8,8;0a0b0c0d',
   ],
   ['gre', {}, 'proto gre', ['gre.flags_and_version', 'gre.proto', 'gre.key'], '0x2000;0x6558;0x00001092'],
   ['nvgre', {}, 'proto gre', ['gre.flags_and_version', 'gre.proto', 'gre.key'], '0x2000;0x6558;0x00109200'],
@@ -115,7 +116,7 @@ const cases: [string, object, string, string[], string][] = [
       'nsh.metadatatype',
       'nsh.metadatalen',
     ],
-    `1;4;0;63;4;2;3;4242;255;1;2;4`,
+    `1;4;0;0x003f;4;2;3;4242;255;1;2;0x04`,
   ],
   [
     'nsh-ethernet',
@@ -131,7 +132,7 @@ const cases: [string, object, string, string[], string][] = [
       'nsh.si',
       'nsh.contextheader',
     ],
-    '0;63;6;1;3;4242;255;00112233,44556677,8899aabb,ccddeeff',
+    '0;0x003f;6;1;3;4242;255;00112233,44556677,8899aabb,ccddeeff',
   ],
 ];
 
@@ -142,7 +143,7 @@ test.each(cases)(
     for (const number of [1, 2] as const)
       hosts.push(await TunnelHost.start({ underlay, number, mtu: 1400, tunnel: { encapsulation, ...more } }));
     const [one, two] = hosts as [TunnelHost, TunnelHost];
-    await captured(filter, async () => {
+    await captured(filter, ['tcp.flags.fin == 1', 2], async () => {
       expect(await one.agent().ping(two.ipv4())).toMatchObject({ outcome: 'reached' });
       expect(await one.agent().ping(two.ipv6())).toMatchObject({ outcome: 'reached' });
       await transfer(one.netns(), two.netns(), two.ipv4(), 300_000);
@@ -169,7 +170,7 @@ test.each(cases)(
 
 test('a capture with a header that is cut off is called malformed: tshark would have said so', async () => {
   underlay = new Underlay();
-  await captured('udp port 6081', async () => {
+  await captured('udp port 6081', ['frame', 1], async () => {
     // Geneve of 4 bytes of options, of which none are there.
     const send = `import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(bytes.fromhex('0100655800109200'), ('192.0.2.2', 6081))`;
     await execIn(underlay.netns(1), ['python3', '-c', send]);
