@@ -109,20 +109,6 @@ uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
   return kNoWorkload;
 }
 
-void strip_tags(Frame& frame) {
-  uint32_t bytes = frame.headers.tags * kVlanTag;
-  memmove(frame.data + bytes, frame.data, 12);
-  frame.data += bytes;
-  frame.length -= bytes;
-  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
-  back(frame.headers.layer3_offset);
-  back(frame.headers.layer4_offset);
-  back(frame.headers.payload_offset);
-  back(frame.offload.checksum_start);
-  back(frame.offload.header_length);
-  frame.headers.tags = 0;
-}
-
 // Where the port alone does not say who sent the frame.
 [[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
@@ -137,9 +123,26 @@ void strip_tags(Frame& frame) {
 
 }  // namespace
 
+[[gnu::noinline]] void strip_tags(Frame& frame) {
+  uint32_t bytes = frame.headers.tags * kVlanTag;
+  memmove(frame.data + bytes, frame.data, 12);
+  frame.data += bytes;
+  frame.length -= bytes;
+  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
+  back(frame.headers.layer3_offset);
+  back(frame.headers.layer4_offset);
+  back(frame.headers.payload_offset);
+  back(frame.offload.checksum_start);
+  back(frame.offload.header_length);
+  frame.headers.tags = 0;
+}
+
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
-  if (!frame.source || frame.headers.tags) reason = note_sender(frame, ctx);
+  if (!frame.source || frame.headers.tags) {
+    if (ctx.generation->ports[frame.port].service_workload != kNoWorkload) return admit_serviced(frame, ctx);
+    reason = note_sender(frame, ctx);
+  }
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   const Workload& w = *frame.source;
   frame.tracker = frame.segment->tracker;

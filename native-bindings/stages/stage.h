@@ -7,6 +7,8 @@
 
 namespace headgate {
 
+struct TraceService;
+
 struct Stage {
   const char* name;
   bool (*run)(Frame& frame, Context& ctx);
@@ -29,6 +31,8 @@ bool track_stage(Frame& frame, Context& ctx);
 bool classify_stage(Frame& frame, Context& ctx);
 // Moves the state of the record on and counts the frame: only frames that were let through do that.
 bool advance_stage(Frame& frame, Context& ctx);
+// Sends the frames of flows that have a service tag through their portals, and takes up those that come back.
+bool services_stage(Frame& frame, Context& ctx);
 // Queues the frame for the port or ports it goes to.
 bool forward_stage(Frame& frame, Context& ctx);
 
@@ -43,10 +47,19 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
 // Has a traced frame's record say what was decided at one of its receivers (pipeline/trace.h).
 void note_decision(const Context& ctx, TraceRecord& record, uint32_t workload, const Decision& decision);
 
+// Likewise, that it goes to a service portal or has come from one.
+void note_service(TraceRecord& record, const TraceService& service);
+
 // For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
 // record says of the frame there; false has dropped it.
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
+
+// Of guard, for a frame on a port where service portals are: what tag it is under.
+bool admit_serviced(Frame& frame, Context& ctx);
+void strip_tags(Frame& frame);
+// Of classify: has the connection remember the service tag that rules choose for it at its ends, if any.
+void choose_service(const Frame& frame, Context& ctx, Connection& c);
 
 // Counts a frame for the rule (or default) that decided.
 inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {

@@ -97,6 +97,7 @@ struct Connection {
   uint8_t icmp_type;  // of the first frame
   uint8_t icmp_code;
   uint16_t account;     // of the workload that began it (tables/accounts.h)
+  uint16_t service;     // place of its service tag (tables/services.h); 0: none
   uint64_t packets[2];  // from the initiator, from the responder
   uint64_t bytes[2];
 

@@ -12,6 +12,7 @@
 #include "ports/port.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
+#include "tables/services.h"
 
 namespace headgate {
 
@@ -78,6 +79,8 @@ struct PortView {
   const Workload* sender = nullptr;  // the same
   const Segment* segment = nullptr;  // and its segment
   std::vector<TrunkMember> members;  // of a trunk
+  // The workload of a port where service portals are; such a port has no sender, so that the guard stage looks.
+  uint32_t service_workload = kNoWorkload;
 };
 
 // Who is there and how they are joined: what a change of rules leaves alone.
@@ -104,6 +107,7 @@ struct Generation {
   Timeouts timeouts;
   Limits limits;  // of the host
   std::shared_ptr<const Lookup> lookup;
+  std::shared_ptr<const Services> services;  // null: there are none
 
   // Views of the two below.
   std::span<const std::shared_ptr<const Workload>> workloads;

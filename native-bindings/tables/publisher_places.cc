@@ -19,9 +19,7 @@ void Publisher::apply_segments(const Delta& delta) {
     segment->digest = change.digest;
     segment->vlan[0] = static_cast<uint16_t>(change.vlan);
     segment->vlan[1] = static_cast<uint16_t>(change.inner_vlan);
-    auto tracker = std::find(trackers_.begin(), trackers_.end(), change.tracker);
-    segment->tracker = static_cast<uint16_t>(tracker - trackers_.begin());
-    if (tracker == trackers_.end()) trackers_.push_back(change.tracker);
+    segment->tracker = tracker_place(change.tracker);
     segment->macs = fresh ? std::make_shared<MacTable>() : segments_[place]->macs;
     segments_[place] = segment;
   }
@@ -187,8 +185,12 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
     segment->members = std::move(members[i]);
     next->segments[i] = std::move(segment);
   }
+  for (const auto& [name, held] : portals_) {
+    const uint32_t place = workload_places_.at(held.change.workload);
+    if (const uint16_t port = workloads_[place]->port; port != kNoPort) next->ports[port].service_workload = place;
+  }
   for (PortView& view : next->ports) {
-    if (view.workload == kNoWorkload) continue;
+    if (view.workload == kNoWorkload || view.service_workload != kNoWorkload) continue;
     view.sender = next->workloads[view.workload].get();
     view.segment = next->segments[view.sender->segment].get();
   }
