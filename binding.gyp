@@ -5,7 +5,7 @@
     'openssl_fips': '',
     'engine_sources': [
       # The stages and packet/parse.cc are part of pipeline/pipeline.cc.
-      '<!@(ls native-bindings/packet/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/tables/*.cc | grep -v packet/parse.cc)',
+      '<!@(ls native-bindings/packet/*.cc native-bindings/packet/encapsulation/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/tables/*.cc | grep -v packet/parse.cc)',
       'native-bindings/stages/answers.cc',
     ],
     'test_sources': ['<!@(ls native-bindings/test/*.cc)'],

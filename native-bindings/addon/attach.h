@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "ports/port.h"
+#include "ports/tunnel.h"
 
 namespace headgate {
 
@@ -17,8 +17,17 @@ struct OpenedPort {
   std::string error;
 };
 
-// The trunk that a nic or memory specification names, else empty: it may be open already.
-std::string trunk_device(const Napi::Object& spec);
+struct OpenedTunnel {
+  std::unique_ptr<TunnelPort> port;  // likewise
+  std::string error;
+};
+
+bool is_tunnel(const Napi::Object& spec);
+
+// The trunk or tunnel that a specification names, else empty: it may be open already.
+std::string shared_device(const Napi::Object& spec);
+
+OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues);
 
 OpenedPort open_port(const Napi::Object& spec, unsigned queues);
 

@@ -124,7 +124,12 @@ WorkloadChange read_workload(const Napi::Object& o) {
   workload.segment = read_string(o, "segment");
   Napi::Value attach = o.Get("attach");
   if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
-  workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
+  const Napi::Object attached = attach.As<Napi::Object>();
+  const std::string kind = read_string(attached, "kind");
+  workload.trunk = kind == "nic";
+  if (kind == "tunnel")
+    workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
+                       read_bool(attached, "fragment")};
   workload.mac = read_optional_string(o, "mac");
   workload.addresses = read_optional_strings(o, "addresses");
   if (Napi::Value limits = o.Get("limits"); !absent(limits)) workload.limits = read_limits(limits);

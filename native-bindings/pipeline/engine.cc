@@ -139,16 +139,39 @@ Refusal Engine::attach(const std::string& workload, std::unique_ptr<Port> port, 
   attached->port = std::move(port);
   attached->device = device;
   attached->trunk = trunk;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device) {
+  auto attached = std::make_shared<AttachedPort>();
+  attached->tunnel = port.get();
+  attached->port = std::move(port);
+  attached->device = device;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::shared_ptr<AttachedPort> attached) {
   if (Refusal refusal = publisher_.bind(workload, std::move(attached))) return refusal;
   spread();
+  ask_path_mtu(**publisher_.find_workload(workload));
   return {};
 }
 
-bool Engine::attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal) {
-  auto open = publisher_.find_trunk(device);
+void Engine::ask_path_mtu(const Workload& workload) {
+  if (!workload.remote || workload.port == kNoPort) return;
+  TunnelPort* tunnel = current_->ports[workload.port].tunnel;
+  workload.remote->most.store(tunnel->most_to(workload.remote->address), std::memory_order_relaxed);
+}
+
+void Engine::ask_path_mtus() {
+  for (const auto& workload : current_->workloads)
+    if (workload) ask_path_mtu(*workload);
+}
+
+bool Engine::attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal) {
+  auto open = publisher_.find_shared(device, tunnel);
   if (!open) return false;
-  refusal = publisher_.bind(workload, open);
-  if (!refusal) spread();
+  refusal = attach(workload, std::move(open));
   return true;
 }
 
@@ -329,7 +352,8 @@ bool Engine::classify(const std::string& name, Direction direction, const FlowHe
   const IndexEntry* decides =
       deciding_entry([&](uint64_t from) { return current_->lookup->first_match(workload, direction, flow, from); },
                      [](const IndexEntry&) {});
-  action = decides ? decides->rule->action : current_->default_action;
+  const bool is_remote = current_->workloads[workload]->remote != nullptr;
+  action = decides ? decides->rule->action : is_remote ? Action::kAllow : current_->default_action;
   entry = decides ? decides->id : "";
   return true;
 }

@@ -114,14 +114,18 @@ class Engine {
 
   // Joins the workload to the opened port. A trunk stays open for other workloads under its device's name.
   Refusal attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk);
-  // Joins it to a trunk that is open already; false if there is none.
-  bool attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal);
+  // Likewise for the far side of a segment and a tunnel.
+  Refusal attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device);
+  // Joins it to a trunk or tunnel that is open already; false if there is none.
+  bool attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal);
   // `remove`: a TAP device is deleted, where nobody else uses it.
   void detach(const std::string& workload, bool remove);
   Port* port_of(const std::string& workload) const;
   unsigned queues() const { return static_cast<unsigned>(workers_.size()); }
 
   std::vector<Failure> failures() const;
+  // Has the path MTU of every remote asked for again: once a second or so.
+  void ask_path_mtus();
   Publisher::InventoryView inventory() const { return publisher_.inventory(); }
   uint64_t generation() const { return publisher_.number(); }
   StatsReport stats();
@@ -157,6 +161,8 @@ class Engine {
   void stop();
 
  private:
+  Refusal attach(const std::string& workload, std::shared_ptr<AttachedPort> attached);
+  void ask_path_mtu(const Workload& workload);
   explicit Engine(size_t rules) : publisher_(rules) {}
   void spread();
   void forget_hits();

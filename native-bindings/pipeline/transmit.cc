@@ -65,7 +65,12 @@ constexpr size_t kMost = 64;  // frames written at once
 class Writer {
  public:
   Writer(Context& ctx, const PortView& view, unsigned queue)
-      : ctx_(ctx), port_(*view.attached->port), can_(port_.capabilities()), trunk_(view.trunk), queue_(queue) {}
+      : ctx_(ctx),
+        port_(*view.attached->port),
+        can_(port_.capabilities()),
+        trunk_(view.trunk),
+        tunnel_(view.tunnel),
+        queue_(queue) {}
 
   void write(Frame& frame, uint32_t workload) {
     if (!takes(can_, frame.offload)) {
@@ -90,6 +95,13 @@ class Writer {
 
  private:
   void add(Frame& frame, uint32_t workload, bool ours) {
+    if (tunnel_) {
+      // A flooded frame goes to several remotes.
+      if (count_ && frames_[count_ - 1] == &frame) flush();
+      const Remote& remote = *ctx_.workload(workload).remote;
+      const uint32_t key = frame.passage.key ? frame.passage.key : remote.key;
+      frame.hop = {remote.address, key, remote.fragment, Reason::kNone};
+    }
     frames_[count_] = &frame;
     workloads_[count_] = workload;
     ours_[count_] = ours;
@@ -137,6 +149,7 @@ class Writer {
   Port& port_;
   PortCapabilities can_;
   bool trunk_;
+  bool tunnel_;
   unsigned queue_;
   size_t count_ = 0;
   Frame* frames_[kMost];
@@ -148,7 +161,7 @@ class Writer {
 
 // Whether the port can be given the frames as they are queued: nothing to push, cut or complete.
 bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
-  if (view.trunk) return false;
+  if (view.trunk || view.tunnel) return false;
   const PortCapabilities can = view.attached->port->capabilities();
   if (can.tcp_segmentation && can.udp_segmentation && can.checksum) return true;
   auto fits = [&](const Frame* f) { return takes(can, f->offload) && (can.checksum || !f->offload.partial_checksum); };

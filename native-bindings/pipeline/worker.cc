@@ -178,6 +178,13 @@ void Worker::end_round() {
 }
 
 size_t Worker::run_port(uint16_t port) {
+  size_t count = receive_from(port);
+  if (const TunnelPort* tunnel = generation_->ports[port].tunnel)
+    while (tunnel->has_more(index_)) count += receive_from(port);
+  return count;
+}
+
+size_t Worker::receive_from(uint16_t port) {
   const PortView& view = generation_->ports[port];
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
@@ -287,6 +294,7 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
+  prober_ = {};
   if (generation_->services) counters_.legs.resize(std::max(counters_.legs.size(), generation_->services->legs));
   if (same_topology) return;
   counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));

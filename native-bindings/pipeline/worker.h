@@ -71,6 +71,7 @@ class Worker {
   void run_tasks();
   void wake();
   size_t run_port(uint16_t port);
+  size_t receive_from(uint16_t port);
   size_t run_rings();
   size_t resume_frames(auto&& next);
   void drop_unbound(Frame& frame);

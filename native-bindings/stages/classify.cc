@@ -90,7 +90,9 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     return {entry->rule->action, entry->rule->on_change, place, true};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
-  return {ctx.generation->default_action, OnChange::kReevaluate, place, false};
+  // What is behind a remote has its firewall on its own host.
+  const Action action = ctx.workload(workload).remote ? Action::kAllow : ctx.generation->default_action;
+  return {action, OnChange::kReevaluate, place, false};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {

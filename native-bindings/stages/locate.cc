@@ -28,6 +28,8 @@ bool is_reserved(const uint8_t* mac) {
       frame.destination_workload = place;
       frame.destination = ctx.generation->workloads[place].get();
       if (frame.destination) {
+        // Hosts are joined each with each: what came by a tunnel goes out by none.
+        if (frame.source->remote && frame.destination->remote) return drop(ctx, frame, Reason::kSplitHorizon);
         ctx.located = {frame.source, frame_mac(mac), frame.destination, place};
         return true;
       }

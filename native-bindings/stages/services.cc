@@ -22,9 +22,24 @@ namespace {
 
 constexpr int64_t kMostCredit = 4096;  // packets that a leg may give back beyond what it is sent from now on
 
-// Of a frame on a port of portals: what its VLAN tags say; 0: it has none, or those of the workload itself.
-uint32_t key_of(const Headers& h, const Segment& own) {
+// The workload of a port that a frame from a portal is from; kNoWorkload: it is from somebody else.
+uint32_t find_portal(const PortView& port, const Frame& frame) {
+  for (const ServiceMember& member : port.portals)
+    if (!port.tunnel || member.remote == frame.hop.remote) return member.workload;
+  return kNoWorkload;
+}
+
+// What such a frame is under: the key of a tunnel, or what VLAN tags say. 0: nothing but what its workload always has.
+uint32_t key_of(const Frame& frame, const Context& ctx, const Workload& w) {
+  const Headers& h = frame.headers;
+  if (w.remote) {
+    // The index that NSH has beside its path is the service functions' to count down (RFC 8300, 2.3).
+    const bool nsh = ctx.generation->services->portals[ctx.generation->services->portals_of.at(frame.source_workload)[0]]->nsh;
+    const uint32_t key = nsh ? frame.hop.key | 0xff : frame.hop.key;
+    return key == w.remote->key ? 0 : key;
+  }
   if (!h.tags) return 0;
+  const Segment& own = ctx.segment_of(w);
   const uint16_t outer = h.vlan[0] & 0x0fff, inner = h.tags > 1 ? h.vlan[1] & 0x0fff : 0;
   if (outer == own.vlan[0] && inner == own.vlan[1]) return 0;
   return inner ? uint32_t{outer} << 12 | inner : outer;
@@ -64,12 +79,18 @@ void send_to(Frame& frame, Context& ctx, uint16_t tag, uint8_t hop, const Leg& l
   counters.sent_bytes[frame.reply] += frame.length;
   if (frame.trace) [[unlikely]]
     note_service(*frame.trace, {tag, hop, leg.portal, leg.key, true});
+  const bool by_client = !frame.passage.tag;
   frame.passage = {tag, hop, leg.key};
-  const uint16_t port = ctx.workload(workload).port;
-  if (port == kNoPort)
+  const Workload& w = ctx.workload(workload);
+  const uint32_t most = w.remote ? w.remote->most.load(std::memory_order_relaxed) : 0;
+  if (w.port == kNoPort) {
     drop(ctx, frame, workload, Reason::kOutputDetached, Direction::kIn);
-  else if (!ctx.outputs.add(port, frame, workload))
+  } else if (most && longest_part(frame) > most && !w.remote->fragment) {
+    if (by_client) answer_too_big(ctx, frame, most);
+    drop(ctx, frame, workload, Reason::kTunnelTooBig, Direction::kIn);
+  } else if (!ctx.outputs.add(w.port, frame, workload)) {
     drop(ctx, frame, workload, Reason::kOutputFull, Direction::kIn);
+  }
 }
 
 enum class Sent { kSent, kDropped, kPast };
@@ -228,19 +249,26 @@ const Leg* leg_of(const ServiceTag& tag, const Frame& frame, const Context& ctx)
 
 }  // namespace
 
-bool admit_serviced(Frame& frame, Context& ctx) {
-  const uint32_t workload = ctx.generation->ports[frame.port].service_workload;
+Served admit_serviced(Frame& frame, Context& ctx) {
+  const PortView& port = ctx.generation->ports[frame.port];
+  if (port.portals.empty()) return Served::kNot;
+  const uint32_t workload = find_portal(port, frame);
+  if (workload == kNoWorkload) return Served::kNot;
   const Services& services = *ctx.generation->services;
   Headers& h = frame.headers;
   frame.source_workload = workload;
   frame.source = &ctx.workload(workload);
   frame.segment = &ctx.segment_of(*frame.source);
-  const uint32_t key = key_of(h, *frame.segment);
-  if (h.tags) strip_tags(frame);
-  if (answers_probe(frame, ctx, key)) return false;
+  const uint32_t key = key_of(frame, ctx, *frame.source);
   const Arrival* arrival = key ? services.find(workload, key) : nullptr;
-  if (!arrival && (key || !loses_tags(services, workload))) return drop(ctx, frame, Reason::kServiceTagUnknown);
-  if (!is_tracked(h)) return drop(ctx, frame, Reason::kServiceNotTracked);
+  // Hosts may have segments in common beside services.
+  if (port.tunnel && key && !arrival) return Served::kNot;
+  if (h.tags && port.tunnel) return drop(ctx, frame, Reason::kVlanNotAllowed), Served::kDone;
+  if (h.tags) strip_tags(frame);
+  if (answers_probe(frame, ctx, key)) return Served::kDone;
+  if (!arrival && (key || !loses_tags(services, workload)))
+    return drop(ctx, frame, Reason::kServiceTagUnknown), Served::kDone;
+  if (!is_tracked(h)) return drop(ctx, frame, Reason::kServiceNotTracked), Served::kDone;
   frame.passage = arrival ? Passage{arrival->tag, arrival->hop, key} : Passage{kTagByRecord, 0, 0};
   frame.destination_workload = kManyOutputs;  // until it leaves services
   frame.destination = nullptr;
@@ -251,7 +279,7 @@ bool admit_serviced(Frame& frame, Context& ctx) {
   WorkloadCounters& counters = ctx.counters.workloads[workload];
   counters.sent_packets += h.wire_packets;
   counters.sent_bytes += frame.length;
-  return true;
+  return Served::kYes;
 }
 
 bool services_stage(Frame& frame, Context& ctx) {

@@ -55,8 +55,9 @@ void note_service(TraceRecord& record, const TraceService& service);
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
 
-// Of guard, for a frame on a port where service portals are: what tag it is under.
-bool admit_serviced(Frame& frame, Context& ctx);
+// Of guard: whether the frame comes from a service portal, and is let in (kYes) or done with (kDone).
+enum class Served { kNot, kYes, kDone };
+Served admit_serviced(Frame& frame, Context& ctx);
 void strip_tags(Frame& frame);
 // Of classify: has the connection remember the service tag that rules choose for it at its ends, if any.
 void choose_service(const Frame& frame, Context& ctx, Connection& c);
@@ -71,6 +72,8 @@ inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
 
 // Answers a rejected frame to its sender: RST for TCP, ICMP for the rest. Rate limited.
 void answer_reject(Context& ctx, const Frame& frame);
+// Tells the sender that frames of at most `most` bytes find their way (RFC 1191, RFC 8201). Rate limited.
+void answer_too_big(Context& ctx, const Frame& frame, uint32_t most);
 // Ends a TCP connection at both ends.
 void answer_reset(Context& ctx, const Frame& frame);
 

@@ -43,6 +43,13 @@ struct SegmentChange {
   std::string tracker;
 };
 
+// Of a workload that stands for the far side of a segment (tables/generation.h).
+struct RemoteChange {
+  std::string address;
+  uint32_t key = 0;
+  bool fragment = false;
+};
+
 struct WorkloadChange {
   std::string name;
   std::string digest;
@@ -51,6 +58,7 @@ struct WorkloadChange {
   std::optional<std::string> mac;
   std::optional<std::vector<std::string>> addresses;
   Limits limits = {};
+  std::optional<RemoteChange> remote = {};
 };
 
 struct ScopeChange {
@@ -92,6 +100,7 @@ struct PortalChange {
   std::string digest;
   std::string workload;
   bool by_record = false;
+  bool nsh = false;
   Health health = {};
 };
 

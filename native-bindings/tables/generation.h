@@ -4,12 +4,13 @@
 // their place in these lists; a place is reused only after its holder is gone from every worker.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "ports/port.h"
+#include "ports/tunnel.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
 #include "tables/services.h"
@@ -46,12 +47,24 @@ struct Segment {
   std::shared_ptr<MacTable> macs;  // shared by generations
 };
 
+// The far side of a segment, behind one tunnel and one remote: what the other hosts have of it. It is a place in the
+// segment like a workload, without a firewall of its own: the rules of those workloads are enforced where they are.
+struct Remote {
+  Address address;
+  uint32_t key = 0;       // of the segment in this tunnel
+  bool fragment = false;  // what does not fit goes in fragments of the outer packet; else its sender is told
+  // Bytes of the longest frame that fits, by the path MTU; kept up to date by the engine. 0: not known yet.
+  std::atomic<uint32_t> most{0};
+};
+
 struct Workload {
   std::string name;
   std::string digest;
   uint32_t serial = 0;  // never used twice: hit counters are kept by it
   uint32_t segment = 0;
   uint16_t port = kNoPort;
+  uint16_t output = kNoPort;       // the same where frames go straight to it: it is attached, and no tunnel
+  std::shared_ptr<Remote> remote;  // null: it is on this host
   bool trunk = false;  // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
@@ -65,6 +78,7 @@ struct AttachedPort {
   std::unique_ptr<Port> port;
   std::string device;
   bool trunk = false;
+  TunnelPort* tunnel = nullptr;  // the port, if it is one
 };
 
 struct TrunkMember {
@@ -72,15 +86,31 @@ struct TrunkMember {
   uint32_t workload;
 };
 
+// What the remote and the key are to a tunnel is what the VLAN tags are to a trunk.
+struct TunnelMember {
+  Address remote;
+  uint32_t key;
+  uint32_t workload;
+
+  std::pair<Address, uint32_t> hop() const { return {remote, key}; }
+};
+
+struct ServiceMember {
+  Address remote;  // of a tunnel's; else there is one member
+  uint32_t workload;
+};
+
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
-  uint32_t workload = kNoWorkload;   // of a port that is no trunk
+  TunnelPort* tunnel = nullptr;
+  uint32_t workload = kNoWorkload;   // of a port that is neither
   const Workload* sender = nullptr;  // the same
   const Segment* segment = nullptr;  // and its segment
   std::vector<TrunkMember> members;  // of a trunk
-  // The workload of a port where service portals are; such a port has no sender, so that the guard stage looks.
-  uint32_t service_workload = kNoWorkload;
+  std::vector<TunnelMember> remotes;  // of a tunnel, by hop()
+  // Workloads that service portals are attached as; a port with such has no sender, so that the guard stage looks.
+  std::vector<ServiceMember> portals;
 };
 
 // Who is there and how they are joined: what a change of rules leaves alone.

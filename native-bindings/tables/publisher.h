@@ -39,8 +39,8 @@ class Publisher {
   // Takes the workload off its device; returns the device when nobody is left on it. For a workload that the last
   // delta removed it returns the device that it had.
   std::shared_ptr<AttachedPort> unbind(const std::string& workload);
-  // The trunk that is open on that device, if any.
-  std::shared_ptr<AttachedPort> find_trunk(const std::string& device) const;
+  // The trunk that is open on that device, or the tunnel of that name, if any.
+  std::shared_ptr<AttachedPort> find_shared(const std::string& device, bool tunnel) const;
 
   std::shared_ptr<const Generation> build();
   // To be called when every worker has taken over the built generation: lets go of what only earlier ones used.

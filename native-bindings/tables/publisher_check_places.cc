@@ -7,6 +7,11 @@ namespace headgate {
 namespace {
 
 constexpr size_t kMostTrackers = 65535;
+bool same_remote(const Workload& held, const WorkloadChange& change) {
+  if (!held.remote || !change.remote) return !held.remote && !change.remote;
+  return held.remote->address == parse_address(change.remote->address) && held.remote->key == change.remote->key;
+}
+
 constexpr size_t kMostPinnedMacs = MacTable::kSlots / 2;  // of a segment: the table stays half empty
 
 }  // namespace
@@ -56,6 +61,10 @@ Refusal Publisher::check_workloads(const Delta& delta, const DeltaNames& names) 
     if (known && (*known)->port != kNoPort &&
         ((*known)->trunk != w.trunk || segments_[(*known)->segment]->name != w.segment))
       return {"attached", where + " is attached: detach it before it moves to another segment or kind of port."};
+    if (known && (*known)->port != kNoPort && !same_remote(**known, w))
+      return {"attached", where + " is attached: detach it before it stands for another remote."};
+    if (w.remote && !parse_address(w.remote->address))
+      return invalid_delta(where + ": " + quoted(w.remote->address) + " is no address of a remote.");
     if (w.mac && !parse_mac(*w.mac))
       return invalid_delta(where + ": " + quoted(*w.mac) + " is no unicast MAC in lower case.");
     if (!w.addresses) continue;

@@ -5,6 +5,28 @@
 #include "tables/text.h"
 
 namespace headgate {
+namespace {
+
+bool is_of(const Remote& remote, const RemoteChange& change) {
+  return remote.address == parse_address(change.address) && remote.key == change.key &&
+         remote.fragment == change.fragment;
+}
+
+std::shared_ptr<Remote> make_remote(const RemoteChange& change) {
+  auto remote = std::make_shared<Remote>();
+  remote->address = *parse_address(change.address);
+  remote->key = change.key;
+  remote->fragment = change.fragment;
+  return remote;
+}
+
+// Whether both may be on one port: it is a trunk, or a tunnel, and tells them apart.
+bool share(const AttachedPort& port, const Workload& a, const Segment& of_a, const Workload& b, const Segment& of_b) {
+  if (port.tunnel) return a.remote && b.remote && (a.remote->address != b.remote->address || a.remote->key != b.remote->key);
+  return port.trunk && (of_a.vlan[0] != of_b.vlan[0] || of_a.vlan[1] != of_b.vlan[1]);
+}
+
+}  // namespace
 
 void Publisher::apply_segments(const Delta& delta) {
   if (!delta.set_segments.empty()) topology_ = nullptr;
@@ -52,6 +74,10 @@ void Publisher::apply_workloads(const Delta& delta) {
     workload->segment = segment_places_.at(change.segment);
     workload->trunk = change.trunk;
     workload->limits = change.limits;
+    if (!change.remote)
+      workload->remote = nullptr;
+    else if (!workload->remote || !is_of(*workload->remote, *change.remote))
+      workload->remote = make_remote(*change.remote);
     ++uses_[workload->segment].workloads;
     workload->pinned_mac = change.mac.has_value();
     if (change.mac) {
@@ -123,15 +149,15 @@ Refusal Publisher::join_port(Workload& workload, std::shared_ptr<AttachedPort> a
   } else {
     for (const auto& other : workloads_) {
       if (!other || other->port != port - ports_.begin()) continue;
-      const Segment& theirs = *segments_[other->segment];
-      if (!port->attached->trunk || (theirs.vlan[0] == segment.vlan[0] && theirs.vlan[1] == segment.vlan[1]))
+      if (!share(*port->attached, workload, segment, *other, *segments_[other->segment]))
         return {"device-taken", "Workload '" + workload.name + "' cannot be attached to " + port->attached->device +
                                     ": workload '" + other->name +
-                                    "' has it with the same VLAN. Give their segments different VLANs."};
+                                    "' has it with the same VLAN or VNI. Give their segments different ones."};
     }
   }
   ++port->users;
   workload.port = static_cast<uint16_t>(port - ports_.begin());
+  workload.output = port->attached->tunnel ? kNoPort : workload.port;
   return {};
 }
 
@@ -144,15 +170,16 @@ std::shared_ptr<AttachedPort> Publisher::unbind(const std::string& name) {
   if (workloads_[place]->port == kNoPort) return nullptr;
   auto workload = std::make_shared<Workload>(*workloads_[place]);
   OpenPort& port = ports_[workload->port];
-  workload->port = kNoPort;
+  workload->port = workload->output = kNoPort;
   workloads_[place] = std::move(workload);
   topology_ = nullptr;
   return --port.users ? nullptr : std::move(port.attached);
 }
 
-std::shared_ptr<AttachedPort> Publisher::find_trunk(const std::string& device) const {
+std::shared_ptr<AttachedPort> Publisher::find_shared(const std::string& device, bool tunnel) const {
   for (const OpenPort& port : ports_)
-    if (port.attached && port.attached->trunk && port.attached->device == device) return port.attached;
+    if (port.attached && (tunnel ? port.attached->tunnel != nullptr : port.attached->trunk) && port.attached->device == device)
+      return port.attached;
   return nullptr;
 }
 
@@ -164,6 +191,7 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
   for (size_t i = 0; i < ports_.size(); ++i) {
     next->ports[i].attached = ports_[i].attached;
     next->ports[i].trunk = ports_[i].attached && ports_[i].attached->trunk;
+    next->ports[i].tunnel = ports_[i].attached ? ports_[i].attached->tunnel : nullptr;
   }
   std::vector<std::vector<uint32_t>> members(segments_.size());
   for (uint32_t i = 0; i < workloads_.size(); ++i) {
@@ -173,7 +201,9 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
     if (w.port == kNoPort) continue;
     PortView& view = next->ports[w.port];
     const Segment& segment = *segments_[w.segment];
-    if (view.trunk)
+    if (view.tunnel)
+      view.remotes.push_back({w.remote->address, w.remote->key, i});
+    else if (view.trunk)
       view.members.push_back({{segment.vlan[0], segment.vlan[1]}, i});
     else
       view.workload = i;
@@ -187,10 +217,15 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
   }
   for (const auto& [name, held] : portals_) {
     const uint32_t place = workload_places_.at(held.change.workload);
-    if (const uint16_t port = workloads_[place]->port; port != kNoPort) next->ports[port].service_workload = place;
+    const Workload& w = *workloads_[place];
+    if (w.port == kNoPort) continue;
+    auto& members = next->ports[w.port].portals;
+    const auto is_it = [&](const ServiceMember& m) { return m.workload == place; };
+    if (std::ranges::none_of(members, is_it)) members.push_back({w.remote ? w.remote->address : Address{}, place});
   }
   for (PortView& view : next->ports) {
-    if (view.workload == kNoWorkload || view.service_workload != kNoWorkload) continue;
+    std::ranges::sort(view.remotes, {}, &TunnelMember::hop);
+    if (view.workload == kNoWorkload || !view.portals.empty()) continue;
     view.sender = next->workloads[view.workload].get();
     view.segment = next->segments[view.sender->segment].get();
   }

@@ -31,8 +31,8 @@ Refusal check_health(const PortalChange& portal) {
   if (!parse_mac(h.mac)) return invalid_delta(where + "needs a MAC to ask from.");
   if (h.kind != ProbeKind::kIcmp && !h.port) return invalid_delta(where + "needs a port.");
   if (h.kind == ProbeKind::kHttp && !is_path(h.path)) return invalid_delta(where + "needs a path.");
-  if (h.interval < 10 || h.interval > 60'000 || h.failures < 1 || h.failures > 100 || h.key > kMostKey)
-    return invalid_delta(where + "has an interval, a number of failures or a key out of range.");
+  if (h.interval < 10 || h.interval > 60'000 || h.failures < 1 || h.failures > 100)
+    return invalid_delta(where + "has an interval or a number of failures out of range.");
   return {};
 }
 
@@ -132,7 +132,7 @@ Refusal Publisher::check_tags(const Delta& delta, const DeltaNames& names) const
       if (names.removed_portals.contains(leg.portal) || (coming == names.portals.end() && held == portals_.end()))
         return invalid_delta(where + " goes through service portal " + quoted(leg.portal) +
                              ", which does not exist or goes in the same change.");
-      if (!leg.key || leg.key > kMostKey) return invalid_delta(where + " has a key out of range.");
+      if (!leg.key) return invalid_delta(where + " has a leg without a key.");
       const std::string& workload =
           coming != names.portals.end() ? coming->second->workload : held->second.change.workload;
       const auto [other, alone] = keys.emplace(workload + ' ' + std::to_string(leg.key), tag);
@@ -232,6 +232,7 @@ void Publisher::make_services() {
     portal->name = name;
     portal->digest = held.change.digest;
     portal->workload = workload_places_.at(held.change.workload);
+    portal->nsh = held.change.nsh;
     portal->by_record = held.change.by_record;
     portal->probe = probe_of(held.change.health);
     portal->health = held.health;

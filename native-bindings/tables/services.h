@@ -28,7 +28,6 @@ constexpr size_t kMostLegsOfHop = 8;
 constexpr uint8_t kEntryHop = 0xff;         // of a frame that comes in at a gateway
 constexpr uint16_t kTagByRecord = 0xffff;   // of a frame that lost its tag: its connection knows
 constexpr uint16_t kMostTags = 0x7fff;      // places of tags are below; 0 is none
-constexpr uint32_t kMostKey = 0xffffff;     // 24 bits: QinQ has 12 for each tag, VXLAN's VNI 24
 constexpr uint32_t kNoSegment = UINT32_MAX;
 
 enum class ProbeKind : uint8_t { kNone, kIcmp, kTcp, kHttp };
@@ -51,6 +50,7 @@ struct Portal {
   std::string name;
   std::string digest;
   uint32_t workload = 0;   // place of the workload that it is attached as
+  bool nsh = false;        // keys are a path and, in the last 8 bits, an index
   bool by_record = false;  // it loses tags: what comes back without one is told by its connection
   Probe probe;
   std::shared_ptr<PortalHealth> health;

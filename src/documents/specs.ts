@@ -5,6 +5,7 @@ import { hostSpecSchema } from './host.js';
 import { securityPolicySpecSchema } from './security-policy.js';
 import { segmentSpecSchema } from './segment.js';
 import { serviceSpecSchema } from './service.js';
+import { tunnelSpecSchema } from './tunnel.js';
 import type { Kind } from './types.js';
 import { workloadSpecSchema } from './workload.js';
 
@@ -14,5 +15,6 @@ export const SPEC_SCHEMAS = {
   Group: groupSpecSchema,
   Service: serviceSpecSchema,
   SecurityPolicy: securityPolicySpecSchema,
+  Tunnel: tunnelSpecSchema,
   Host: hostSpecSchema,
 } as const satisfies Record<Kind, z.ZodType>;

@@ -4,6 +4,7 @@ import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
+import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
 export const API_VERSION = 'headgate/v1';
@@ -14,12 +15,13 @@ interface Specs {
   Workload: WorkloadSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
+  Tunnel: TunnelSpec;
   SecurityPolicy: SecurityPolicySpec;
   Host: HostSpec;
 }
 
 export type Kind = keyof Specs;
-export const KINDS: Kind[] = ['Segment', 'Workload', 'Group', 'Service', 'SecurityPolicy', 'Host'];
+export const KINDS: Kind[] = ['Segment', 'Workload', 'Group', 'Service', 'SecurityPolicy', 'Tunnel', 'Host'];
 
 /** Where a document stands. Lines count from 1. */
 export interface Origin {
@@ -50,6 +52,7 @@ export type WorkloadDocument = DocumentOf<'Workload'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;
+export type TunnelDocument = DocumentOf<'Tunnel'>;
 export type HostDocument = DocumentOf<'Host'>;
 
 /** What is wrong with a document, where, and how to mend it. Lines and columns count from 1. */

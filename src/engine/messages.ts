@@ -64,6 +64,36 @@ export const segmentSchema = z.strictObject({
 
 const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
+const hex = z.string().regex(/^([0-9a-f]{2})*$/);
+
+/**
+ * The far side of a segment, behind one remote of a tunnel: a workload to the engine, without rules of its own. All of
+ * one tunnel share its socket, under the name in `device`.
+ */
+const tunnelSchema = z.strictObject({
+  kind: z.literal('tunnel'),
+  device: name,
+  encapsulation: z.enum(['vxlan', 'geneve', 'gre', 'nvgre', 'nsh', 'nsh-ethernet']),
+  /** Outer source address; over Ethernet absent. */
+  local: z.string().max(64).optional(),
+  /** UDP port, where it is not the encapsulation's own. */
+  port: z.int().min(1).max(65535).optional(),
+  /** Where the underlay is: a name below /run/netns or an absolute path, and an interface. */
+  netns: z.string().min(1).max(1024).optional(),
+  interface: z.string().min(1).max(15).optional(),
+  /** Bytes of an outer packet; absent: the path MTU as the kernel knows it. */
+  mtu: z.int().min(576).max(65535).optional(),
+  /** Geneve options, NSH context: as on the wire. */
+  metadata: hex.max(504).optional(),
+  metadataType: z.int().min(1).max(2).optional(),
+  /** Outer destination; over Ethernet the link-local address made of the MAC. */
+  remote: z.string().max(64),
+  /** VNI, GRE key, NSH path id and service index: of the segment. */
+  key: z.int().min(0).max(0xffff_ffff),
+  /** What is too long goes in fragments of the outer packet; else its sender is told. */
+  fragment: z.boolean(),
+});
+
 /** What a workload is attached by. `netns` is a name below /run/netns or an absolute path. */
 export const attachSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -79,6 +109,7 @@ export const attachSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('veth'), device: z.string().min(1).max(15) }),
   z.strictObject({ kind: z.literal('nic'), device: z.string().min(1).max(15) }),
+  tunnelSchema,
 ]);
 
 /** What one workload may begin; each absent one is as the next wider setting has it: workload, host, engine. */
