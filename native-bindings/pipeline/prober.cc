@@ -228,13 +228,14 @@ bool Prober::run(Context& ctx) {
   for (const auto& portal : services->portals) {
     if (!portal || portal->probe.kind == ProbeKind::kNone) continue;
     PortalHealth& health = *portal->health;
-    if (!health.due || static_cast<int32_t>(ctx.now - health.due) >= 0) {
+    if (!health.begun || static_cast<int32_t>(ctx.now - health.due) >= 0) {
+      health.begun = true;
       settle(*portal, ctx.now);
       const uint32_t number = health.sent.load(std::memory_order_relaxed) + 1;
       health.sent.store(number, std::memory_order_relaxed);
       health.fault.store(ProbeFault::kNoAnswer, std::memory_order_relaxed);
       send_probe(ctx, *portal, number);
-      health.due = (ctx.now + portal->probe.interval) | 1;  // 0 is none
+      health.due = ctx.now + portal->probe.interval;
       sent = true;
     }
     if (static_cast<int32_t>(health.due - due_) < 0) due_ = health.due;

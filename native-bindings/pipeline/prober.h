@@ -13,13 +13,16 @@ namespace headgate {
 
 class Prober {
  public:
+  // Looks what is due at `now`, in milliseconds.
+  explicit Prober(uint32_t now = 0) : due_(now) {}
+
   // Sends what is due, into the outputs of `ctx`. True: there is something to transmit.
   bool run(Context& ctx);
   // Milliseconds until something is due; at most `most`.
   uint32_t wait(const Context& ctx, uint32_t most) const;
 
  private:
-  uint32_t due_ = 0;
+  uint32_t due_;
 };
 
 // Whether the frame, which came in on a port of portals under a key, is for whoever asks there. It is then done with.

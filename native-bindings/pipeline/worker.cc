@@ -294,7 +294,7 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
-  prober_ = {};
+  prober_ = Prober(ctx_.now);
   if (generation_->services) counters_.legs.resize(std::max(counters_.legs.size(), generation_->services->legs));
   if (same_topology) return;
   counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));

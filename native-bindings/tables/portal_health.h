@@ -27,8 +27,9 @@ struct PortalHealth {
   std::atomic<uint32_t> changed{0};                  // milliseconds, when it last did
 
   // The prober's alone.
-  uint32_t due = 0;      // milliseconds
-  uint32_t in_row = 0;   // probes that failed, or while it is down were answered, one after the other
+  bool begun = false;
+  uint32_t due = 0;     // milliseconds
+  uint32_t in_row = 0;  // probes that failed, or while it is down were answered, one after the other
 };
 
 }  // namespace headgate

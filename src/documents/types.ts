@@ -4,6 +4,10 @@ import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
+import type { ServiceChainSpec } from './service-chain.js';
+import type { ServiceInsertionSpec } from './service-insertion.js';
+import type { ServicePortalSpec } from './service-portal.js';
+import type { ServiceTagSpec } from './service-tag.js';
 import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
@@ -16,18 +20,34 @@ interface Specs {
   Group: GroupSpec;
   Service: ServiceSpec;
   Tunnel: TunnelSpec;
+  ServicePortal: ServicePortalSpec;
+  ServiceTag: ServiceTagSpec;
+  ServiceInsertion: ServiceInsertionSpec;
+  ServiceChain: ServiceChainSpec;
   SecurityPolicy: SecurityPolicySpec;
   Host: HostSpec;
 }
 
 export type Kind = keyof Specs;
-export const KINDS: Kind[] = ['Segment', 'Workload', 'Group', 'Service', 'SecurityPolicy', 'Tunnel', 'Host'];
+export const KINDS: Kind[] = [
+  'Segment',
+  'Workload',
+  'Group',
+  'Service',
+  'SecurityPolicy',
+  'Tunnel',
+  'ServicePortal',
+  'ServiceTag',
+  'ServiceInsertion',
+  'ServiceChain',
+  'Host',
+];
 
 /** Where a document stands. Lines count from 1. */
 export interface Origin {
   file: string;
   line: number;
-  /** SecurityPolicy: the line of each rule, in the order of `spec.rules`. */
+  /** SecurityPolicy, ServiceInsertion: the line of each rule, in the order of `spec.rules`. */
   rules?: number[] | undefined;
 }
 
@@ -53,6 +73,10 @@ export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;
 export type TunnelDocument = DocumentOf<'Tunnel'>;
+export type ServicePortalDocument = DocumentOf<'ServicePortal'>;
+export type ServiceTagDocument = DocumentOf<'ServiceTag'>;
+export type ServiceInsertionDocument = DocumentOf<'ServiceInsertion'>;
+export type ServiceChainDocument = DocumentOf<'ServiceChain'>;
 export type HostDocument = DocumentOf<'Host'>;
 
 /** What is wrong with a document, where, and how to mend it. Lines and columns count from 1. */

@@ -4,13 +4,16 @@
 // in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
 // of those that stay.
 import type { Document } from '../documents/index.js';
-import type { Inventory } from '../engine/messages.js';
+import type { EngineWorkload, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
+import { lowerInsertion, lowerServices, PORTAL_SEGMENT } from './lower-services.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
 import { isFixed, stated, World } from './resolve.js';
+import { placedOf } from './publish.js';
+import { ServiceWorld } from './service-legs.js';
 import type {
   Desired,
   DesiredAddressSet,
@@ -30,7 +33,10 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   const [host] = lists.Host;
   const policies = lists.SecurityPolicy.map((policy) => lowerPolicy(policy, services)).sort(byPlace);
   const world = worldOf(kinds, previous);
-  const { gone, come } = changedPolicies(policies, previous?.desired.policies);
+  const serviceWorld = new ServiceWorld(documents);
+  const serviceParts = lowerServices(documents);
+  const insertions = lists.ServiceInsertion.map((one) => lowerInsertion(one, serviceWorld, services)).sort(byPlace);
+  const { gone, come } = changedPolicies([...policies, ...insertions], previous && placedOf(previous.desired));
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
     (before ?? Uses.none).change(gone.map(names), come.map(names));
   const addressSetUses = uses(previous?.addressSetUses, ({ addressSets }) => addressSets.keys());
@@ -47,10 +53,18 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(lists.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
-    workloads: sameWorld
-      ? previous.desired.workloads
-      : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
+    segments: new Map(
+      [...lists.Segment.map(engineSegment), ...serviceParts.segments].map((one) => [one.name, one]),
+    ),
+    workloads:
+      sameWorld && samePortals(previous.desired, serviceParts.workloads)
+        ? previous.desired.workloads
+        : new Map(
+            [...[...world.workloads.values()].map(engineWorkload), ...serviceParts.workloads].map((one) => [
+              one.name,
+              one,
+            ]),
+          ),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,
@@ -59,6 +73,9 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       (source, before) => scopeOf(world, source, before),
     ),
     policies: placed(policies, heldBy(previous?.desired.policies)),
+    insertions: placed(insertions, heldBy(previous?.desired.insertions)),
+    portals: serviceParts.portals,
+    tags: serviceParts.tags,
     ruleUses: uses(previous?.desired.ruleUses, keysOf),
   };
   world.settle();
@@ -73,9 +90,17 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
       const found = Object.hasOwn(entries, id) ? entries[id] : undefined;
       return found?.[1] === category ? found[2] : undefined;
     });
-  const policies = [...lowered.desired.policies.values()].map(({ policy }) => policy);
-  const desired = { ...lowered.desired, policies: placed(policies, held) };
+  const heldOf = (all: Desired['policies']) => placed([...all.values()].map(({ policy }) => policy), held);
+  const { policies, insertions } = lowered.desired;
+  const desired = { ...lowered.desired, policies: heldOf(policies), insertions: heldOf(insertions) };
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
+}
+
+/** Whether the workloads that stand for portals are those that were there. */
+function samePortals({ workloads, segments }: Desired, portals: readonly EngineWorkload[]): boolean {
+  if (portals.length === 0) return !segments.has(PORTAL_SEGMENT);
+  const held = [...workloads.values()].filter(({ segment }) => segment === PORTAL_SEGMENT);
+  return held.length === portals.length && portals.every((one) => workloads.get(one.name)?.digest === one.digest);
 }
 
 function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
@@ -206,7 +231,8 @@ function makeReport(desired: Desired, host: Report['host']): Report {
   return {
     host,
     rule(id) {
-      const placed = desired.policies.get(id.slice(0, id.indexOf('/')));
+      const name = id.slice(0, id.indexOf('/'));
+      const placed = desired.policies.get(name) ?? desired.insertions.get(name);
       return placed?.policy.rules[placed.policy.places.get(id) ?? -1]?.reference;
     },
   };

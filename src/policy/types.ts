@@ -1,5 +1,5 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
+import type { EnginePortal, EngineSegment, EngineServiceTag, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
 import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
@@ -86,6 +86,10 @@ export interface Desired {
   scopes: ReadonlyMap<string, DesiredScope>;
   /** Rules and index entries, by policy, in the order in which they are judged. */
   policies: ReadonlyMap<string, PlacedPolicy>;
+  /** The rules of service insertions, likewise; their names begin with `insertion:`. */
+  insertions: ReadonlyMap<string, PlacedPolicy>;
+  portals: ReadonlyMap<string, EnginePortal>;
+  tags: ReadonlyMap<string, EngineServiceTag>;
   /** How many entries refer to each rule, by key. */
   ruleUses: Uses;
 }
