@@ -11,7 +11,7 @@ import { lowerInsertion, lowerServices, PORTAL_SEGMENT } from './lower-services.
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
-import { isFixed, stated, World } from './resolve.js';
+import { isFixed, stated, World, type Names } from './resolve.js';
 import { placedOf } from './publish.js';
 import { ServiceWorld } from './service-legs.js';
 import type {
@@ -157,9 +157,15 @@ function addressSetOf(
 }
 
 function scopeOf(world: World, source: ScopeSource, before: DesiredScope | undefined): DesiredScope {
-  const workloads = world.workloadsOfBoth(source.policy, source.rule);
+  const workloads = workloadsOf(world, source);
   if (before?.workloads === workloads) return before;
   return { source, workloads, digest: digest([...workloads].sort().join(' ')) };
+}
+
+function workloadsOf(world: World, { policy, rule, segment }: ScopeSource): Names {
+  const all = world.workloadsOfBoth(policy, rule);
+  if (segment === undefined) return all;
+  return new Set([...all].filter((name) => world.workloads.get(name)?.document.spec.segment === segment));
 }
 
 type Held = (policy: LoweredPolicy) => readonly (number | undefined)[];

@@ -119,13 +119,16 @@ export function lowerInsertion(insertion: ServiceInsertionDocument, world: Servi
   if (policy === undefined) insertionsBefore.set(insertion, (policy = asPolicy(insertion)));
   const lowered = lowerPolicy(policy, services);
   const { client, rules } = insertion.spec;
+  const ofClient = (scope: string) => `${scope}@${client}`;
   return {
     ...lowered,
     category: INSERTIONS,
+    scopes: new Map([...lowered.scopes].map(([name, source]) => [ofClient(name), { ...source, segment: client }])),
     rules: lowered.rules.map((rule, i) => {
       const tag = world.tagFor(client, rules[i]?.through ?? '')?.metadata.name ?? '';
-      const { digest: old, ...entry } = rule.entry;
-      return { ...rule, entry: { ...entry, category: INSERTIONS, digest: digest(`${old} ${tag}`), tag } };
+      const scope = ofClient(rule.entry.scope);
+      const own = digest(`${rule.entry.digest} ${scope} ${tag}`);
+      return { ...rule, entry: { ...rule.entry, category: INSERTIONS, scope, digest: own, tag } };
     }),
   };
 }

@@ -51,6 +51,8 @@ export type AddressSource = string | Selection;
 export interface ScopeSource {
   policy: Selection | undefined;
   rule: Selection | undefined;
+  /** Of a service insertion: only the workloads of its client. */
+  segment?: string;
 }
 
 export interface DesiredAddressSet {

@@ -3,7 +3,7 @@
 //
 //   red-a 10.0.0.1 --TAP--+                                          +--q1-- eth0 p1   192.0.2.1
 //   red-b 10.0.0.2 --TAP--+                     underlay             +--q2-- eth0 p2   192.0.2.1
-//                         +-- sw: Headgate -- up ====== dn -- gw: Headgate --q3-- eth0 p3
+//                         +-- sw: Headgate -- u0 ====== d0 -- gw: Headgate --q3-- eth0 p3
 //   blue-a 10.0.0.1 -TAP--+
 //   blue-b 10.0.0.2 -TAP--+
 //
@@ -161,7 +161,7 @@ export class ServicesBed {
   static async start(): Promise<ServicesBed> {
     const bed = new ServicesBed();
     for (const name of ['sw', 'gw', ...PORTALS, ...ENDS]) createNamespace(bed.netns(name));
-    bed.join('sw', 'up', 'gw', 'dn');
+    bed.join('sw', 'u0', 'gw', 'd0');
     for (const [i, portal] of PORTALS.entries()) {
       bed.join('gw', `q${i + 1}`, portal, 'eth0');
       ip('-n', bed.netns(portal), 'address', 'add', '192.0.2.1/24', 'dev', 'eth0');
@@ -187,8 +187,7 @@ export class ServicesBed {
       [one, device],
       [other, peer],
     ] as const) {
-      const sysctl = `net.ipv6.conf.${link}.disable_ipv6=1`;
-      ip('netns', 'exec', this.netns(netns), 'sysctl', '-qw', sysctl);
+      ip('-n', this.netns(netns), 'link', 'set', 'dev', link, 'addrgenmode', 'none');
       ip('-n', this.netns(netns), 'link', 'set', link, 'up');
     }
   }

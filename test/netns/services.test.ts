@@ -16,7 +16,7 @@ function switchDocuments(tenants: readonly (typeof TENANTS)[number][] = TENANTS)
   return [
     ...bed.tenants(),
     spec('Segment', 'underlay', {}),
-    spec('Workload', 'uplink', { segment: 'underlay', attach: { nic: { interface: 'up' } } }),
+    spec('Workload', 'uplink', { segment: 'underlay', attach: { nic: { interface: 'u0' } } }),
     spec('ServicePortal', 'gateway', { workload: 'uplink' }),
     ...TENANTS.map((client) =>
       spec('ServiceTag', `${client}-inspect`, { tag: NUMBERS[client], client, service: 'inspect' }),
@@ -36,7 +36,7 @@ const health = { probe: 'icmp', address: '192.0.2.1', source: '192.0.2.254', int
 const PLACES: Document[] = [
   document('Segment', 'underlay', {}),
   document('Segment', 'services', {}),
-  document('Workload', 'downlink', { segment: 'underlay', attach: { nic: { interface: 'dn' } } }),
+  document('Workload', 'downlink', { segment: 'underlay', attach: { nic: { interface: 'd0' } } }),
   ...[1, 2, 3].map((i) =>
     document('Workload', `port${i}`, { segment: 'services', attach: { nic: { interface: `q${i}` } } }),
   ),
@@ -176,16 +176,13 @@ for vlan in (11, 12):
 
   test('tags that do not reach tenants: what they receive has none', async () => {
     const dump = spawnIn(bed.netns('red-b'), ['tcpdump', '-lnei', 'eth0', 'vlan']);
-    let said = '';
     let ready = '';
-    dump.stdout?.on('data', (data: Buffer) => (said += data.toString()));
     dump.stderr?.on('data', (data: Buffer) => (ready += data.toString()));
     await waitUntil('tcpdump listens', () => ready.includes('listening on'));
     expect(await bed.ask('red-a', 'bare')).toBe('red-b bare');
     dump.kill('SIGINT');
     await waitUntil('tcpdump ends', () => ready.includes('packets captured'));
     expect(ready).toMatch(/^0 packets captured/m);
-    expect(said).toBe('');
   });
 });
 
