@@ -2,6 +2,7 @@
 
 #include "packet/hash.h"
 #include "packet/parse.h"
+#include "pipeline/transmit.h"
 
 namespace headgate {
 namespace {
@@ -64,6 +65,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, *generation_.workloads[place]);
   frame.trace = make_record(frame, ctx_, frame.length).release();
   std::unique_ptr<TraceRecord> record(frame.trace);
   ctx_.located = {};
@@ -93,6 +95,7 @@ void Simulation::isolate(const PortView& view, uint32_t place) {
   };
   isolate_one(place);
   for (const TrunkMember& member : view.members) isolate_one(member.workload);
+  for (const TunnelMember& member : view.remotes) isolate_one(member.workload);
 }
 
 // Workers go on meanwhile: a record that one touched a moment ago must not seem to be of the future.

@@ -98,9 +98,11 @@ class Writer {
     if (tunnel_) {
       // A flooded frame goes to several remotes.
       if (count_ && frames_[count_ - 1] == &frame) flush();
-      const Remote& remote = *ctx_.workload(workload).remote;
-      const uint32_t key = frame.passage.key ? frame.passage.key : remote.key;
-      frame.hop = {remote.address, key, remote.fragment, Reason::kNone};
+      const Workload& far = ctx_.workload(workload);
+      const uint32_t most = far.remote->most.load(std::memory_order_relaxed);
+      set_hop(frame, far);
+      if (frame.passage.key) frame.hop.key = frame.passage.key;
+      frame.hop.fragment = far.remote->fragment && most != 0 && longest_segment(frame) > most;
     }
     frames_[count_] = &frame;
     workloads_[count_] = workload;

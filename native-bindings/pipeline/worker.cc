@@ -263,6 +263,7 @@ void Worker::inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, ctx_.workload(place));
   frame.trace = make_record(frame, ctx_, frame.length).release();
   frame.trace->traces[trace] = id;
   run_batch(0, 1, true);

@@ -1,22 +1,17 @@
 // Queues a frame for its port, or a broadcast, multicast or unknown one for every other workload of the segment. Those
 // receivers have no part in the record, so each frame is judged for each of them; but for the one that began the
 // connection.
+#include "packet/segment.h"
 #include "stages/stage.h"
 
 namespace headgate {
 namespace {
 
-// Bytes of the longest frame that a super-frame is cut into, or of the frame itself.
-uint32_t longest_part(const Frame& frame) {
-  const bool cut = frame.headers.wire_packets > 1;
-  return cut ? frame.headers.payload_offset + frame.offload.segment_size : frame.length;
-}
-
 // For a workload that is not attached, or the far side of the segment, to which long frames find no way.
 [[gnu::noinline]] bool queue_aside(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
   if (w.port == kNoPort) return drop(ctx, frame, place, Reason::kOutputDetached, Direction::kIn);
   const uint32_t most = w.remote->most.load(std::memory_order_relaxed);
-  if (most != 0 && longest_part(frame) > most && !w.remote->fragment) {
+  if (most != 0 && longest_segment(frame) > most && !w.remote->fragment) {
     answer_too_big(ctx, frame, most);
     return drop(ctx, frame, place, Reason::kTunnelTooBig, Direction::kIn);
   }

@@ -85,7 +85,7 @@ void send_to(Frame& frame, Context& ctx, uint16_t tag, uint8_t hop, const Leg& l
   const uint32_t most = w.remote ? w.remote->most.load(std::memory_order_relaxed) : 0;
   if (w.port == kNoPort) {
     drop(ctx, frame, workload, Reason::kOutputDetached, Direction::kIn);
-  } else if (most && longest_part(frame) > most && !w.remote->fragment) {
+  } else if (most && longest_segment(frame) > most && !w.remote->fragment) {
     if (by_client) answer_too_big(ctx, frame, most);
     drop(ctx, frame, workload, Reason::kTunnelTooBig, Direction::kIn);
   } else if (!ctx.outputs.add(w.port, frame, workload)) {

@@ -17,7 +17,11 @@ export const segmentSpecSchema = fields({
   tracker: name.optional(),
 }).superRefine((value, context) => {
   if (value.tunnels && value.vni === undefined)
-    context.addIssue({ code: 'custom', message: 'tunnels need vni: say what its frames carry', path: ['vni'] });
+    context.addIssue({
+      code: 'custom',
+      message: 'tunnels need vni: say what its frames carry',
+      path: ['vni'],
+    });
   if (value.innerVlan === undefined || value.vlan !== undefined) return;
   context.addIssue({
     code: 'custom',

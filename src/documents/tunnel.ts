@@ -46,7 +46,10 @@ export const tunnelSpecSchema = fields({
   /** Outer source address; not over Ethernet. */
   local: address.optional(),
   /** The other hosts: addresses of the family of `local`, or MACs over Ethernet. */
-  remotes: z.array(remote).min(1, { error: () => 'a tunnel needs at least one remote' }).max(4000),
+  remotes: z
+    .array(remote)
+    .min(1, { error: () => 'a tunnel needs at least one remote' })
+    .max(4000),
   /** The namespace of the underlay; absent: the engine's own. */
   netns: netns.optional(),
   /** The interface of the underlay; absent: any. Over Ethernet it has to be given. */
@@ -66,7 +69,8 @@ export const tunnelSpecSchema = fields({
   if (over === 'ethernet') {
     if (value.local !== undefined) complain('is not used over Ethernet: leave it out', 'local');
     if (value.interface === undefined) complain('is needed over Ethernet: name the interface', 'interface');
-  } else if (value.local === undefined) complain('is needed: the address that the other hosts send to', 'local');
+  } else if (value.local === undefined)
+    complain('is needed: the address that the other hosts send to', 'local');
   if (value.port !== undefined && over !== 'udp')
     complain(`${value.encapsulation} has no ports: leave it out`, 'port');
   if (value.options && metadata === 'none')
@@ -86,7 +90,11 @@ export const tunnelSpecSchema = fields({
     const path = ['remotes', i];
     const say = (message: string) => context.addIssue({ code: 'custom', message, path });
     if (isMac(one) !== (over === 'ethernet'))
-      say(over === 'ethernet' ? `"${one}" is not a MAC, which a remote is over Ethernet` : `"${one}" is a MAC: give an address`);
+      say(
+        over === 'ethernet'
+          ? `"${one}" is not a MAC, which a remote is over Ethernet`
+          : `"${one}" is a MAC: give an address`,
+      );
     else if (value.local !== undefined && one.includes(':') !== value.local.includes(':'))
       say(`"${one}" is not of the family of local, ${value.local}: use one tunnel for IPv4 and one for IPv6`);
     const same = remoteAddress(one);
@@ -111,7 +119,10 @@ export function metadataOf(spec: Pick<TunnelSpec, 'encapsulation' | 'options' | 
 }
 
 /** Geneve counts words of data (RFC 8926, 3.5), NSH bytes (RFC 8300, 2.5.1); both are padded to words. */
-function optionText(encapsulation: EncapsulationName, { class: number, type, data = '' }: z.infer<typeof option>): string {
+function optionText(
+  encapsulation: EncapsulationName,
+  { class: number, type, data = '' }: z.infer<typeof option>,
+): string {
   const bytes = data.length / 2;
   const words = Math.ceil(bytes / 4);
   const length = encapsulation === 'geneve' ? words : bytes;

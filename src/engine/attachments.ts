@@ -27,7 +27,7 @@ interface Entry {
   state: Attachment['state'];
   detail?: string;
   mac?: string;
-  /** The namespace attached to; set while attached to a tap in a named namespace. */
+  /** The namespace attached to; set while attached in a named namespace. */
   namespace?: string;
   /** Ticks to let pass before the next try. */
   rest: number;
@@ -56,10 +56,20 @@ export class Attachments {
 
   /** Called after a delta was published: attaches what is new, moves what changed, detaches what was removed. */
   published(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    const moved = (delta.setWorkloads ?? []).filter((workload) => {
       const known = this.#entries.get(workload.name);
-      if (known !== undefined && isSameAs(known, workload)) continue;
+      if (known !== undefined && isSameAs(known, workload)) return false;
       if (known !== undefined) this.#release(workload.name, known, true);
+      return true;
+    });
+    for (const name of delta.removeWorkloads ?? []) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      this.#release(name, entry, true);
+      this.#entries.delete(name);
+    }
+    // A tunnel that says something else is opened anew once nobody is left on it as it was.
+    for (const workload of moved) {
       const entry: Entry = {
         attach: workload.attach,
         segment: workload.segment,
@@ -69,12 +79,6 @@ export class Attachments {
       };
       this.#entries.set(workload.name, entry);
       this.#try(workload.name, entry);
-    }
-    for (const name of delta.removeWorkloads ?? []) {
-      const entry = this.#entries.get(name);
-      if (entry === undefined) continue;
-      this.#release(name, entry, true);
-      this.#entries.delete(name);
     }
   }
 
@@ -116,7 +120,7 @@ export class Attachments {
   }
 
   #checkNamespace(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     if (path === undefined) return;
     const now = this.#identify(path);
     if (now === entry.namespace) return;
@@ -135,7 +139,7 @@ export class Attachments {
   }
 
   #try(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     const namespace = path === undefined ? undefined : this.#identify(path);
     if (path !== undefined && namespace === undefined) {
       this.#fail(name, entry, 'waiting', `the namespace ${path} does not exist`);
@@ -189,6 +193,11 @@ export class Attachments {
       this.#log.warn({ workload: name, detail: errorMessage(error) }, 'detaching failed');
     }
   }
+}
+
+/** The namespace that it lies in. */
+function pathOf(attach: Attach): string | undefined {
+  return attach.kind === 'tap' || attach.kind === 'tunnel' ? namespacePath(attach.netns) : undefined;
 }
 
 function isSameAs(entry: Entry, workload: EngineWorkload): boolean {

@@ -7,10 +7,12 @@ import { contains, formatRange, parseAddress, parseInterfaceAddress, prefixRange
 import { gatewaysOf, statedAddresses } from '../documents/workload.js';
 import { refusal } from '../engine/permits.js';
 import type { Find } from './check.js';
+import { checkTunnels } from './check-tunnels.js';
 
 export function checkAttachments(documents: readonly Document[], error: Find, warn: Find): void {
   const workloads = ofKind(documents, 'Workload');
   checkSegments(documents, error);
+  checkTunnels(documents, error, warn);
   checkDevices(documents, workloads, error);
   checkMacs(workloads, error);
   checkSharedAddresses(workloads, error, warn);
@@ -21,12 +23,12 @@ export function checkAttachments(documents: readonly Document[], error: Find, wa
   }
 }
 
-function place(document: Document): string {
+export function place(document: Document): string {
   return `${document.kind} "${document.metadata.name}" (${document.origin.file}:${document.origin.line})`;
 }
 
 /** Calls `clash` for every document whose key was seen before; no key, no clash. */
-function findClashes<D extends Document>(
+export function findClashes<D extends Document>(
   documents: readonly D[],
   key: (document: D) => string | undefined,
   clash: (first: D, second: D) => void,

@@ -102,15 +102,15 @@ function checkNumber(
   const number = world.numberAt(tag, portal);
   const isOwn = number !== tag.spec.tag;
   const path = isOwn ? `spec.portalTags.${portal}` : 'spec.tag';
-  const most = world.mostAt(portal);
+  const [least, most] = [world.leastAt(portal), world.mostAt(portal)];
   const place = world.placeOf(portal);
   const free = () => {
-    for (let n = 1; n <= most; n++) if (!numbers.has(`${place} ${n}`)) return `the next free one is ${n}`;
-    return `all ${most} that its encapsulation has are taken: use one with more, or another nic`;
+    for (let n = least; n <= most; n++) if (!numbers.has(`${place} ${n}`)) return `the next free one is ${n}`;
+    return `all ${most - least + 1} that its encapsulation has are taken: use one with more, or another nic`;
   };
-  if (number > most) {
+  if (number > most || number < least) {
     const mend = isOwn ? 'give it another' : `give it another there (portalTags: {${portal}: ...})`;
-    error(tag, path, `${number} is more than portal "${portal}" can carry, which is ${most}: ${mend}; ${free()}`);
+    error(tag, path, `portal "${portal}" can carry ${least} to ${most}, not ${number}: ${mend}; ${free()}`);
     return;
   }
   const key = `${place} ${number}`;

@@ -53,6 +53,8 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       if (selection?.except) referAll(selection.except, () => `${path()}.except`, line);
     };
     if (document.kind === 'Workload') refer('Segment', document.spec.segment, () => 'spec.segment');
+    if (document.kind === 'Segment')
+      document.spec.tunnels?.forEach((name, i) => refer('Tunnel', name, () => `spec.tunnels[${i}]`));
     if (document.kind === 'Group') referAll(document.spec, () => 'spec');
     if (document.kind === 'ServicePortal') {
       const { workload, tunnel, alternates } = document.spec;

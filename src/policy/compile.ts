@@ -8,6 +8,7 @@ import type { EngineWorkload, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
 import { lowerInsertion, lowerServices, PORTAL_SEGMENT } from './lower-services.js';
+import { remotesOf } from './lower-tunnel.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
@@ -57,13 +58,17 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       [...lists.Segment.map(engineSegment), ...serviceParts.segments].map((one) => [one.name, one]),
     ),
     workloads:
-      sameWorld && samePortals(previous.desired, serviceParts.workloads)
+      sameWorld &&
+      lists.Segment === previous.kinds.lists.Segment &&
+      lists.Tunnel === previous.kinds.lists.Tunnel &&
+      samePortals(previous.desired, serviceParts.workloads)
         ? previous.desired.workloads
         : new Map(
-            [...[...world.workloads.values()].map(engineWorkload), ...serviceParts.workloads].map((one) => [
-              one.name,
-              one,
-            ]),
+            [
+              ...[...world.workloads.values()].map(engineWorkload),
+              ...remotesOf(lists.Segment, lists.Tunnel),
+              ...serviceParts.workloads,
+            ].map((one) => [one.name, one]),
           ),
     scopes: refreshed(
       previous?.desired.scopes,

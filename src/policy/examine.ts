@@ -66,7 +66,7 @@ function isAttachedAs(
   replacement: Replacement | undefined,
   { attachments }: Examined,
 ): boolean {
-  if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Host';
+  if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Tunnel' && one.kind !== 'Host';
   if (!replacement) return false;
   const { before, after } = replacement;
   // Where something stands is part of a warning.

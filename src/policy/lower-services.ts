@@ -1,6 +1,6 @@
 // Service documents -> portals, tags and index entries in the engine's terms.
 //
-// A portal behind a tunnel becomes a workload of its own, `portal:NAME`, in a segment of all such; one on a nic is the
+// A portal behind a tunnel becomes a workload of its own, `portal/NAME`, in a segment of all such; one on a nic is the
 // workload that it names. The rules of an insertion become entries behind all categories of the firewall, each with its
 // tag. Only tags that have a part to play on this host are sent: those that rules choose here, and those of a gateway.
 import type {
@@ -10,18 +10,19 @@ import type {
   ServicePortalDocument,
   TunnelDocument,
 } from '../documents/index.js';
-import { metadataOf, keyOf, remoteAddress } from '../documents/tunnel.js';
+import { keyOf, remoteAddress } from '../documents/tunnel.js';
 import { macFromName } from '../documents/workload.js';
 import { INSERTIONS } from '../engine/messages.js';
 import type { EnginePortal, EngineSegment, EngineServiceTag, EngineWorkload } from '../engine/messages.js';
 import { lowerPolicy, type Services } from './lower.js';
+import { sharedOf } from './lower-tunnel.js';
 import { digest } from './names.js';
 import { ServiceWorld } from './service-legs.js';
 import type { LoweredPolicy } from './types.js';
 
-/** No name of a document has a colon. */
+/** No name of a document has a colon or a slash. */
 export const PORTAL_SEGMENT = 'portals:';
-export const portalWorkload = (portal: string) => `portal:${portal}`;
+export const portalWorkload = (portal: string) => `portal/${portal}`;
 export const insertionName = (insertion: string) => `insertion:${insertion}`;
 
 export interface LoweredServices {
@@ -89,22 +90,12 @@ function lowerPortal({ metadata: { name }, spec }: ServicePortalDocument, world:
 }
 
 function tunnelWorkload({ metadata, spec }: ServicePortalDocument, tunnel: TunnelDocument): EngineWorkload {
-  const { encapsulation, local, port, netns, interface: device, mtu } = tunnel.spec;
-  const metadataText = metadataOf(tunnel.spec);
   const content = {
     segment: PORTAL_SEGMENT,
     attach: {
-      kind: 'tunnel' as const,
-      device: tunnel.metadata.name,
-      encapsulation,
-      ...(local !== undefined && { local }),
-      ...(port !== undefined && { port }),
-      ...(netns !== undefined && { netns }),
-      ...(device !== undefined && { interface: device }),
-      ...(mtu !== undefined && { mtu }),
-      ...(metadataText !== '' && { metadata: metadataText, metadataType: tunnel.spec.context === undefined ? 2 : 1 }),
+      ...sharedOf(tunnel),
       remote: remoteAddress(spec.remote ?? ''),
-      key: keyOf(encapsulation, spec.health?.tag ?? 0),
+      key: keyOf(tunnel.spec.encapsulation, spec.health?.tag ?? 0),
       fragment: false,
     },
   };

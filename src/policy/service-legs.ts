@@ -10,6 +10,7 @@ import type {
 } from '../documents/index.js';
 import { ofKind } from '../documents/index.js';
 import { ENCAPSULATIONS, keyOf } from '../documents/tunnel.js';
+import { LEAST_NVGRE } from './check-tunnels.js';
 
 /** The documents about services by name. */
 export class ServiceWorld {
@@ -85,6 +86,11 @@ export class ServiceWorld {
     if (tunnel === undefined) return 4094;
     const { encapsulation } = this.tunnels.get(tunnel)?.spec ?? {};
     return encapsulation === undefined ? 0xff_ffff : ENCAPSULATIONS[encapsulation].mostKey;
+  }
+
+  leastAt(portal: string): number {
+    const { tunnel } = this.portals.get(portal)?.spec ?? {};
+    return this.tunnels.get(tunnel ?? '')?.spec.encapsulation === 'nvgre' ? LEAST_NVGRE : 1;
   }
 
   /** Where keys have to differ: the nic, or the remote of the tunnel. */

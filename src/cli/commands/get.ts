@@ -210,6 +210,11 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       of('Segment', ({ spec }) => spec.vni),
     ),
     column(
+      'TUNNELS',
+      of('Segment', ({ spec }) => shortList(spec.tunnels)),
+      { shrink: true },
+    ),
+    column(
       'TRACKER',
       of('Segment', ({ spec, metadata }) => spec.tracker ?? metadata.name),
     ),
@@ -299,6 +304,11 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     column(
       'REMOTES',
       of('Tunnel', ({ spec }) => shortList(spec.remotes)),
+      { shrink: true },
+    ),
+    column(
+      'UNDERLAY',
+      of('Tunnel', ({ spec }) => [spec.netns, spec.interface].filter(Boolean).join(' ')),
       { shrink: true },
     ),
   ],
