@@ -11,7 +11,10 @@ const path = text((value) =>
 
 const ipv4 = address.superRefine((value, context) => {
   if (value.includes(':'))
-    context.addIssue({ code: 'custom', message: `"${value}" is an IPv6 address: portals are asked over IPv4` });
+    context.addIssue({
+      code: 'custom',
+      message: `"${value}" is an IPv6 address: portals are asked over IPv4`,
+    });
 });
 
 const health = fields({
@@ -38,7 +41,8 @@ const health = fields({
     complain(`is needed: the port that ${value.probe} asks`, 'port');
   if (value.probe !== 'http' && value.path !== undefined)
     complain(`${value.probe} has no path: leave it out, or use http`, 'path');
-  if (value.source === value.address) complain('is the portal itself: take a free address beside it', 'source');
+  if (value.source === value.address)
+    complain('is the portal itself: take a free address beside it', 'source');
 });
 
 export const servicePortalSpecSchema = fields({
@@ -66,7 +70,7 @@ export const servicePortalSpecSchema = fields({
   if ((value.tunnel === undefined) !== (value.remote === undefined))
     complain('tunnel and remote belong together: say which of its remotes it is', 'remote');
   if (value.tunnel !== undefined && value.encapsulation !== undefined)
-    complain('is the tunnel\'s: leave it out', 'encapsulation');
+    complain("is the tunnel's: leave it out", 'encapsulation');
   if ((value.encapsulation === 'qinq') !== (value.outerVlan !== undefined))
     complain('belongs to encapsulation qinq: give both or neither', 'outerVlan');
 });

@@ -22,7 +22,10 @@ export const serviceTagSpecSchema = fields({
   if (portal !== undefined && chain !== undefined)
     context.addIssue({ code: 'custom', message: 'takes one of portal and chain: remove the other' });
   if (from !== undefined && portal === undefined && chain === undefined)
-    context.addIssue({ code: 'custom', message: 'a gateway needs portal or chain: say where frames go from here' });
+    context.addIssue({
+      code: 'custom',
+      message: 'a gateway needs portal or chain: say where frames go from here',
+    });
 });
 
 export type ServiceTagSpec = z.infer<typeof serviceTagSpecSchema>;

@@ -31,10 +31,19 @@ function checkPortals(documents: readonly Document[], world: ServiceWorld, error
       error(portal, 'spec.alternates', 'it stands in for itself: remove it from the list');
     const workload = workloads.find(({ metadata }) => metadata.name === name);
     if (workload && attachKind(workload.spec) !== 'nic')
-      error(portal, 'spec.workload', `workload "${name}" is no nic, which is what carries VLAN tags: attach it as one`);
+      error(
+        portal,
+        'spec.workload',
+        `workload "${name}" is no nic, which is what carries VLAN tags: attach it as one`,
+      );
     const other =
       workload &&
-      workloads.find((one) => one !== workload && attachKind(one.spec) === 'nic' && deviceOf(one.spec) === deviceOf(workload.spec));
+      workloads.find(
+        (one) =>
+          one !== workload &&
+          attachKind(one.spec) === 'nic' &&
+          deviceOf(one.spec) === deviceOf(workload.spec),
+      );
     if (other)
       error(
         portal,
@@ -42,8 +51,16 @@ function checkPortals(documents: readonly Document[], world: ServiceWorld, error
         `nic "${deviceOf(other.spec)}" also belongs to ${where(other)}, which could forge tags: give portals a nic of their own`,
       );
     const remotes = tunnel === undefined ? undefined : world.tunnels.get(tunnel)?.spec.remotes;
-    if (remotes && remote !== undefined && !remotes.some((one) => remoteAddress(one) === remoteAddress(remote)))
-      error(portal, 'spec.remote', `"${remote}" is no remote of tunnel "${tunnel}": ${suggest(remote, remotes)}`);
+    if (
+      remotes &&
+      remote !== undefined &&
+      !remotes.some((one) => remoteAddress(one) === remoteAddress(remote))
+    )
+      error(
+        portal,
+        'spec.remote',
+        `"${remote}" is no remote of tunnel "${tunnel}": ${suggest(remote, remotes)}`,
+      );
   }
 }
 
@@ -72,16 +89,28 @@ function checkTags(world: ServiceWorld, error: Find): void {
     if (from === undefined) {
       const first = services.get(`${client} ${service}`);
       if (first)
-        error(tag, 'spec.service', `service "${service}" of client "${client}" already has ${where(first)}: remove one`);
+        error(
+          tag,
+          'spec.service',
+          `service "${service}" of client "${client}" already has ${where(first)}: remove one`,
+        );
       else services.set(`${client} ${service}`, tag);
     }
     const ways = new Set(world.usersOf(tag).map(({ spec }) => spec.via));
     if (ways.size > 1)
-      error(tag, 'spec.tag', `insertions send it different ways (via ${[...ways].map((via) => via ?? 'none').join(', ')}): give each client one`);
+      error(
+        tag,
+        'spec.tag',
+        `insertions send it different ways (via ${[...ways].map((via) => via ?? 'none').join(', ')}): give each client one`,
+      );
     const hops = world.hopsOf(tag);
     if (!hops) {
       if (world.usersOf(tag).length > 0 && tag.spec.chain === undefined)
-        error(tag, 'spec', 'has no portal and no chain, and insertions name no gateway (via): say where frames go');
+        error(
+          tag,
+          'spec',
+          'has no portal and no chain, and insertions name no gateway (via): say where frames go',
+        );
       continue;
     }
     const own = new Set<string>();
@@ -116,7 +145,11 @@ function checkNumber(
   const key = `${place} ${number}`;
   const first = numbers.get(key);
   if (first === tag || own.has(key))
-    error(tag, path, `portal "${portal}" would have number ${number} at ${place} a second time, so frames that come back could not be told: name another (portalTags); ${free()}`);
+    error(
+      tag,
+      path,
+      `portal "${portal}" would have number ${number} at ${place} a second time, so frames that come back could not be told: name another (portalTags); ${free()}`,
+    );
   else if (first)
     error(tag, path, `number ${number} at ${place} is already that of ${where(first)}: ${free()}`);
   own.add(key);
@@ -135,6 +168,10 @@ function checkRoles(world: ServiceWorld, error: Find): void {
     const { from } = tag.spec;
     const other = from === undefined ? undefined : inner.get(world.placeOf(from));
     if (other && from !== undefined)
-      error(tag, 'spec.from', `clients come in at ${world.placeOf(from)}, where ${where(other)} performs services: frames could go round. Part them`);
+      error(
+        tag,
+        'spec.from',
+        `clients come in at ${world.placeOf(from)}, where ${where(other)} performs services: frames could go round. Part them`,
+      );
   }
 }

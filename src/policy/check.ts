@@ -67,7 +67,8 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       if (portal !== undefined) refer('ServicePortal', portal, () => 'spec.portal');
       if (chain !== undefined) refer('ServiceChain', chain, () => 'spec.chain');
       if (from !== undefined) refer('ServicePortal', from, () => 'spec.from');
-      for (const name of Object.keys(portalTags)) refer('ServicePortal', name, () => `spec.portalTags.${name}`);
+      for (const name of Object.keys(portalTags))
+        refer('ServicePortal', name, () => `spec.portalTags.${name}`);
     }
     if (document.kind === 'ServiceChain')
       document.spec.portals.forEach((name, i) => refer('ServicePortal', name, () => `spec.portals[${i}]`));

@@ -36,8 +36,13 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   const world = worldOf(kinds, previous);
   const serviceWorld = new ServiceWorld(documents);
   const serviceParts = lowerServices(documents);
-  const insertions = lists.ServiceInsertion.map((one) => lowerInsertion(one, serviceWorld, services)).sort(byPlace);
-  const { gone, come } = changedPolicies([...policies, ...insertions], previous && placedOf(previous.desired));
+  const insertions = lists.ServiceInsertion.map((one) => lowerInsertion(one, serviceWorld, services)).sort(
+    byPlace,
+  );
+  const { gone, come } = changedPolicies(
+    [...policies, ...insertions],
+    previous && placedOf(previous.desired),
+  );
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
     (before ?? Uses.none).change(gone.map(names), come.map(names));
   const addressSetUses = uses(previous?.addressSetUses, ({ addressSets }) => addressSets.keys());
@@ -95,7 +100,11 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
       const found = Object.hasOwn(entries, id) ? entries[id] : undefined;
       return found?.[1] === category ? found[2] : undefined;
     });
-  const heldOf = (all: Desired['policies']) => placed([...all.values()].map(({ policy }) => policy), held);
+  const heldOf = (all: Desired['policies']) =>
+    placed(
+      [...all.values()].map(({ policy }) => policy),
+      held,
+    );
   const { policies, insertions } = lowered.desired;
   const desired = { ...lowered.desired, policies: heldOf(policies), insertions: heldOf(insertions) };
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
@@ -105,7 +114,9 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
 function samePortals({ workloads, segments }: Desired, portals: readonly EngineWorkload[]): boolean {
   if (portals.length === 0) return !segments.has(PORTAL_SEGMENT);
   const held = [...workloads.values()].filter(({ segment }) => segment === PORTAL_SEGMENT);
-  return held.length === portals.length && portals.every((one) => workloads.get(one.name)?.digest === one.digest);
+  return (
+    held.length === portals.length && portals.every((one) => workloads.get(one.name)?.digest === one.digest)
+  );
 }
 
 function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {

@@ -60,7 +60,9 @@ export function lowerServices(documents: readonly Document[]): LoweredServices {
   });
   const segment = { tracker: PORTAL_SEGMENT };
   const segments =
-    workloads.length > 0 ? [{ name: PORTAL_SEGMENT, digest: digest(JSON.stringify(segment)), ...segment }] : [];
+    workloads.length > 0
+      ? [{ name: PORTAL_SEGMENT, digest: digest(JSON.stringify(segment)), ...segment }]
+      : [];
   return { portals, tags, workloads, segments };
 }
 
@@ -105,7 +107,11 @@ function tunnelWorkload({ metadata, spec }: ServicePortalDocument, tunnel: Tunne
 const insertionsBefore = new WeakMap<ServiceInsertionDocument, SecurityPolicyDocument>();
 
 /** An insertion's rules, lowered like a policy's. Throws on services that `check` would refuse. */
-export function lowerInsertion(insertion: ServiceInsertionDocument, world: ServiceWorld, services: Services): LoweredPolicy {
+export function lowerInsertion(
+  insertion: ServiceInsertionDocument,
+  world: ServiceWorld,
+  services: Services,
+): LoweredPolicy {
   let policy = insertionsBefore.get(insertion);
   if (policy === undefined) insertionsBefore.set(insertion, (policy = asPolicy(insertion)));
   const lowered = lowerPolicy(policy, services);
@@ -114,7 +120,9 @@ export function lowerInsertion(insertion: ServiceInsertionDocument, world: Servi
   return {
     ...lowered,
     category: INSERTIONS,
-    scopes: new Map([...lowered.scopes].map(([name, source]) => [ofClient(name), { ...source, segment: client }])),
+    scopes: new Map(
+      [...lowered.scopes].map(([name, source]) => [ofClient(name), { ...source, segment: client }]),
+    ),
     rules: lowered.rules.map((rule, i) => {
       const tag = world.tagFor(client, rules[i]?.through ?? '')?.metadata.name ?? '';
       const scope = ofClient(rule.entry.scope);

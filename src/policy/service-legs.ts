@@ -41,7 +41,8 @@ export class ServiceWorld {
   usersOf({ spec }: ServiceTagDocument): ServiceInsertionDocument[] {
     if (spec.from !== undefined) return [];
     return this.insertions.filter(
-      (one) => one.spec.client === spec.client && one.spec.rules.some(({ through }) => through === spec.service),
+      (one) =>
+        one.spec.client === spec.client && one.spec.rules.some(({ through }) => through === spec.service),
     );
   }
 

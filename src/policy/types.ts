@@ -1,5 +1,12 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type { EnginePortal, EngineSegment, EngineServiceTag, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
+import type {
+  EnginePortal,
+  EngineSegment,
+  EngineServiceTag,
+  EngineWorkload,
+  IndexEntry,
+  SharedRule,
+} from '../engine/messages.js';
 import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';

@@ -15,14 +15,28 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { ApiClient } from '../../src/cli/client.js';
-import type { ApplyResult, DocumentResult, FlowsResult, StatsResult, StatusResult } from '../../src/control/api.js';
+import type {
+  ApplyResult,
+  DocumentResult,
+  FlowsResult,
+  StatsResult,
+  StatusResult,
+} from '../../src/control/api.js';
 import { onEnd } from '../../src/lab/cleanup.js';
 import { foldersIn, startHeadgate, tail, type Headgate } from '../../src/lab/headgate.js';
-import { createNamespace, deleteNamespace, execIn, ip, spawnIn, waitUntil } from '../../src/lab/namespaces.js';
+import {
+  createNamespace,
+  deleteNamespace,
+  execIn,
+  ip,
+  spawnIn,
+  waitUntil,
+} from '../../src/lab/namespaces.js';
 import { Agent } from '../../src/lab/probe.js';
 import { document, type Document } from './bed.js';
 
 const APPLIANCE = fileURLToPath(new URL('service-appliance.py', import.meta.url));
+export const TUNNEL_APPLIANCE = fileURLToPath(new URL('service-tunnel-appliance.py', import.meta.url));
 export const TENANTS = ['red', 'blue'] as const;
 export const ENDS = ['red-a', 'red-b', 'blue-a', 'blue-b'] as const;
 export const PORTALS = ['p1', 'p2', 'p3'] as const;
@@ -36,6 +50,9 @@ export interface Seen {
   protocol: number;
   ports?: [number, number];
   payload?: string;
+  /** Behind a tunnel: what scapy read in its header, and the outer addresses. */
+  fields?: Record<string, unknown>;
+  outer?: [string, string];
 }
 
 /** One Headgate in a namespace of its own. */
@@ -48,7 +65,7 @@ export class Host {
   constructor(readonly netns: string) {
     mkdirSync(join(this.directory, 'etc', 'conf.d'), { recursive: true, mode: 0o755 });
     chmodSync(this.directory, 0o755);
-    const host = { default: 'allow', attach: { namespaces: ['hg*'], interfaces: ['*'] } };
+    const host = { default: 'allow', attach: { namespaces: ['hg*', 'self'], interfaces: ['*'] } };
     writeFileSync(join(this.directory, 'etc', 'headgate.yaml'), stringify(document('Host', 'host', host)));
   }
 
@@ -107,6 +124,11 @@ export class Host {
 
 /** An appliance, and what it was given. */
 export class Appliance {
+  /** An appliance on a Linux tunnel device, or one that decodes a tunnel itself. */
+  static on = (netns: string, device: string) => new Appliance(netns, [APPLIANCE, device]);
+  static behind = (netns: string, encapsulation: string, address: string) =>
+    new Appliance(netns, [TUNNEL_APPLIANCE, encapsulation, address]);
+
   readonly seen: Seen[] = [];
   private done = 0;
   private serving = false;
@@ -114,9 +136,9 @@ export class Appliance {
 
   constructor(
     readonly netns: string,
-    device = 'eth0',
+    argv: string[] = [APPLIANCE, 'eth0'],
   ) {
-    this.child = spawnIn(netns, ['/usr/bin/python3', APPLIANCE, device]);
+    this.child = spawnIn(netns, ['/usr/bin/python3', ...argv]);
     if (this.child.stdout === null) throw new Error('no stdout');
     createInterface({ input: this.child.stdout }).on('line', (line) => {
       const said = JSON.parse(line) as Seen | { serving: string } | { done: string };
@@ -182,7 +204,20 @@ export class ServicesBed {
 
   /** A veth pair without addresses, on which no kernel speaks by itself. */
   private join(one: string, device: string, other: string, peer: string): void {
-    ip('-n', this.netns(one), 'link', 'add', device, 'type', 'veth', 'peer', 'name', peer, 'netns', this.netns(other));
+    ip(
+      '-n',
+      this.netns(one),
+      'link',
+      'add',
+      device,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      peer,
+      'netns',
+      this.netns(other),
+    );
     for (const [netns, link] of [
       [one, device],
       [other, peer],

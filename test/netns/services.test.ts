@@ -62,7 +62,12 @@ function tag(client: (typeof TENANTS)[number], where: Record<string, unknown>): 
 }
 
 /** red is served by p1, blue by p2. */
-const gatewayDocuments = () => [...PLACES, ...portals(), tag('red', { portal: 'p1' }), tag('blue', { portal: 'p2' })];
+const gatewayDocuments = () => [
+  ...PLACES,
+  ...portals(),
+  tag('red', { portal: 'p1' }),
+  tag('blue', { portal: 'p2' }),
+];
 
 async function healthy(host: Host, ...names: string[]): Promise<void> {
   for (const name of names)
@@ -105,7 +110,8 @@ describe('two tenants with the same addresses', () => {
     expect(await bed.ask('red-a', 'same')).toBe('red-b same');
     expect(await bed.ask('blue-a', 'same')).toBe('blue-b same');
     // There and back: the answer goes through the portal too.
-    const ways = (portal: 'p1' | 'p2') => seenBy(portal, 'same').map(({ vlan, source, ports }) => [vlan, source, ports]);
+    const ways = (portal: 'p1' | 'p2') =>
+      seenBy(portal, 'same').map(({ vlan, source, ports }) => [vlan, source, ports]);
     expect(ways('p1')).toEqual([
       [11, '10.0.0.1', [5555, 7100]],
       [11, '10.0.0.2', [7100, 5555]],
@@ -145,10 +151,15 @@ describe('two tenants with the same addresses', () => {
   test('trace and flows tell tag, portal and hop', async () => {
     await bed.ask('red-a', 'told');
     const { flows } = await bed.switch.flows();
-    expect(flows.find(({ service }) => service?.tag === 'red-inspect')?.service?.portals).toEqual(['gateway']);
+    expect(flows.find(({ service }) => service?.tag === 'red-inspect')?.service?.portals).toEqual([
+      'gateway',
+    ]);
     const there = await bed.gateway.flows();
     const found = there.flows.filter(({ service }) => service !== undefined);
-    expect(found.map(({ tracker, service }) => [tracker, service?.portals])).toContainEqual(['client:red', ['p1']]);
+    expect(found.map(({ tracker, service }) => [tracker, service?.portals])).toContainEqual([
+      'client:red',
+      ['p1'],
+    ]);
   });
 });
 
@@ -169,7 +180,10 @@ conf.verb = 0
 for vlan in (11, 12):
     sendp(Ether(dst="02:00:00:00:00:0b", src="02:00:00:00:00:0a")/Dot1Q(vlan=vlan)/IP(src="10.0.0.1", dst="10.0.0.2")/UDP(sport=5555, dport=7100)/b"forged", iface="eth0")`;
     await execIn(bed.netns('red-a'), ['/usr/bin/python3', '-c', forge]);
-    await waitUntil('both are counted', async () => (await bed.switch.drops('vlan-not-allowed')) >= before + 2);
+    await waitUntil(
+      'both are counted',
+      async () => (await bed.switch.drops('vlan-not-allowed')) >= before + 2,
+    );
     expect(await bed.ask('red-a', 'after')).toBe('red-b after');
     for (const portal of ['p1', 'p2'] as const) expect(seenBy(portal, 'forged')).toEqual([]);
   });

@@ -57,8 +57,18 @@ export class EngineModel {
   }
 
   inventory(): Inventory {
-    const { generation, defaultAction, addressSets, rules, segments, workloads, scopes, entries, portals, tags } =
-      this.state;
+    const {
+      generation,
+      defaultAction,
+      addressSets,
+      rules,
+      segments,
+      workloads,
+      scopes,
+      entries,
+      portals,
+      tags,
+    } = this.state;
     const digests = (things: Map<string, { digest: string }>) =>
       Object.fromEntries([...things].map(([name, { digest }]) => [name, digest]));
     return {
@@ -137,7 +147,8 @@ function check({ addressSets, rules, segments, workloads, scopes, entries, porta
   for (const { workload } of portals.values()) held(workloads, workload);
   for (const { segment, entry, hops } of tags.values()) {
     if (segment !== undefined) held(segments, segment);
-    for (const { portal } of [...(entry ? [entry] : []), ...hops.flatMap(({ legs }) => legs)]) held(portals, portal);
+    for (const { portal } of [...(entry ? [entry] : []), ...hops.flatMap(({ legs }) => legs)])
+      held(portals, portal);
   }
   for (const { tag } of entries.values()) if (tag !== undefined) held(tags, tag);
   const places = new Set<string>();

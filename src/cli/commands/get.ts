@@ -321,7 +321,9 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     column('STATE', ({ health }) => health && paintHealth(health.state)),
     column('DETAIL', ({ health }) => health && healthDetail(health), { shrink: true }),
     column('SENT', ({ legs }) => legs && quantity(packetsOf(legs, 'sentPackets')), { align: 'right' }),
-    column('RETURNED', ({ legs }) => legs && quantity(packetsOf(legs, 'returnedPackets')), { align: 'right' }),
+    column('RETURNED', ({ legs }) => legs && quantity(packetsOf(legs, 'returnedPackets')), {
+      align: 'right',
+    }),
     column(
       'FAIL',
       of('ServicePortal', ({ spec }) => spec.fail ?? 'closed'),
@@ -330,7 +332,9 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       'ALTERNATES',
       of('ServicePortal', ({ spec }) => shortList(spec.alternates)),
     ),
-    column('FAILED PROBES', ({ health }) => health && `${health.failures} of ${health.probes}`, { wide: true }),
+    column('FAILED PROBES', ({ health }) => health && `${health.failures} of ${health.probes}`, {
+      wide: true,
+    }),
   ],
   ServiceTag: [
     column(
@@ -352,7 +356,10 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     ),
     column(
       'THROUGH',
-      of('ServiceTag', ({ spec }) => spec.portal ?? (spec.chain === undefined ? undefined : `chain ${spec.chain}`)),
+      of(
+        'ServiceTag',
+        ({ spec }) => spec.portal ?? (spec.chain === undefined ? undefined : `chain ${spec.chain}`),
+      ),
     ),
     column('HOPS: SENT/RETURNED', ({ legs }) => legs && legs.map(legText).join(' '), { shrink: true }),
   ],
@@ -409,7 +416,13 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
 type Health = NonNullable<DocumentResult['health']>;
 type Leg = NonNullable<DocumentResult['legs']>[number];
 
-function portalPlace({ workload, tunnel, remote, encapsulation, outerVlan }: DocumentOf<'ServicePortal'>['spec']): string {
+function portalPlace({
+  workload,
+  tunnel,
+  remote,
+  encapsulation,
+  outerVlan,
+}: DocumentOf<'ServicePortal'>['spec']): string {
   if (tunnel !== undefined) return `${tunnel} to ${remote ?? ''}`;
   return `${workload ?? ''} ${encapsulation ?? 'vlan'}${outerVlan === undefined ? '' : ` ${outerVlan}`}`;
 }
