@@ -44,7 +44,7 @@ void Engine::report_services(StatsReport& report, const std::vector<LegCounters>
 
 ServiceReport Engine::service_report(const Connection& c) const {
   const Services* services = current_->services.get();
-  const ServiceTag* tag = services && c.service ? services->tag(c.service) : nullptr;
+  const ServiceTag* tag = services && c.service() ? services->tag(c.service()) : nullptr;
   if (!tag) return {};
   ServiceReport report{tag->name, {}};
   for (const Hop& hop : tag->hops)

@@ -133,7 +133,7 @@ const Connection* find_by_record(Frame& frame, Context& ctx, Reason& reason) {
         const Portal& portal = *services.portals[leg.portal];
         if (!portal.by_record || portal.workload != frame.source_workload) continue;
         const Connection* c = ctx.connections.peek(frame.headers, tag->tracker);
-        if (!c || c->service != place) continue;
+        if (!c || c->service() != place) continue;
         if (found) {
           reason = known == place ? Reason::kServiceNoConnection : Reason::kServiceAmbiguous;
           return nullptr;
@@ -180,19 +180,23 @@ bool leave(Frame& frame, Context& ctx, uint16_t place, const ServiceTag& tag) {
 
 // A frame under a tag at a gateway: its connection is tracked here, in the client's tracker.
 bool enter(Frame& frame, Context& ctx, uint16_t place) {
-  frame.bucket = ctx.connections.prefetch(frame.headers.hash, frame.tracker);
   if (!track_stage(frame, ctx)) return false;
-  if (!advance_stage(frame, ctx)) return false;
-  frame.connection->service = place;
-  return true;
+  if (!frame.headers.icmp_error) frame.connection->set_service(place);
+  return advance_stage(frame, ctx);
 }
 
+// Finds the connection of a frame that it has sent on before. (An ICMP error is about one.)
 bool come_back(Frame& frame, Context& ctx, uint16_t place) {
-  Connection* c = ctx.connections.find(frame.headers, frame.tracker, ctx.now, ctx.generation->timeouts, frame.reply);
-  if (!c || c->service != place || is_denied(*c)) return drop(ctx, frame, Reason::kServiceNoConnection);
-  c->last_seen = ctx.now;
-  frame.connection = c;
-  return true;
+  if (frame.headers.icmp_error) {
+    if (!track_stage(frame, ctx)) return false;
+  } else {
+    frame.connection = ctx.connections.find(frame.headers, frame.tracker, frame.bucket, ctx.now,
+                                            ctx.generation->profiles, frame.reply);
+  }
+  Connection* c = frame.connection;
+  if (c && c->service() == place && !is_denied(*c)) return true;
+  frame.connection = nullptr;
+  return drop(ctx, frame, Reason::kServiceNoConnection);
 }
 
 const Leg* leg_of(const ServiceTag& tag, const Frame& frame, const Context& ctx) {
@@ -207,7 +211,7 @@ const Leg* leg_of(const ServiceTag& tag, const Frame& frame, const Context& ctx)
 // A frame that guard let in from a portal or, at a gateway, from a client's switch.
 [[gnu::noinline]] bool pass_on(Frame& frame, Context& ctx) {
   Headers& h = frame.headers;
-  h.hash = hash_flow(h.source, h.source_port, h.destination, h.destination_port, h.protocol, ctx.secret);
+  h.hash = hash_of(frame, ctx);
   if (ctx.steering)
     if (unsigned owner = ctx.steering->owner(h.hash); owner != ctx.steering->self)
       return ctx.steering->hand_over(frame, owner) ? false : drop(ctx, frame, Reason::kWorkerRingFull);
@@ -224,6 +228,7 @@ const Leg* leg_of(const ServiceTag& tag, const Frame& frame, const Context& ctx)
   const Leg* leg = tag ? leg_of(*tag, frame, ctx) : nullptr;
   if (!leg) return drop(ctx, frame, Reason::kServiceTagUnknown);
   frame.tracker = tag->tracker;
+  frame.bucket = ctx.connections.prefetch(h.hash, frame.tracker);
   if (!(hop == kEntryHop ? enter(frame, ctx, place) : come_back(frame, ctx, place))) return false;
   if (frame.trace) [[unlikely]]
     note_service(*frame.trace, {place, hop, leg->portal, leg->key, false});
@@ -240,7 +245,7 @@ const Leg* leg_of(const ServiceTag& tag, const Frame& frame, const Context& ctx)
 
 // A frame of a client whose flow has a tag. One that nobody else is to get either goes on as ever.
 [[gnu::noinline]] bool set_out(Frame& frame, Context& ctx) {
-  const uint16_t place = frame.connection->service;
+  const uint16_t place = frame.connection->service();
   const ServiceTag* tag = ctx.generation->services ? ctx.generation->services->tag(place) : nullptr;
   if (!tag) return drop(ctx, frame, Reason::kServiceTagUnknown);
   if (is_group(frame.data)) return true;
@@ -284,12 +289,12 @@ Served admit_serviced(Frame& frame, Context& ctx) {
 
 bool services_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return !frame.passage.tag || pass_on(frame, ctx);
-  return !frame.connection->service || set_out(frame, ctx);
+  return !frame.connection->service() || set_out(frame, ctx);
 }
 
 void choose_service(const Frame& frame, Context& ctx, Connection& c) {
   const FlowHeaders flow = ctx.connections.flow_of(c);
-  c.service = 0;
+  c.set_service(0);
   for (const Direction direction : {Direction::kOut, Direction::kIn}) {
     const bool at_source = (direction == Direction::kOut) != frame.reply;
     if (!at_source && !frame.destination) continue;
@@ -298,7 +303,7 @@ void choose_service(const Frame& frame, Context& ctx, Connection& c) {
     const IndexEntry* entry = ctx.generation->lookup->first_match(place, direction, flow, kFirstInsertion);
     const ServiceTag* tag = entry ? ctx.generation->services->tag(entry->tag) : nullptr;
     if (!tag || tag->segment != w.segment) continue;
-    c.service = entry->tag;
+    c.set_service(entry->tag);
     return;
   }
 }

@@ -42,6 +42,7 @@ struct Decision {
   OnChange on_change;
   uint32_t hit;
   bool by_rule;  // else by the default action
+  uint8_t profile;
 };
 Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow);
 // Has a traced frame's record say what was decided at one of its receivers (pipeline/trace.h).
@@ -49,12 +50,16 @@ void note_decision(const Context& ctx, TraceRecord& record, uint32_t workload, c
 
 // Likewise, that it goes to a service portal or has come from one.
 void note_service(TraceRecord& record, const TraceService& service);
+// Judges a frame by the workload's own rules alone, whatever its connection's record says; false has dropped it.
+bool admit_alone(Frame& frame, Context& ctx, uint32_t place, Direction direction);
 
 // For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
 // record says of the frame there; false has dropped it.
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& workload);
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place);
 
+// Of steer: the hash of the frame's flow; of an ICMP error that of the flow it is about.
+uint64_t hash_of(const Frame& frame, const Context& ctx);
 // Of guard: whether the frame comes from a service portal, and is let in (kYes) or done with (kDone).
 enum class Served { kNot, kYes, kDone };
 Served admit_serviced(Frame& frame, Context& ctx);

@@ -15,6 +15,7 @@ Refusal Publisher::apply(const Delta& delta) {
   lookup_ = nullptr;
   released_.clear();
   take_out_entries(delta);
+  apply_profiles(delta);
   apply_sets(delta);
   apply_rules(delta);
   apply_segments(delta);
@@ -25,13 +26,52 @@ Refusal Publisher::apply(const Delta& delta) {
   remove_policy(delta);
   remove_services(delta);
   remove_places(delta);
-  if (delta.timeouts) timeouts_ = *delta.timeouts;
   if (delta.limits) limits_ = *delta.limits;
   if (delta.default_action && *delta.default_action != default_action_) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
   return {};
+}
+
+// Names that stay keep their numbers, which records know; no entry names one that goes.
+void Publisher::apply_profiles(const Delta& delta) {
+  if (delta.mode) host_profile_.mode = *delta.mode;
+  if (delta.timeouts) host_profile_.timeouts = *delta.timeouts;
+  if (!delta.profiles) return;
+  const auto& wanted = *delta.profiles;
+  for (HeldProfile& held : profiles_)
+    if (std::ranges::none_of(wanted, [&](const ProfileChange& p) { return p.name == held.name; })) held = {};
+  for (const ProfileChange& change : wanted) {
+    uint8_t number = find_profile(change.name);
+    if (!number)
+      number = static_cast<uint8_t>(
+          std::ranges::find(profiles_.begin() + 1, profiles_.end(), std::string(), &HeldProfile::name) -
+          profiles_.begin());
+    profiles_[number].name = change.name;
+    profiles_[number].change = change;
+  }
+}
+
+// 0: there is none, or no name.
+uint8_t Publisher::find_profile(const std::string& name) const {
+  if (name.empty()) return 0;
+  const auto found = std::ranges::find(profiles_, name, &HeldProfile::name);
+  return found == profiles_.end() ? uint8_t{0} : static_cast<uint8_t>(found - profiles_.begin());
+}
+
+Profiles Publisher::make_profiles() const {
+  Profiles made(host_profile_);
+  for (uint8_t i = 1; i < kProfiles; ++i) {
+    if (profiles_[i].name.empty()) continue;
+    Profile profile = host_profile_;
+    const ProfileChange& change = profiles_[i].change;
+    if (change.mode) profile.mode = *change.mode;
+    for (size_t field = 0; field < kTimeoutFields.size(); ++field)
+      if (change.timeouts[field]) profile.timeouts.*kTimeoutFields[field] = *change.timeouts[field];
+    made.set(i, profile);
+  }
+  return made;
 }
 
 void Publisher::take_out_entries(const Delta& delta) {
@@ -60,14 +100,17 @@ void Publisher::put_in_entries(const Delta& delta) {
     uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
     held.tag = change.tag;
     const auto tag = change.tag.empty() ? uint16_t{0} : static_cast<uint16_t>(tags_.at(change.tag).place);
-    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, tag}, rule, scopes_.at(change.scope));
+    put_in(held,
+           {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile), tag}, rule,
+           scopes_.at(change.scope));
   }
 }
 
 bool Publisher::same(const HeldEntry& held, const EntryChange& change) const {
   const IndexEntry& entry = *held.entry;
   return entry.order == (uint64_t{change.category} << kCategoryShift | change.order) && entry.in == change.in &&
-         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope && held.tag == change.tag;
+         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope &&
+         profiles_[entry.profile].name == change.profile && held.tag == change.tag;
 }
 
 // Returns what the entry was. Readers may use that until settled().
@@ -76,6 +119,7 @@ const IndexEntry& Publisher::take_out(HeldEntry& held) {
   classifier_.remove(held.entry.get());
   slots_ -= held.rule->slots;
   orders_.erase(held.entry->order);
+  --profiles_[held.entry->profile].entries;
   held.rule->entries.erase(&held);
   leave_scope(held);
   retired_.push_back(std::move(held.entry));
@@ -98,6 +142,7 @@ void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope&
   held.place = scope.entries.size();
   scope.entries.push_back(held.entry.get());
   orders_[held.entry->order] = &held;
+  ++profiles_[held.entry->profile].entries;
   slots_ += rule.slots;
   classifier_.add(held.entry.get(), scope.members);
   touch(scope);
@@ -267,7 +312,7 @@ std::shared_ptr<const Generation> Publisher::build() {
   auto next = std::make_shared<Generation>(topology_, epochs_built_);
   next->number = number_;
   next->default_action = default_action_;
-  next->timeouts = timeouts_;
+  next->profiles = make_profiles();
   next->limits = limits_;
   next->lookup = lookup_;
   next->services = services_;

@@ -130,8 +130,8 @@ TEST_CASE("service: the same packet of two tenants goes to the portal under the 
   const auto flows = bed.connections();
   REQUIRE(flows.size() == 2);
   for (const Connection& c : flows) {
-    CHECK(c.packets[0] == 1);  // what comes back is not counted once more
-    CHECK(c.packets[1] == 1);
+    CHECK(c.packets(0) == 1);  // what comes back is not counted once more
+    CHECK(c.packets(1) == 1);
   }
   CHECK(bed.leg("red", 0).sent_packets[0] == 1);
   CHECK(bed.leg("red", 0).returned_packets[1] == 1);

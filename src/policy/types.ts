@@ -1,6 +1,7 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
 import type {
   EnginePortal,
+  EngineProfile,
   EngineSegment,
   EngineServiceTag,
   EngineWorkload,
@@ -42,6 +43,8 @@ export interface LoweredPolicy {
   name: string;
   category: number;
   priority: number;
+  /** How its connections are followed; absent: as the host has it. */
+  profile: EngineProfile | undefined;
   /** As the document orders them. */
   rules: readonly LoweredRule[];
   /** Where each rule stands in `rules`, by its id. */
@@ -89,6 +92,9 @@ export interface Desired {
   timeouts: Timeouts;
   /** Likewise. */
   limits: Limits;
+  tracking: HostSpec['tracking'];
+  /** That policies name, each once. */
+  profiles: readonly EngineProfile[];
   addressSets: ReadonlyMap<string, DesiredAddressSet>;
   segments: ReadonlyMap<string, EngineSegment>;
   workloads: ReadonlyMap<string, EngineWorkload>;
