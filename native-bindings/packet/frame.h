@@ -38,6 +38,13 @@ struct FragmentPart {
   bool more = false;  // it is not the last
 };
 
+// What a frame has to do with services (tables/services.h); all zero for most.
+struct Passage {
+  uint16_t tag = 0;  // place of the tag that it came in under, until it is where it left
+  uint8_t hop = 0;   // that it comes back from
+  uint32_t key = 0;  // that it is sent under
+};
+
 // The far end of a tunnel and what the encapsulation says beside the frame. The port sets it on frames that come in,
 // and goes by it with frames that go out.
 struct TunnelHop {
@@ -74,6 +81,7 @@ struct Frame {
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame
   bool joined = false;                    // fragments: the ports of its first fragment are filled in
+  Passage passage;                        // guard, services
   TunnelHop hop;                          // of frames of a tunnel port
   TraceRecord* trace = nullptr;           // its record, which goes with it (pipeline/trace.h); null: not traced
 };

@@ -37,6 +37,19 @@ void add_accounts(std::vector<WorkloadReport>& reports, const Accounts& accounts
   }
 }
 
+void add_leg(LegCounters& sum, const LegCounters& one) {
+  if (one.serial > sum.serial) sum = LegCounters{.serial = one.serial};
+  if (one.serial != sum.serial) return;  // of what was at that place before
+  for (int side = 0; side < 2; ++side) {
+    sum.sent_packets[side] += one.sent_packets[side];
+    sum.sent_bytes[side] += one.sent_bytes[side];
+    sum.returned_packets[side] += one.returned_packets[side];
+    sum.returned_bytes[side] += one.returned_bytes[side];
+  }
+  sum.bypassed += one.bypassed;
+  sum.refused += one.refused;
+}
+
 uint64_t round_up(uint64_t n) {
   return (n + 4095) / 4096 * 4096;
 }
@@ -204,6 +217,7 @@ StatsReport Engine::stats() {
   uint32_t now = now_milliseconds();
   for (const auto& workload : current_->workloads)
     report.workloads.push_back({workload ? workload->name : "", {}, 0, 0, 0, {}});
+  std::vector<LegCounters> legs(current_->services ? current_->services->legs : 0);
   for (auto& worker : workers_) {
     Counters counters;
     worker->ask([&](Worker& w) {
@@ -213,6 +227,7 @@ StatsReport Engine::stats() {
       report.connections_limit += w.context().connections.limit();
     });
     report.workers.emplace_back(counters.batches, counters.frames);
+    for (size_t i = 0; i < legs.size() && i < counters.legs.size(); ++i) add_leg(legs[i], counters.legs[i]);
     for (size_t r = 0; r < kReasons; ++r)
       for (int d = 0; d < 2; ++d) report.drops[r][d] += counters.drops[r][d];
     for (size_t i = 0; i < report.workloads.size() && i < counters.workloads.size(); ++i) {
@@ -233,6 +248,7 @@ StatsReport Engine::stats() {
     }
   }
   std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
+  report_services(report, legs);
   return report;
 }
 
@@ -271,6 +287,7 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
           for (int side = 0; side < 2; ++side)
             if (c.verdict[side].epoch)
               report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.verdict[side].action));
+          report.service = service_report(c);
           flows.push_back(std::move(report));
         });
       });

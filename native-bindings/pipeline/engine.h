@@ -41,6 +41,22 @@ struct WorkloadReport {
   Limits limits;
 };
 
+struct PortalReport {
+  std::string portal;
+  const char* state;
+  const char* fault;  // empty: none
+  uint64_t probes, failures, changes;
+  double since;  // seconds; negative: it has not changed yet
+};
+
+struct LegReport {
+  std::string tag;
+  int hop;  // from 1; 0: where a gateway's clients are
+  std::string portal;
+  uint32_t key;
+  LegCounters counters;
+};
+
 struct StatsReport {
   uint64_t generation;
   uint32_t connections;
@@ -49,6 +65,8 @@ struct StatsReport {
   std::vector<WorkloadReport> workloads;
   std::vector<HitReport> hits;
   std::vector<std::pair<uint64_t, uint64_t>> workers;  // batches, frames
+  std::vector<PortalReport> portals;
+  std::vector<LegReport> legs;
 };
 
 struct VerdictReport {
@@ -58,12 +76,19 @@ struct VerdictReport {
   Action action;
 };
 
+// What a connection's service tag is, and the portals that its frames go through now.
+struct ServiceReport {
+  std::string tag;  // empty: none
+  std::vector<std::string> portals;
+};
+
 struct FlowReport {
   std::string tracker;
   FlowHeaders flow;
   Connection connection;
   std::vector<VerdictReport> verdicts;
   double age, idle, expires;  // seconds
+  ServiceReport service = {};
 };
 
 struct LogReport {
@@ -152,6 +177,8 @@ class Engine {
   std::string workload_name(uint32_t serial) const { return publisher_.workload_name(serial); }
   std::string entry_id(uint32_t serial) const { return publisher_.entry_id(serial); }
   std::string segment_of(const std::string& workload) const;
+  std::string tag_name(uint16_t tag) const;
+  std::string portal_name(uint16_t portal) const;
   std::string tracker_name(uint16_t tracker) const { return current_->trackers[tracker]; }
   double age(uint32_t time) const { return (now_milliseconds() - time) / 1000.0; }
 
@@ -172,6 +199,8 @@ class Engine {
   void begin_flow_log(Worker& worker);
   FlowRecordReport flow_record_report(const FlowRecord& record) const;
   std::vector<Hit> hits_of(Worker& worker) const;
+  void report_services(StatsReport& report, const std::vector<LegCounters>& legs) const;
+  ServiceReport service_report(const Connection& c) const;
   Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
   std::optional<Mac> mac_of(uint32_t place) const;
   Refusal start_trace(std::shared_ptr<const TraceFilter> filter, uint32_t& id);

@@ -19,6 +19,7 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   copy.profiles = from.profiles;
   copy.limits = from.limits;
   copy.lookup = from.lookup;
+  copy.services = from.services;
   return copy;
 }
 
@@ -51,6 +52,7 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
   counters_.workloads.resize(generation_.workloads.size());
+  if (generation_.services) counters_.legs.resize(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);
 }

@@ -63,6 +63,13 @@ void replace_tags(Frame& frame, const uint16_t vlan[2]) {
   frame.headers.tags = static_cast<uint8_t>(tags);
 }
 
+// The VLAN tags of a service key: two where it is longer than one.
+int push_key(Frame& frame, uint32_t key) {
+  const auto id = [](uint32_t bits) { return static_cast<uint16_t>(bits & 0x0fff); };
+  const uint16_t tags[2] = {key >> 12 ? id(key >> 12) : id(key), key >> 12 ? id(key) : uint16_t{0}};
+  return push_tags(frame, tags);
+}
+
 void pop_tags(Frame& frame, int bytes) {
   uint8_t addresses[12];
   memcpy(addresses, frame.data, 12);
@@ -119,13 +126,16 @@ class Writer {
       const Workload& far = ctx_.workload(workload);
       const uint32_t most = far.remote->most.load(std::memory_order_relaxed);
       set_hop(frame, far);
+      if (frame.passage.key) frame.hop.key = frame.passage.key;
       frame.hop.fragment = far.remote->fragment && most != 0 && longest_segment(frame) > most;
     }
     frames_[count_] = &frame;
     workloads_[count_] = workload;
     ours_[count_] = ours;
     tag_bytes_[count_] = 0;
-    if (trunk_) {
+    if (trunk_ && frame.passage.key) {
+      tag_bytes_[count_] = push_key(frame, frame.passage.key);
+    } else if (trunk_) {
       const Segment& segment = ctx_.segment_of(ctx_.workload(workload));
       if (segment.vlan[0]) tag_bytes_[count_] = push_tags(frame, segment.vlan);
     }
@@ -157,6 +167,7 @@ class Writer {
       }
       build_segment(frame, i, *piece);
       piece->trace = frame.trace;
+      piece->passage = frame.passage;
       add(*piece, workload, true);
     }
   }

@@ -14,7 +14,7 @@ namespace headgate {
 namespace {
 
 constexpr uint32_t kWakeEvent = UINT32_MAX;
-constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
+constexpr uint32_t kIdleMilliseconds = 1000;  // connections age at least that often
 constexpr uint32_t kAgedPerRound = 64;
 constexpr size_t kSpareFrames = 192;  // answers and segments
 // Per port and batch: each frame once, and answers to it in both directions.
@@ -130,7 +130,7 @@ void Worker::run_tasks() {
 void Worker::loop() {
   epoll_event events[64];
   while (!stopping_.load(std::memory_order_relaxed)) {
-    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : kIdleMilliseconds);
+    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : most_idle());
     set_time(clock_now());
     if (has_tasks_.load(std::memory_order_relaxed)) {
       run_tasks();
@@ -150,6 +150,11 @@ void Worker::loop() {
   run_tasks();
 }
 
+// The time of the last round counts: it was just now.
+int Worker::most_idle() const {
+  return index_ == 0 ? static_cast<int>(prober_.wait(ctx_, kIdleMilliseconds)) : kIdleMilliseconds;
+}
+
 size_t Worker::run(uint64_t now) {
   set_time(now);
   size_t frames = 0;
@@ -164,6 +169,7 @@ size_t Worker::run(uint64_t now) {
 void Worker::end_round() {
   fragments_.expire(ctx_.now);
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
+  if (index_ == 0 && prober_.run(ctx_)) transmit_outputs(ctx_, index_);
   ageing_behind_ = connections_.expire(ctx_.now, generation_->profiles, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
@@ -194,6 +200,7 @@ size_t Worker::receive_from(uint16_t port) {
     frame.segment = segment;
     frame.bridge = nullptr;
     frame.joined = false;
+    frame.passage = {};
   }
   counters_.frames += count;
   run_batch(0, count, false);
@@ -301,6 +308,8 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
+  prober_ = Prober(ctx_.now);
+  if (generation_->services) counters_.legs.resize(std::max(counters_.legs.size(), generation_->services->legs));
   if (same_topology) return;
   counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));
   for (size_t i = 0; i < generation_->workloads.size(); ++i) {

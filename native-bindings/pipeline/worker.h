@@ -11,6 +11,7 @@
 
 #include "pipeline/context.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/prober.h"
 #include "pipeline/steering.h"
 #include "pipeline/trace.h"
 #include "tables/flow_log.h"
@@ -66,6 +67,7 @@ class Worker {
 
  private:
   void loop();
+  int most_idle() const;
   void run_tasks();
   void wake();
   size_t run_port(uint16_t port);
@@ -101,6 +103,7 @@ class Worker {
   Outputs outputs_;
   TokenBucket answers_{1000, 1000};
   Tracer tracer_;
+  Prober prober_;  // the first worker's asks
   Steering steering_;
   std::vector<Worker*> peers_;
   std::shared_ptr<const Generation> generation_;

@@ -131,20 +131,6 @@ uint32_t find_sender(const PortView& port, const Frame& frame, Reason& reason) {
   return kNoWorkload;
 }
 
-void strip_tags(Frame& frame) {
-  uint32_t bytes = frame.headers.tags * kVlanTag;
-  memmove(frame.data + bytes, frame.data, 12);
-  frame.data += bytes;
-  frame.length -= bytes;
-  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
-  back(frame.headers.layer3_offset);
-  back(frame.headers.layer4_offset);
-  back(frame.headers.payload_offset);
-  back(frame.offload.checksum_start);
-  back(frame.offload.header_length);
-  frame.headers.tags = 0;
-}
-
 // Where the port alone does not say who sent the frame.
 [[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
@@ -176,10 +162,25 @@ void count_sent(const Frame& frame, Context& ctx) {
 
 }  // namespace
 
+[[gnu::noinline]] void strip_tags(Frame& frame) {
+  uint32_t bytes = frame.headers.tags * kVlanTag;
+  memmove(frame.data + bytes, frame.data, 12);
+  frame.data += bytes;
+  frame.length -= bytes;
+  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
+  back(frame.headers.layer3_offset);
+  back(frame.headers.layer4_offset);
+  back(frame.headers.payload_offset);
+  back(frame.offload.checksum_start);
+  back(frame.offload.header_length);
+  frame.headers.tags = 0;
+}
+
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
   if (!frame.source || frame.headers.tags) {
     if (const PortView& port = ctx.generation->ports[frame.port]; port.edge) return enter_edge(frame, ctx, port);
+    if (const Served served = admit_serviced(frame, ctx); served != Served::kNot) return served == Served::kYes;
     reason = note_sender(frame, ctx);
   }
   if (reason != Reason::kNone) return drop(ctx, frame, reason);

@@ -15,6 +15,7 @@
 #include "ports/tunnel.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
+#include "tables/services.h"
 #include "tables/timeouts.h"
 
 namespace headgate {
@@ -109,6 +110,11 @@ struct TunnelMember {
   std::pair<Address, uint32_t> hop() const { return {remote, key}; }
 };
 
+struct ServiceMember {
+  Address remote;  // of a tunnel's; else there is one member
+  uint32_t workload;
+};
+
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
@@ -121,6 +127,8 @@ struct PortView {
   std::vector<TrunkMember> members;   // of a trunk
   std::vector<BridgeTags> by_tags;    // of an edge, sorted
   std::vector<TunnelMember> remotes;  // of a tunnel, by hop()
+  // Workloads that service portals are attached as; a port with such has no sender, so that the guard stage looks.
+  std::vector<ServiceMember> portals;
 
   const Bridge* find_bridge(const Headers& h) const {
     constexpr uint16_t kId = 0x0fff;
@@ -154,6 +162,7 @@ struct Generation {
   Profiles profiles;
   Limits limits;  // of the host
   std::shared_ptr<const Lookup> lookup;
+  std::shared_ptr<const Services> services;  // null: there are none
 
   // Views of the two below.
   std::span<const std::shared_ptr<const Workload>> workloads;

@@ -253,9 +253,17 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
     segment->members = std::move(members[i]);
     next->segments[i] = std::move(segment);
   }
+  for (const auto& [name, held] : portals_) {
+    const uint32_t place = workload_places_.at(held.change.workload);
+    const Workload& w = *workloads_[place];
+    if (w.port == kNoPort) continue;
+    auto& members = next->ports[w.port].portals;
+    const auto is_it = [&](const ServiceMember& m) { return m.workload == place; };
+    if (std::ranges::none_of(members, is_it)) members.push_back({w.remote ? w.remote->address : Address{}, place});
+  }
   for (PortView& view : next->ports) {
     std::ranges::sort(view.remotes, {}, &TunnelMember::hop);
-    if (view.workload == kNoWorkload) continue;
+    if (view.workload == kNoWorkload || !view.portals.empty()) continue;
     const Workload& w = *next->workloads[view.workload];
     view.segment = next->segments[w.segment].get();
     if (w.side)

@@ -8,7 +8,7 @@ import { findClashes, place } from './check-attachments.js';
 import type { Find } from './check.js';
 
 /** Below it, virtual subnet ids are reserved (RFC 7637, section 3.3). */
-const LEAST_NVGRE = 4096;
+export const LEAST_NVGRE = 4096;
 
 export function checkTunnels(documents: readonly Document[], error: Find, warn: Find): void {
   const tunnels = ofKind(documents, 'Tunnel');

@@ -8,7 +8,7 @@ import { digest } from './names.js';
 type AttachTunnel = Extract<Attach, { kind: 'tunnel' }>;
 
 /** What all that share a tunnel's socket have in common. */
-type Shared = Omit<AttachTunnel, 'remote' | 'key' | 'fragment'>;
+export type Shared = Omit<AttachTunnel, 'remote' | 'key' | 'fragment'>;
 
 /** Whether an engine's workload is the far side of a segment: no document's name has a slash. */
 export function isRemote(workload: string): boolean {
@@ -52,7 +52,7 @@ function remotesBehind({ metadata, spec }: SegmentDocument, tunnel: TunnelDocume
   });
 }
 
-function sharedOf({ metadata, spec }: TunnelDocument): Shared {
+export function sharedOf({ metadata, spec }: TunnelDocument): Shared {
   const text = metadataOf(spec);
   const hasMetadata = ENCAPSULATIONS[spec.encapsulation].metadata === 'context';
   return {

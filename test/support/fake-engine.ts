@@ -93,6 +93,8 @@ export class FakeEngine implements NativeEngine {
       workloads: [],
       hits: this.hits,
       workers: [],
+      portals: [],
+      legs: [],
     };
   }
 
