@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ports/port.h"
 
@@ -20,6 +21,7 @@ struct OpenedPort {
 // The trunk that a nic or memory specification names, else empty: it may be open already.
 std::string trunk_device(const Napi::Object& spec);
 
-OpenedPort open_port(const Napi::Object& spec, unsigned queues);
+// `descriptors`: of its queues, from an engine before; it owns them from then on. Empty: they are to be opened.
+OpenedPort open_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors);
 
 }  // namespace headgate

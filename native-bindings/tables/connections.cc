@@ -1,10 +1,12 @@
 #include "tables/connections.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
 #include "packet/hash.h"
+#include "pools/memory.h"
 #include "tables/flow_log.h"
 
 namespace headgate {
@@ -15,6 +17,7 @@ uint32_t buckets_for(uint32_t limit) {
   return static_cast<uint32_t>(uint64_t{std::max(limit, 16u)} * 15 / 8 / 16 * 16);
 }
 
+constexpr uint64_t kHeadBytes = 256;  // whole cache lines
 constexpr uint32_t kPlacedMask = 0xffffff;
 
 // `tail`: its four bytes as they lie in memory.
@@ -34,34 +37,42 @@ const char* name_of(ConnectionState state) {
 }
 
 uint64_t ConnectionTable::bytes_for(uint32_t limit) {
-  return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * (sizeof(Connection) + sizeof(Pair));
+  static_assert(sizeof(Head) <= kHeadBytes);
+  return kHeadBytes + uint64_t{buckets_for(limit)} * sizeof(uint32_t) +
+         (uint64_t{limit} + 1) * (sizeof(Connection) + sizeof(Pair));
 }
 
-ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit) : limit_(limit), bucket_count_(buckets_for(limit)) {
+ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit, uint8_t* accounts)
+    : limit_(limit), bucket_count_(buckets_for(limit)), accounts_(accounts) {
   const uint64_t bucket_bytes = uint64_t{bucket_count_} * sizeof(uint32_t);
-  buckets_ = reinterpret_cast<uint32_t*>(memory);
-  records_ = reinterpret_cast<Connection*>(memory + bucket_bytes);
+  head_ = reinterpret_cast<Head*>(memory);
+  buckets_ = reinterpret_cast<uint32_t*>(memory + kHeadBytes);
+  records_ = reinterpret_cast<Connection*>(memory + kHeadBytes + bucket_bytes);
   pairs_ = reinterpret_cast<Pair*>(records_ + uint64_t{limit} + 1);
-  // The first flows fall upon as many pages of buckets: the packet thread would wait for the kernel at each of them.
-  for (volatile uint8_t* page = memory; page < memory + bucket_bytes; page += 4096) *page = *page;
+}
+
+// The first flows fall upon as many pages of buckets: the packet thread would wait for the kernel at each of them.
+void ConnectionTable::populate() const {
+  headgate::populate(head_, kHeadBytes + bucket_count_ * sizeof(uint32_t));
+  headgate::populate(records_, (uint64_t{head_->high_water} + 1) * sizeof(Connection));
 }
 
 // A free record, or one that may be taken: see the head of connections.h for the order.
 uint32_t ConnectionTable::take_place(uint32_t now) {
-  if (free_) {
-    uint32_t place = free_;
-    free_ = records_[place].next;
+  if (head_->free) {
+    uint32_t place = head_->free;
+    head_->free = records_[place].next;
     return place;
   }
-  if (high_water_ < limit_) return ++high_water_;
+  if (head_->high_water < limit_) return ++head_->high_water;
   for (auto timeout_class :
        {TimeoutClass::kDenied, TimeoutClass::kEnded, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening,
         TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
-    uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
+    uint32_t oldest = head_->lists[static_cast<int>(timeout_class)].oldest;
     if (!oldest || records_[oldest].last_seen == now) continue;
     remove(records_[oldest], FlowEnd::kNoRoom);
-    uint32_t place = free_;
-    free_ = records_[place].next;
+    uint32_t place = head_->free;
+    head_->free = records_[place].next;
     return place;
   }
   return 0;
@@ -71,7 +82,7 @@ bool ConnectionTable::recycle_half_open(uint16_t account, uint32_t now) {
   constexpr int kLooks = 4;
   for (auto timeout_class :
        {TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
-    uint32_t place = lists_[static_cast<int>(timeout_class)].oldest;
+    uint32_t place = head_->lists[static_cast<int>(timeout_class)].oldest;
     for (int looks = 0; place && looks < kLooks; ++looks, place = records_[place].newer) {
       if (records_[place].account != account || records_[place].last_seen == now) continue;
       remove(records_[place], FlowEnd::kNoRoom);
@@ -116,17 +127,18 @@ Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t
   c.icmp_code = h.icmp_code;
   c.account = account;
   c.created = c.last_seen = now;
+  std::atomic_signal_fence(std::memory_order_release);  // before its class
   uint32_t& bucket = buckets_[bucket_of(h.hash, tracker)];
   c.next = bucket;
   bucket = place;
   link_newest(c, TimeoutClass::kOtherOneWay, now);
-  ++used_;
+  ++head_->used;
   ++accounts_[account].begun;
   return &c;
 }
 
 void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now) {
-  List& list = lists_[static_cast<int>(timeout_class)];
+  List& list = head_->lists[static_cast<int>(timeout_class)];
   uint32_t place = place_of(c);
   c.timeout_class = timeout_class;
   c.placed = (now / 1000) & kPlacedMask;
@@ -139,7 +151,7 @@ void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uin
 }
 
 void ConnectionTable::unlink(Connection& c) {
-  List& list = lists_[static_cast<int>(c.timeout_class)];
+  List& list = head_->lists[static_cast<int>(c.timeout_class)];
   --count_of(c);
   (c.newer ? records_[c.newer].older : list.newest) = c.older;
   (c.older ? records_[c.older].newer : list.oldest) = c.newer;
@@ -160,20 +172,20 @@ void ConnectionTable::remove(Connection& c, FlowEnd why) {
   *link = c.next;
   unlink(c);
   c.timeout_class = TimeoutClass::kFree;
-  c.next = free_;
-  free_ = place;
-  --used_;
+  c.next = head_->free;
+  head_->free = place;
+  --head_->used;
 }
 
 bool ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
   bool behind = false;
   for (int i = 1; i < static_cast<int>(TimeoutClass::kCount); ++i) {
-    if (!lists_[i].oldest) continue;  // most of them, after every batch
+    if (!head_->lists[i].oldest) continue;  // most of them, after every batch
     auto timeout_class = static_cast<TimeoutClass>(i);
     uint32_t timeout = timeout_of(timeout_class, timeouts);
     uint32_t looked = 0;
-    for (; looked < most && lists_[i].oldest; ++looked) {
-      Connection& c = records_[lists_[i].oldest];
+    for (; looked < most && head_->lists[i].oldest; ++looked) {
+      Connection& c = records_[head_->lists[i].oldest];
       if (((now / 1000 - c.placed) & kPlacedMask) * 1000ull < timeout) break;
       if (now - c.last_seen >= timeout)
         remove(c);

@@ -14,6 +14,11 @@
 // closing, then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record
 // that the current millisecond has used is never taken, so pointers in the running batch stay good.
 //
+// All of the table is in its memory, the heads of its lists too, so an engine that follows another maps it and goes on.
+// After a crash what was written last may be half there. Then `recover` (tables/recover.cc) looks at each record,
+// forgets those that make no sense, and makes chains, lists and counts anew: a record's class is written last when it
+// begins, so one that has a class is whole.
+//
 // A record takes 128 bytes with its two buckets. Of the addresses it holds the last four bytes each: all of IPv4's.
 // IPv6 flows have theirs whole in an array beside, of which only the places of such flows are ever touched: 32 bytes
 // more.
@@ -21,6 +26,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 
 #include "packet/headers.h"
@@ -147,9 +153,26 @@ inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
 
 class ConnectionTable {
  public:
-  // Bytes that a table for `limit` records needs. The memory is zeroed and stays the caller's.
+  // Of the table in memory, its records' and that of their accounts' numbers (pipeline/state.def).
+  static constexpr uint32_t kLayout = 2;
+
+  // Bytes that a table for `limit` records needs. The memory stays the caller's; it is zeroed, or as an earlier table
+  // of this limit left it. `accounts`: likewise, Accounts::kBytes; null: its own.
   static uint64_t bytes_for(uint32_t limit);
-  ConnectionTable(uint8_t* memory, uint32_t limit);
+  ConnectionTable(uint8_t* memory, uint32_t limit, uint8_t* accounts = nullptr);
+
+  // For a table whose last owner did not let go of it in order, before the first frame and behind set_secret: forgets
+  // records that are not right and makes everything else anew. What is known of numbers that records name:
+  struct Known {
+    uint32_t now;                                       // milliseconds
+    std::function<bool(uint16_t tracker)> tracker;      // whether there is one
+    std::function<uint32_t(uint32_t place)> hit_owner;  // the workload's serial; 0: no such place
+  };
+  // Returns how many were forgotten.
+  uint32_t recover(const Known& known);
+
+  // Has the pages made ready that frames will write to.
+  void populate() const;
 
   // Where the flow's record is found, on its way to the cache.
   uint32_t prefetch(uint64_t hash, uint16_t tracker) const {
@@ -203,14 +226,14 @@ class ConnectionTable {
   // Where the ends of connections are told from now on; null: nowhere.
   void tell(FlowLog* log) { log_ = log; }
 
-  uint32_t size() const { return used_; }
+  uint32_t size() const { return head_->used; }
   uint32_t limit() const { return limit_; }
   Accounts& accounts() { return accounts_; }
 
   // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
   template <class Visit>
   uint32_t walk(uint32_t from, uint32_t count, Visit visit) const {
-    uint32_t end = high_water_ + 1;
+    uint32_t end = head_->high_water + 1;
     uint32_t i = from ? from : 1;
     for (; i < end && count; ++i, --count)
       if (records_[i].timeout_class != TimeoutClass::kFree) visit(records_[i]);
@@ -228,8 +251,14 @@ class ConnectionTable {
     Address destination;
   };
   struct List {
-    uint32_t newest = 0;
-    uint32_t oldest = 0;
+    uint32_t newest;
+    uint32_t oldest;
+  };
+  struct Head {
+    uint32_t used;
+    uint32_t high_water;  // records [1, high_water] have been used at some time
+    uint32_t free;        // chain of freed records through `next`
+    List lists[static_cast<int>(TimeoutClass::kCount)];
   };
   // The upper half of a product takes 32 bits to [0, buckets), of which there need not be a power of two. The tracker
   // is spread over them, since the lowest ones hardly count.
@@ -270,14 +299,15 @@ class ConnectionTable {
   }
   uint32_t take_place(uint32_t now);
   void remove(Connection& connection, FlowEnd why);
+  // recover.cc
+  bool is_right(uint32_t place, const Known& known) const;
+  bool is_twice(const Connection& c, uint32_t bucket) const;
+  void append(Connection& c);
 
   uint32_t limit_;
   uint32_t bucket_count_;
-  uint32_t used_ = 0;
-  uint32_t high_water_ = 0;  // records [1, high_water_] have been used at some time
-  uint32_t free_ = 0;        // chain of freed records through `next`
   uint64_t secret_ = 0;
-  List lists_[static_cast<int>(TimeoutClass::kCount)];
+  Head* head_;
   uint32_t* buckets_;
   Connection* records_;
   Pair* pairs_;  // by place, of IPv6 flows alone

@@ -7,6 +7,26 @@
 
 namespace headgate {
 
+Publisher::Publisher(size_t most_slots, uint32_t first_epoch, Names* names, std::span<uint8_t> mac_memory)
+    : own_names_(names ? nullptr : std::make_unique<Names>()),
+      names_(names ? *names : *own_names_),
+      mac_memory_(mac_memory),
+      most_slots_(most_slots),
+      next_epoch_(std::max(first_epoch, names_.next_epoch())) {
+  names_.set_next_epoch(next_epoch_);
+  const auto places = [&](Names::Kind kind) {
+    std::vector<uint32_t> out;
+    names_.each_former(kind, [&](const std::string&, Names::Numbers numbers) { out.push_back(numbers.place); });
+    return out;
+  };
+  segment_numbers_.reserve(places(Names::Kind::kSegment));
+  workload_numbers_.reserve(places(Names::Kind::kWorkload));
+  names_.each_former(Names::Kind::kTracker, [&](const std::string& name, Names::Numbers numbers) {
+    trackers_.resize(std::max<size_t>(trackers_.size(), numbers.place + 1));
+    trackers_[numbers.place] = name;
+  });
+}
+
 // An entry whose place or content changes is taken out first and put in last, so that in between there is nothing left
 // that refers to what it was.
 Refusal Publisher::apply(const Delta& delta) {
@@ -29,7 +49,24 @@ Refusal Publisher::apply(const Delta& delta) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
+  if (!former_left_) leave_former();
+  names_.keep_counters();
   return {};
+}
+
+// The first delta holds all of the policy: what an engine before knew beside it is gone.
+void Publisher::leave_former() {
+  former_left_ = true;
+  names_.each_former(Names::Kind::kSegment,
+                     [&](const std::string&, Names::Numbers numbers) { segment_numbers_.give_back(numbers.place); });
+  names_.each_former(Names::Kind::kWorkload,
+                     [&](const std::string&, Names::Numbers numbers) { workload_numbers_.give_back(numbers.place); });
+  names_.forget_former();
+  for (const auto& segment : segments_)
+    if (segment)
+      segment->macs->retain([&](uint32_t place) {
+        return place < workloads_.size() && workloads_[place] && segments_[workloads_[place]->segment] == segment;
+      });
 }
 
 void Publisher::take_out_entries(const Delta& delta) {
@@ -37,6 +74,7 @@ void Publisher::take_out_entries(const Delta& delta) {
     auto held = entries_.find(id);
     take_out(held->second);
     entries_by_serial_.erase(held->second.serial);
+    names_.forget(Names::Kind::kEntry, id);
     entries_.erase(held);
   }
   for (const EntryChange& change : delta.set_entries)
@@ -51,7 +89,10 @@ void Publisher::put_in_entries(const Delta& delta) {
     held.digest = change.digest;
     if (held.entry) continue;  // as it was
     if (fresh) {
-      held.serial = next_entry_serial_++;
+      Names::Numbers numbers;
+      if (!names_.claim(Names::Kind::kEntry, change.id, numbers))
+        names_.note(Names::Kind::kEntry, change.id, numbers = {0, names_.take_serial(Names::Kind::kEntry)});
+      held.serial = numbers.serial;
       entries_by_serial_[held.serial] = &held;
     }
     HeldRule& rule = rules_.at(change.rule);
@@ -244,6 +285,7 @@ void Publisher::touch(uint32_t workload) {
   epochs_[workload] = next_epoch_++;
   epochs_built_ = nullptr;
   if (next_epoch_ == 0) start_epochs_anew();
+  names_.set_next_epoch(next_epoch_);
 }
 
 // All numbers have been used. Every workload gets a new one, so that again no two have the same, and all connections

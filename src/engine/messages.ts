@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { SERVICE_TEXT } from './service-text.js';
 import { traceRequests } from './trace-messages.js';
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 /** A first load of 1,000,000 rules fits; a string of JSON may be twice as long. */
 export const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
@@ -188,8 +188,18 @@ export const helloSchema = z.strictObject({
   version: z.string(),
   pid: z.int(),
   generation: z.int(),
-  /** Seconds since the engine started. */
+  /** Seconds for which its counters have counted: since the engine started, or the one that it follows. */
   uptime: z.number(),
+  /** What it began with. */
+  start: z.strictObject({
+    /** How the engine before left its state; nothing: there was none. */
+    left: z.enum(['nothing', 'in-order', 'in-disorder']),
+    /** That were there, and records that made no sense after a crash. */
+    connections: z.int(),
+    forgotten: z.int(),
+    /** State that was thrown away, and why: sentences. */
+    alarms: z.array(z.string()),
+  }),
 });
 
 export const attachmentSchema = z.strictObject({

@@ -42,7 +42,8 @@ const STATUS: StatusResult = {
   revision: 3,
   documents: 4,
   ready: true,
-  engine: { protocol: 4, version: '1.0.0', pid: 10, generation: 5, uptime: 9 },
+  engine: { protocol: 5, version: '1.0.0', pid: 10, generation: 5, uptime: 9,
+  start: { left: 'nothing' as const, connections: 0, forgotten: 0, alarms: [] as string[] } },
 };
 const subject = (more: Partial<Subject> = {}): Subject => ({
   machine: machine(),
