@@ -5,7 +5,7 @@
 //   control  an ordinary user without any capability
 //
 // A child that ends before Headgate was ready once is a failed start, and `run` ends too. After that a dead child is
-// started again: at once if it lived for long, with growing pauses while it keeps dying. The engine does not notice the
+// started again, at once and then with growing pauses while it keeps dying. The engine does not notice the
 // death of control.
 //
 // An engine may ask for another that is to follow it (engine/launch.ts). The one that says that it serves is looked
@@ -121,7 +121,7 @@ class Supervisor {
 
   /** Keeps one child alive until `run` stops; throws when it ends before Headgate was ready once. */
   async #keep(name: Name): Promise<void> {
-    let pause = FIRST_PAUSE;
+    let pause = 0;
     while (!this.#stopping) {
       const began = Date.now();
       this.#children.set(name, this.#spawn(name, this.#program));
