@@ -13,6 +13,7 @@
 #include "addon/reports.h"
 #include "addon/traces.h"
 #include "addon/unix_datagram.h"
+#include "pipeline/convert.h"
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
 #include "ports/memory.h"
@@ -81,6 +82,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::start_report>("startReport"),
                            InstanceMethod<&EngineObject::policy>("policy"),
                            InstanceMethod<&EngineObject::follow>("follow"),
+                           InstanceMethod<&EngineObject::mark_changes>("markChanges"),
+                           InstanceMethod<&EngineObject::convert>("convert"),
+                           InstanceMethod<&EngineObject::convert_for>("convertFor"),
+                           InstanceMethod<&EngineObject::forget_upgrade>("forgetUpgrade"),
                            InstanceMethod<&EngineObject::hand_over>("handOver"),
                            InstanceMethod<&EngineObject::take_over>("takeOver"),
                            InstanceMethod<&EngineObject::stop>("stop"),
@@ -304,6 +309,22 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return out;
   }
 
+  void mark_changes(const Napi::CallbackInfo& info) { engine(info.Env()).mark_changes(info[0].ToBoolean()); }
+
+  Napi::Value convert(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), engine(info.Env()).convert());
+  }
+
+  Napi::Value convert_for(const Napi::CallbackInfo& info) {
+    std::string error;
+    uint32_t records = 0;
+    if (!engine(info.Env()).convert_for(info[0].ToNumber().Uint32Value(), records, error))
+      fail(info.Env(), "layout", error);
+    return Napi::Number::New(info.Env(), records);
+  }
+
+  void forget_upgrade(const Napi::CallbackInfo& info) { engine(info.Env()).forget_upgrade(); }
+
   Napi::Value hand_over(const Napi::CallbackInfo& info) {
     return write_report(info.Env(), headgate::hand_over(engine(info.Env()), info[0].ToNumber().Int32Value(),
                                                         info[1].ToNumber().Int32Value(),
@@ -378,6 +399,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     reasons.Set(reasons.Length(), one);
   }
   exports.Set("reasons", reasons);
+  Napi::Object layouts = Napi::Object::New(env);
+  for (const auto& [name, layout] : layouts_of_parts()) layouts.Set(name, layout);
+  exports.Set("layouts", layouts);
+  Napi::Array former = Napi::Array::New(env);
+  for (const RecordLayout& layout : former_layouts()) former.Set(former.Length(), layout.number);
+  exports.Set("formerLayouts", former);
   exports.Set("compileFilter", Napi::Function::New(env, compile_filter));
   exports.Set("sendDatagram", Napi::Function::New(env, send));
   exports.Set("openInbox", Napi::Function::New(env, inbox));

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "pipeline/convert.h"
+#include "pools/memory.h"
 #include "ports/tap.h"
 #include "tables/decide.h"
 
@@ -132,6 +134,32 @@ bool Engine::take_over(std::string& error) {
   if (!state_->acquire(error)) return false;
   begin();
   return true;
+}
+
+void Engine::mark_changes(bool on) {
+  for (unsigned i = 0; i < shape_.workers; ++i) {
+    const auto marks = state_->memory(Part::kMarks, i);
+    workers_[i]->ask([](Worker& w) { w.mark_changes(false); });
+    wipe(marks.data(), marks.size());
+    if (on) workers_[i]->ask([](Worker& w) { w.mark_changes(true); });
+  }
+}
+
+uint32_t Engine::convert() {
+  return state_->converts() ? state_->update_copy() : 0;
+}
+
+bool Engine::convert_for(uint32_t layout, uint32_t& records, std::string& error) {
+  mark_changes(true);
+  if (!state_->convert_for(layout, error)) return false;
+  records = state_->update_copy();
+  return true;
+}
+
+void Engine::forget_upgrade() {
+  mark_changes(false);
+  state_->drop_copy();
+  state_->clean_up();
 }
 
 Refusal Engine::follow(const Delta& policy, const Publisher::Numbering& numbering) {

@@ -175,6 +175,14 @@ class Engine {
   // Holds the policy of the engine before, under the same numbers.
   Refusal follow(const Delta& policy, const Publisher::Numbering& numbering);
   StateShape shape() const { return shape_; }
+  // Where the two have different layouts: marks what changes, while one of them makes a copy.
+  void mark_changes(bool on);
+  // Of one that follows: makes its copy. Of one that is followed: makes it for the other, whose layout is named; false
+  // with `error` set when it is unknown. Returns the records that were converted.
+  uint32_t convert();
+  bool convert_for(uint32_t layout, uint32_t& records, std::string& error);
+  // It stays in charge after all, or is in charge for good: nothing is left of an upgrade.
+  void forget_upgrade();
 
   size_t run(uint64_t now);
   // Returns once every worker has been between two batches: proof that each still goes round.

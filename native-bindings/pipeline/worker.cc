@@ -116,8 +116,11 @@ void Worker::stop() {
 }
 
 size_t Worker::flush() {
-  set_time(clock_now());
   return run_rings() + resume_frames([this](Frame& frame) { return fragments_.release(frame); });
+}
+
+void Worker::mark_changes(bool on) {
+  connections_.mark_changes(on ? memory(Part::kMarks) : nullptr);
 }
 
 void Worker::save() {
@@ -308,6 +311,8 @@ void Worker::run_batch(size_t from, size_t count, bool traced) {
   if (traced) note_outputs(ctx_);
   transmit_outputs(ctx_, index_);
   if (traced) tracer_.finish({frames_, count});
+  if (connections_.marks_changes()) [[unlikely]]
+    for (size_t i = 0; i < count; ++i) connections_.mark(frames_[i]->connection);
   ++counters_.totals.batches;
 }
 

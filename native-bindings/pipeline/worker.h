@@ -47,6 +47,8 @@ class Worker {
   void ask_to_stop();
   // With all threads stopped: takes frames through that other workers or first fragments had it hold. How many.
   size_t flush();
+  // Marks the connections that change from now on, for a copy; in a task.
+  void mark_changes(bool on);
   // With its thread stopped: puts into the state what does not stand there always.
   void save();
 

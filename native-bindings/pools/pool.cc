@@ -135,6 +135,12 @@ void Pool::release(bool clean) {
   lock(fd_, F_UNLCK);
 }
 
+bool Pool::is_at(const std::string& path) const {
+  struct stat ours = {}, there = {};
+  return fstat(fd_, &ours) == 0 && stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
+         ours.st_dev == there.st_dev;
+}
+
 // Punching a hole gives zeroes without touching the pages.
 bool Pool::clear(std::string& error) {
   if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kHeaderBytes,

@@ -54,6 +54,8 @@ class Pool {
   bool was_clean() const { return was_clean_; }
   // Why content that was there was thrown away; empty where it was not.
   const std::string& discarded() const { return discarded_; }
+  // Whether the file at that path is this one.
+  bool is_at(const std::string& path) const;
   // Throws the content away: it is zero afterwards. False with `error` set when the system refuses.
   bool clear(std::string& error);
 

@@ -36,19 +36,28 @@ const char* name_of(ConnectionState state) {
   return kNames[static_cast<int>(state)];
 }
 
+ConnectionTable::Image ConnectionTable::image(uint32_t limit, size_t record_bytes) {
+  static_assert(sizeof(Head) <= kHeadBytes && sizeof(Pair) == kPairBytes);
+  const uint64_t places = uint64_t{limit} + 1;
+  Image image{};
+  image.buckets = kHeadBytes;
+  image.records = image.buckets + uint64_t{buckets_for(limit)} * sizeof(uint32_t);
+  image.pairs = image.records + places * record_bytes;
+  image.end = image.pairs + places * kPairBytes;
+  return image;
+}
+
 uint64_t ConnectionTable::bytes_for(uint32_t limit) {
-  static_assert(sizeof(Head) <= kHeadBytes);
-  return kHeadBytes + uint64_t{buckets_for(limit)} * sizeof(uint32_t) +
-         (uint64_t{limit} + 1) * (sizeof(Connection) + sizeof(Pair));
+  return image(limit, sizeof(Connection)).end;
 }
 
 ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit, uint8_t* accounts)
     : limit_(limit), bucket_count_(buckets_for(limit)), accounts_(accounts) {
-  const uint64_t bucket_bytes = uint64_t{bucket_count_} * sizeof(uint32_t);
+  const Image at = image(limit, sizeof(Connection));
   head_ = reinterpret_cast<Head*>(memory);
-  buckets_ = reinterpret_cast<uint32_t*>(memory + kHeadBytes);
-  records_ = reinterpret_cast<Connection*>(memory + kHeadBytes + bucket_bytes);
-  pairs_ = reinterpret_cast<Pair*>(records_ + uint64_t{limit} + 1);
+  buckets_ = reinterpret_cast<uint32_t*>(memory + at.buckets);
+  records_ = reinterpret_cast<Connection*>(memory + at.records);
+  pairs_ = reinterpret_cast<Pair*>(memory + at.pairs);
 }
 
 // The first flows fall upon as many pages of buckets: the packet thread would wait for the kernel at each of them.
@@ -144,7 +153,11 @@ void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uin
   c.placed = (now / 1000) & kPlacedMask;
   c.newer = 0;
   c.older = list.newest;
-  if (list.newest) records_[list.newest].newer = place;
+  if (list.newest) {
+    records_[list.newest].newer = place;
+    note_change(list.newest);
+  }
+  note_change(place);
   list.newest = place;
   if (!list.oldest) list.oldest = place;
   ++count_of(c);
@@ -153,6 +166,7 @@ void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uin
 void ConnectionTable::unlink(Connection& c) {
   List& list = head_->lists[static_cast<int>(c.timeout_class)];
   --count_of(c);
+  for (const uint32_t neighbour : {c.newer, c.older}) note_change(neighbour);
   (c.newer ? records_[c.newer].older : list.newest) = c.older;
   (c.older ? records_[c.older].newer : list.oldest) = c.newer;
 }
@@ -168,7 +182,7 @@ void ConnectionTable::remove(Connection& c, FlowEnd why) {
   uint64_t hash =
       hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_);
   uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
-  while (*link != place) link = &records_[*link].next;
+  for (note_change(place); *link != place; link = &records_[*link].next) note_change(*link);
   *link = c.next;
   unlink(c);
   c.timeout_class = TimeoutClass::kFree;

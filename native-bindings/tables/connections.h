@@ -19,6 +19,9 @@
 // forgets those that make no sense, and makes chains, lists and counts anew: a record's class is written last when it
 // begins, so one that has a class is whole.
 //
+// An engine whose records have another layout works on a copy (pipeline/convert.h), which is made while frames go on:
+// for that long the table marks each place at which something changes.
+//
 // A record takes 128 bytes with its two buckets. Of the addresses it holds the last four bytes each: all of IPv4's.
 // IPv6 flows have theirs whole in an array beside, of which only the places of such flows are ever touched: 32 bytes
 // more.
@@ -82,6 +85,9 @@ struct Verdict {
 static_assert(sizeof(Verdict) == 8);
 
 struct Connection {
+#ifdef HEADGATE_NEXT_LAYOUT
+  uint64_t next_layout;  // test/next_layout.h
+#endif
   // The key, as the first frame had it.
   uint64_t address_tails;  // tails_of() its addresses
   uint16_t source_port;
@@ -133,7 +139,9 @@ inline bool is_over(const Connection& c) {
   return c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset || is_ended(c);
 }
 
+#ifndef HEADGATE_NEXT_LAYOUT
 static_assert(sizeof(Connection) <= 120, "a record and its two buckets take 128 bytes");
+#endif
 
 inline Standing standing_of(TimeoutClass timeout_class) {
   if (timeout_class <= TimeoutClass::kTcpClosing) return Standing::kOver;
@@ -154,7 +162,11 @@ inline uint32_t timeout_of(TimeoutClass timeout_class, const Timeouts& t) {
 class ConnectionTable {
  public:
   // Of the table in memory, its records' and that of their accounts' numbers (pipeline/state.def).
+#ifdef HEADGATE_NEXT_LAYOUT
+  static constexpr uint32_t kLayout = 3;
+#else
   static constexpr uint32_t kLayout = 2;
+#endif
 
   // Bytes that a table for `limit` records needs. The memory stays the caller's; it is zeroed, or as an earlier table
   // of this limit left it. `accounts`: likewise, Accounts::kBytes; null: its own.
@@ -173,6 +185,22 @@ class ConnectionTable {
 
   // Has the pages made ready that frames will write to.
   void populate() const;
+
+  // From now on marks[place] is set behind each change of a record, where frames are not told; null: no longer.
+  void mark_changes(uint8_t* marks) { marks_ = marks; }
+  bool marks_changes() const { return marks_; }
+  // After a batch: the frame's record has changed, if it is one of this table.
+  void mark(const Connection* c) {
+    if (c >= records_ && c <= records_ + limit_) marks_[place_of(*c)] = 1;
+  }
+
+  // Where the parts of a table lie in its memory, whose records have so many bytes.
+  struct Image {
+    uint64_t buckets, records, pairs, end;
+  };
+  static Image image(uint32_t limit, size_t record_bytes);
+  static constexpr size_t kPairBytes = 2 * sizeof(Address);
+  static uint32_t high_water(const uint8_t* memory) { return reinterpret_cast<const Head*>(memory)->high_water; }
 
   // Where the flow's record is found, on its way to the cache.
   uint32_t prefetch(uint64_t hash, uint16_t tracker) const {
@@ -297,6 +325,9 @@ class ConnectionTable {
     unlink(c);
     link_newest(c, timeout_class, now);
   }
+  void note_change(uint32_t place) {
+    if (marks_) marks_[place] = 1;
+  }
   uint32_t take_place(uint32_t now);
   void remove(Connection& connection, FlowEnd why);
   // recover.cc
@@ -307,6 +338,7 @@ class ConnectionTable {
   uint32_t limit_;
   uint32_t bucket_count_;
   uint64_t secret_ = 0;
+  uint8_t* marks_ = nullptr;
   Head* head_;
   uint32_t* buckets_;
   Connection* records_;

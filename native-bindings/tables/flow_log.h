@@ -10,6 +10,7 @@
 // another goes on with.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -43,7 +44,8 @@ struct FlowRecord {
 class FlowLog {
  public:
   static constexpr uint32_t kRecords = 16384;
-  static constexpr size_t kRecordBytes = 64 + kRecords * sizeof(FlowRecord);
+  static constexpr size_t kHeadBytes = 64;
+  static constexpr size_t kRecordBytes = kHeadBytes + kRecords * sizeof(FlowRecord);
   static constexpr size_t mark_bytes(uint32_t connections) { return (size_t{connections} + 1) * sizeof(Mark); }
 
   // For a table with room for so many connections. `records`: kRecordBytes, `marks`: mark_bytes(connections), zeroed or
@@ -65,6 +67,13 @@ class FlowLog {
 
   // Adds its oldest records, at most `most`, to the list; whether there are more.
   bool take(std::vector<FlowRecord>& records, uint32_t most);
+  // Calls visit(place) for the records that wait, in memory that a log left.
+  template <class Visit>
+  static void each_waiting(const uint8_t* memory, Visit visit) {
+    const Head& head = *reinterpret_cast<const Head*>(memory);
+    for (uint32_t i = 0; i < std::min(head.count, kRecords); ++i) visit((head.first + i) % kRecords);
+  }
+
   // Ends that found no room since the last call.
   uint64_t take_lost();
 

@@ -121,6 +121,14 @@ export interface NativeEngine {
   policy(): NativePolicy;
   /** Holds the policy of the engine before, under the same numbers. */
   follow(delta: Delta, numbering: NativePolicy['numbering']): void;
+  /** Where the two have other layouts: marks what changes, while one of them makes a copy. */
+  markChanges(on: boolean): void;
+  /** The follower makes its copy, or brings it up to date; records that it converted. */
+  convert(): number;
+  /** The one in charge makes it for a follower with that layout of a connection; throws `layout` where it is unknown. */
+  convertFor(layout: number): number;
+  /** Nothing is left of an upgrade. */
+  forgetUpgrade(): void;
   /** Lets go of the pools and waits until the follower, at the other end of the channel, runs; goes on if it does not. */
   handOver(channel: number, milliseconds: number, follower: number): HandoverReport;
   /** Waits until the engine before lets go, and runs. */
@@ -130,6 +138,9 @@ export interface NativeEngine {
 }
 
 export interface Addon {
+  /** The layout of each part of the state, and of connections those that it converts beside its own. */
+  layouts: Record<string, number>;
+  formerLayouts: number[];
   createEngine(options: EngineOptions): NativeEngine;
   /** Every drop reason: its name in metrics and its text. */
   reasons: { name: string; text: string }[];

@@ -95,6 +95,8 @@ export class EngineProcess {
   serve(): void {
     this.#generation = this.#options.native.inventory().generation;
     this.#server?.show();
+    // An engine before may have begun them.
+    this.#flowLogAsked = performance.now();
     this.#timer = setInterval(() => this.#tick(), this.#options.tickMilliseconds ?? TICK_MILLISECONDS);
   }
 

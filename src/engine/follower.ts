@@ -8,7 +8,7 @@ import type { HostSettings } from '../shared/host-file.js';
 import { handoverSocket, poolDirectory } from '../shared/paths.js';
 import type { Addon, NativeEngine } from './addon.js';
 import type { EngineProcess } from './engine.js';
-import { HANDOVER_VERSION, legacySchema, type Legacy, type Taken } from './handover-messages.js';
+import { HANDOVER_VERSION, legacySchema, type Begin, type Legacy, type Taken } from './handover-messages.js';
 import { Peer } from './peer.js';
 import type { StandingBy } from './giver.js';
 
@@ -60,7 +60,8 @@ export async function follow(predecessor: Peer, options: FollowOptions): Promise
 async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promise<Followed> {
   const { addon, host, version } = options;
   const began = performance.now();
-  const me = { handover: HANDOVER_VERSION, version, pid: process.pid };
+  const { layouts, formerLayouts } = addon;
+  const me: Begin = { handover: HANDOVER_VERSION, version, pid: process.pid, layouts, formerLayouts };
   const legacy = legacySchema.parse(await predecessor.ask('begin', me));
   checkShape(host, legacy);
   const native = addon.createEngine({
@@ -75,13 +76,15 @@ async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promis
     const engine = options.wrap(native, legacy.uptime);
     const channel = await takePorts(predecessor, options, engine, legacy);
     await engine.prepare();
+    const converted = legacy.converted + native.convert();
     const prepareMilliseconds = performance.now() - began;
     await predecessor.tell('commit');
     const { error, pauseMicroseconds, connections } = native.takeOver(channel, TAKE_MILLISECONDS);
     addon.closeDescriptor(channel);
     if (error !== undefined) throw new HeadgateError('not-upgraded', error);
+    native.forgetUpgrade();
     engine.serve();
-    const taken: Taken = { pauseMicroseconds, prepareMilliseconds, connections };
+    const taken: Taken = { pauseMicroseconds, prepareMilliseconds, connections, converted };
     // It may be dead by now, which is no business of this one.
     await predecessor.ask('serving', taken).catch(() => undefined);
     return { native, engine, before: { peer: predecessor, pid: legacy.pid, version: legacy.version } };

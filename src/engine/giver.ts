@@ -17,6 +17,7 @@ import {
   portsSchema,
   takenSchema,
   upgradeSchema,
+  type Begin,
   type Legacy,
   type Outcome,
   type Taken,
@@ -25,6 +26,8 @@ import { launch, type Launched } from './launch.js';
 import type { AttachmentsLog } from './attachments.js';
 import { Peer } from './peer.js';
 
+/** The parts of the state that hold connections, all of one layout. */
+const WITH_RECORDS = ['connections', 'flow-records'];
 /** Milliseconds that a follower has to prepare itself, and to run once this engine has let go. */
 const PREPARE_MILLISECONDS = 120_000;
 const TAKE_MILLISECONDS = 5_000;
@@ -171,6 +174,7 @@ export class Giver {
     if (this.#attempt !== attempt) return;
     this.#attempt = undefined;
     if (attempt.channel !== undefined) this.#options.addon.closeDescriptor(attempt.channel);
+    this.#options.native.forgetUpgrade();
     attempt.release();
     this.#options.log.warn({ detail: why }, 'the engine that was to follow failed; this one goes on');
     attempt.fail(
@@ -185,7 +189,8 @@ export class Giver {
     if (this.#attempt?.follower?.peer === peer) this.#fail(this.#attempt, reason);
   }
 
-  #begin(peer: Peer, { handover, version, pid }: { handover: number; version: string; pid: number }): Legacy {
+  #begin(peer: Peer, begin: Begin): Legacy {
+    const { handover, version, pid } = begin;
     const { native, engine, workers, connections } = this.#options;
     const attempt = this.#attempt;
     if (attempt === undefined || attempt.follower !== undefined)
@@ -193,6 +198,7 @@ export class Giver {
     attempt.follower = { peer, pid, version };
     if (handover !== HANDOVER_VERSION)
       throw new HeadgateError('handover', `It hands over by version ${handover}, this one by ${HANDOVER_VERSION}.`);
+    const converted = this.#layouts(begin);
     const published = native.inventory().defaultAction !== undefined;
     const attachments = engine.attachments.held();
     return {
@@ -202,9 +208,24 @@ export class Giver {
       workers,
       connections,
       uptime: engine.uptime,
+      converted,
       ...(published ? { policy: withAttach(native, attachments) } : {}),
       attachments,
     };
+  }
+
+  /** Of another layout of connections a copy is made, by the version that knows both; records that this one converted. */
+  #layouts({ layouts, formerLayouts }: Begin): number {
+    const { addon, native } = this.#options;
+    const ours = addon.layouts;
+    const differs = Object.keys({ ...ours, ...layouts }).filter((part) => ours[part] !== layouts[part]);
+    if (differs.length === 0) return 0;
+    const other = differs.filter((part) => !WITH_RECORDS.includes(part));
+    if (other.length > 0)
+      throw new HeadgateError('layout', `it has another layout of ${other.join(', ')}, which nobody converts`);
+    if (!formerLayouts.includes(ours['connections'] ?? 0)) return native.convertFor(layouts['connections'] ?? 0);
+    native.markChanges(true);
+    return 0;
   }
 
   /** Sends each port's descriptors to the inbox, the channel last; how many ports there are. */

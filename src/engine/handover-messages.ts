@@ -32,12 +32,17 @@ export const outcomeSchema = z.strictObject({
   /** Milliseconds that the follower needed before, while packets went on. */
   prepareMilliseconds: z.number(),
   connections: z.int(),
+  /** Records that were converted to another layout. */
+  converted: z.int(),
 });
 
 export const beginSchema = z.strictObject({
   handover: z.int(),
   version: z.string(),
   pid: z.int(),
+  /** The layout of each part of the state, and of connections those that it converts beside its own. */
+  layouts: z.record(z.string(), z.int()),
+  formerLayouts: z.array(z.int()),
 });
 
 /** An attachment, as the engine before had it. */
@@ -59,6 +64,8 @@ export const legacySchema = z.strictObject({
   connections: z.int(),
   /** Seconds for which counters have counted. */
   uptime: z.number(),
+  /** Records that the one in charge has converted for the follower. */
+  converted: z.int(),
   /** Absent: it holds no policy yet. */
   policy: z
     .strictObject({
@@ -75,9 +82,11 @@ export const takenSchema = z.strictObject({
   pauseMicroseconds: z.number(),
   prepareMilliseconds: z.number(),
   connections: z.int(),
+  converted: z.int(),
 });
 
 export type Outcome = z.infer<typeof outcomeSchema>;
 export type HeldAttachment = z.infer<typeof heldAttachmentSchema>;
+export type Begin = z.infer<typeof beginSchema>;
 export type Legacy = z.infer<typeof legacySchema>;
 export type Taken = z.infer<typeof takenSchema>;

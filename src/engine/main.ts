@@ -60,7 +60,8 @@ async function prepareProcess({ config }: EngineMainOptions, predecessor: Peer |
     return { host: readHostFile(config), addon: load() };
   } catch (error) {
     if (predecessor !== undefined) {
-      await predecessor.ask('begin', { handover: 0, version: VERSION, pid: process.pid }).catch(() => undefined);
+      const me = { handover: 0, version: VERSION, pid: process.pid, layouts: {}, formerLayouts: [] };
+      await predecessor.ask('begin', me).catch(() => undefined);
       await predecessor.tell('failed', { reason: errorMessage(error) });
     }
     throw error;

@@ -87,6 +87,22 @@ export class FakeEngine implements NativeEngine {
     this.calls.push('follow');
   }
 
+  markChanges(): void {
+    this.calls.push('mark changes');
+  }
+
+  convert(): number {
+    return 0;
+  }
+
+  convertFor(): number {
+    return 0;
+  }
+
+  forgetUpgrade(): void {
+    this.calls.push('forget upgrade');
+  }
+
   handOver(): HandoverReport {
     return { pauseMicroseconds: 0, connections: 0 };
   }
