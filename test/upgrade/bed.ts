@@ -1,6 +1,6 @@
 // What the tests of upgrades and crashes do to a bed (../netns/bed.ts).
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Outcome } from '../../src/engine/handover-messages.js';
 import { PROGRAM } from '../../src/lab/headgate.js';
@@ -65,6 +65,7 @@ export function otherVersion(options: {
   patch?: { file: string; from: string; to: string };
 }): string {
   const tree = mkdtempSync('/run/hg-version-');
+  chmodSync(tree, 0o755); // control is an ordinary user
   onEnd(() => rmSync(tree, { recursive: true, force: true }));
   for (const part of ['bin', 'dist', 'package.json']) cpSync(join(ROOT, part), join(tree, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
