@@ -34,7 +34,7 @@ export interface Run {
 export function tryUpgrade(bed: Bed, args: string[] = [], program = PROGRAM): Run {
   const run = spawnSync(program, ['upgrade', '--run-dir', bed.folders.runDir, '-o', 'json', ...args], {
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 30_000,
   });
   const outcome = run.status === 0 ? (JSON.parse(run.stdout) as Outcome) : undefined;
   return { status: run.status, outcome, stderr: run.stderr };

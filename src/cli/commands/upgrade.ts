@@ -39,8 +39,12 @@ async function upgrade({ rollback, runDir, output }: UpgradeOptions): Promise<vo
   const asked = rollback
     ? peer.ask('rollback')
     : peer.ask('upgrade', { node: process.execPath, program: main });
-  const outcome = outcomeSchema.parse(await withProgress(rollback ? 'going back' : 'upgrading', asked));
-  peer.close();
+  let outcome: Outcome;
+  try {
+    outcome = outcomeSchema.parse(await withProgress(rollback ? 'going back' : 'upgrading', asked));
+  } finally {
+    peer.close();
+  }
   if (output === 'table') out(sentence(outcome));
   else print(output, [outcome], COLUMNS, outcome);
 }
