@@ -151,24 +151,33 @@ EntryChange read_entry(const Napi::Object& o) {
   entry.in = direction != 1;
   entry.out = direction != 0;
   entry.scope = read_string(o, "scope");
+  entry.profile = read_optional_string(o, "profile").value_or("");
   return entry;
 }
 
-// Seconds in messages, milliseconds in the engine; an absent one keeps the default.
-Timeouts read_timeouts(const Napi::Object& o) {
-  Timeouts t;
-  auto set = [&](const char* field, uint32_t& value) {
-    if (auto seconds = read_optional_number(o, field, 864'000)) value = std::max(1u, *seconds) * 1000;
-  };
-  set("tcpOpening", t.tcp_opening);
-  set("tcpEstablished", t.tcp_established);
-  set("tcpClosing", t.tcp_closing);
-  set("udpOneWay", t.udp_one_way);
-  set("udpTwoWay", t.udp_two_way);
-  set("icmp", t.icmp);
-  set("other", t.other);
-  set("denied", t.denied);
-  return t;
+// Seconds in messages, milliseconds in the engine.
+decltype(ProfileChange::timeouts) read_timeouts(const Napi::Value& value) {
+  constexpr const char* kNames[] = {"tcpOpening", "tcpEstablished", "tcpClosing", "udpOneWay",
+                                    "udpTwoWay",  "icmp",           "other",      "denied"};
+  static_assert(std::size(kNames) == kTimeoutFields.size());
+  if (!value.IsObject()) refuse(value.Env(), "timeouts must be an object.");
+  decltype(ProfileChange::timeouts) timeouts;
+  for (size_t i = 0; i < timeouts.size(); ++i)
+    if (auto seconds = read_optional_number(value.As<Napi::Object>(), kNames[i], 864'000))
+      timeouts[i] = std::max(1u, *seconds) * 1000;
+  return timeouts;
+}
+
+std::optional<TrackingMode> read_mode(const Napi::Object& o) {
+  constexpr const char* kTracking[] = {"strict", "pickup", "liberal"};
+  if (absent(o.Get("tracking"))) return std::nullopt;
+  return to_enum<TrackingMode>(o, "tracking", kTracking);
+}
+
+ProfileChange read_profile(const Napi::Object& o) {
+  ProfileChange profile{read_string(o, "name"), read_mode(o), {}};
+  if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) profile.timeouts = read_timeouts(timeouts);
+  return profile;
 }
 
 }  // namespace
@@ -211,10 +220,14 @@ Delta read_delta(const Napi::Object& o) {
   Delta delta;
   if (Napi::Value base = o.Get("base"); !absent(base)) delta.base = to_long(base, "base", kMostExact);
   if (!absent(o.Get("defaultAction"))) delta.default_action = to_enum<Action>(o, "defaultAction", kDefaults);
+  delta.mode = read_mode(o);
   if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) {
-    if (!timeouts.IsObject()) refuse(o.Env(), "timeouts must be an object.");
-    delta.timeouts = read_timeouts(timeouts.As<Napi::Object>());
+    delta.timeouts = Timeouts();  // an absent one has its default
+    const auto given = read_timeouts(timeouts);
+    for (size_t i = 0; i < given.size(); ++i)
+      if (given[i]) (*delta.timeouts).*kTimeoutFields[i] = *given[i];
   }
+  if (!absent(o.Get("profiles"))) each_object(o, "profiles", delta.profiles.emplace(), read_profile);
   if (Napi::Value limits = o.Get("limits"); !absent(limits)) delta.limits = read_limits(limits);
   each_object(o, "setAddressSets", delta.set_address_sets, read_address_set);
   each_object(o, "editAddressSets", delta.edit_address_sets, edit_address_set);

@@ -29,17 +29,29 @@ Napi::Object write_limits(Napi::Env env, const Limits& limits) {
   return out;
 }
 
-Napi::Object write_timeouts(Napi::Env env, const Timeouts& t) {
+constexpr const char* kTracking[] = {"strict", "pickup", "liberal"};
+
+Napi::Object write_timeouts(Napi::Env env, const decltype(ProfileChange::timeouts)& timeouts) {
+  constexpr const char* kNames[] = {"tcpOpening", "tcpEstablished", "tcpClosing", "udpOneWay",
+                                    "udpTwoWay",  "icmp",           "other",      "denied"};
+  static_assert(std::size(kNames) == kTimeoutFields.size());
   Napi::Object out = Napi::Object::New(env);
-  const auto set = [&](const char* field, uint32_t milliseconds) { out.Set(field, milliseconds / 1000); };
-  set("tcpOpening", t.tcp_opening);
-  set("tcpEstablished", t.tcp_established);
-  set("tcpClosing", t.tcp_closing);
-  set("udpOneWay", t.udp_one_way);
-  set("udpTwoWay", t.udp_two_way);
-  set("icmp", t.icmp);
-  set("other", t.other);
-  set("denied", t.denied);
+  for (size_t i = 0; i < timeouts.size(); ++i)
+    if (timeouts[i]) out.Set(kNames[i], *timeouts[i] / 1000);
+  return out;
+}
+
+Napi::Object write_timeouts(Napi::Env env, const Timeouts& timeouts) {
+  decltype(ProfileChange::timeouts) all;
+  for (size_t i = 0; i < all.size(); ++i) all[i] = timeouts.*kTimeoutFields[i];
+  return write_timeouts(env, all);
+}
+
+Napi::Object write_profile(Napi::Env env, const ProfileChange& profile) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("name", profile.name);
+  if (profile.mode) out.Set("tracking", kTracking[static_cast<int>(*profile.mode)]);
+  out.Set("timeouts", write_timeouts(env, profile.timeouts));
   return out;
 }
 
@@ -90,6 +102,7 @@ Napi::Object write_entry(Napi::Env env, const EntryChange& entry) {
   out.Set("order", static_cast<double>(entry.order));
   out.Set("direction", entry.in && entry.out ? "both" : entry.in ? "in" : "out");
   out.Set("scope", entry.scope);
+  if (!entry.profile.empty()) out.Set("profile", entry.profile);
   return out;
 }
 
@@ -108,6 +121,8 @@ Napi::Object write_delta(Napi::Env env, const Delta& delta) {
   };
   Napi::Object out = Napi::Object::New(env);
   if (delta.default_action) out.Set("defaultAction", name_of(*delta.default_action));
+  if (delta.mode) out.Set("tracking", kTracking[static_cast<int>(*delta.mode)]);
+  if (delta.profiles) out.Set("profiles", each(*delta.profiles, write_profile));
   if (delta.timeouts) out.Set("timeouts", write_timeouts(env, *delta.timeouts));
   if (delta.limits) out.Set("limits", write_limits(env, *delta.limits));
   out.Set("setAddressSets", write_list(env, delta.set_address_sets,

@@ -100,9 +100,9 @@ Napi::Object write_connection(Napi::Env env, const Connection& c, const FlowHead
                               const std::vector<VerdictReport>& verdicts) {
   Napi::Object out = write_flow_headers(env, flow);
   out.Set("tracker", tracker);
-  out.Set("state", is_denied(c) ? "denied" : name_of(c.state));
+  out.Set("state", is_denied(c) ? "denied" : state_of(c));
   out.Set("verdicts", write_list(env, verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
-  out.Set("packets", write_pair(env, c.packets));
+  out.Set("packets", write_pair(env, {c.packets(0), c.packets(1)}));
   out.Set("bytes", write_pair(env, c.bytes));
   return out;
 }

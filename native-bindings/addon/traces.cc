@@ -45,8 +45,8 @@ Napi::Object write_connection(Napi::Env env, const Engine& engine, const TraceCo
   out.Set("tracker", engine.tracker_name(c.tracker));
   out.Set("isNew", c.is_new);
   out.Set("reply", c.reply);
-  out.Set("before", name_of(c.before));
-  out.Set("after", name_of(c.after));
+  out.Set("before", c.before);
+  out.Set("after", c.after);
   out.Set("flow", write_flow_headers(env, c.flow));
   return out;
 }

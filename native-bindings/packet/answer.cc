@@ -63,12 +63,6 @@ void build_tcp_reset(const Frame& frame, Frame& answer, bool turned, uint32_t se
   store16(tcp + 16, checksum_finish(checksum_pseudo(answer, kTcp, kTcpHeader) + checksum_add(tcp, kTcpHeader)));
 }
 
-bool is_icmp_error(const Headers& h) {
-  if (h.layer3 == Layer3::kIpv6) return h.protocol == kIcmp6 && h.icmp_type < 128;
-  return h.protocol == kIcmp && (h.icmp_type == kIcmpUnreachable || h.icmp_type == kIcmpRedirect || h.icmp_type == 4 ||
-                                 h.icmp_type == kIcmpTimeExceeded || h.icmp_type == kIcmpParameterProblem);
-}
-
 // Whether a host may have the address: no group, no loopback, and not "this host" or network (RFC 1122, 3.2.1.3; RFC
 // 4291).
 bool is_host(const Address& a) {
@@ -113,7 +107,7 @@ bool build_reset_to_receiver(const Frame& frame, Frame& answer) {
 bool build_prohibited(const Frame& frame, Frame& answer) {
   const Headers& h = frame.headers;
   bool answerable = (h.layer3 == Layer3::kIpv4 || h.layer3 == Layer3::kIpv6) && !(h.fragment && !h.first_fragment) &&
-                    !is_icmp_error(h) && !is_group(frame.data) && is_host(h.destination) && is_host(h.source);
+                    !h.icmp_error && !is_group(frame.data) && is_host(h.destination) && is_host(h.source);
   if (!answerable) return false;
   bool v4 = h.layer3 == Layer3::kIpv4;
   // The head of the packet: 8 bytes behind the header for IPv4 (RFC 792), up to the minimum MTU for IPv6 (RFC

@@ -1,5 +1,6 @@
 #include "pipeline/simulate.h"
 
+#include "packet/embedded.h"
 #include "packet/hash.h"
 #include "packet/parse.h"
 
@@ -14,7 +15,7 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   Generation copy(std::move(topology), from.epochs_held);
   copy.number = from.number;
   copy.default_action = from.default_action;
-  copy.timeouts = from.timeouts;
+  copy.profiles = from.profiles;
   copy.limits = from.limits;
   copy.lookup = from.lookup;
   return copy;
@@ -102,7 +103,8 @@ void Simulation::set_time(uint32_t now) {
 
 // The record of the frame's flow, where a worker has one that is not past its time.
 void Simulation::import_connection(const Frame& frame) {
-  if (!is_tracked(frame.headers) || connections_.peek(frame.headers, frame.tracker)) return;
+  Headers wanted;
+  if (!connection_headers(frame, wanted) || connections_.peek(wanted, frame.tracker)) return;
   for (Worker* worker : workers_) {
     Connection found;
     FlowHeaders flow;
@@ -111,8 +113,8 @@ void Simulation::import_connection(const Frame& frame) {
     worker->ask([&](Worker& w) {
       Context& theirs = w.context();
       set_time(theirs.now);
-      const Connection* c = theirs.connections.peek(frame.headers, frame.tracker);
-      if (!c || ctx_.now - c->last_seen >= timeout_of(c->timeout_class, generation_.timeouts)) return;
+      const Connection* c = theirs.connections.peek(wanted, frame.tracker);
+      if (!c || ctx_.now - c->last_seen >= generation_.profiles.idle(c->list)) return;
       is_there = true;
       found = *c;
       flow = theirs.connections.flow_of(*c);
@@ -137,16 +139,16 @@ void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, co
   Connection* mine = connections_.insert(first, theirs.tracker, ctx_.now);
   if (!mine) return;
   mine->created = theirs.created;
-  mine->state = theirs.state;
-  mine->fin = theirs.fin;
+  mine->tcp = theirs.tcp;  // the widest of its kind
   for (int side = 0; side < 2; ++side) {
     mine->verdict[side] = theirs.verdict[side];
     if (theirs.verdict[side].epoch)
       mine->verdict[side].hit = hits_.place(hits[side].entry, hits[side].workload, hits[side].direction);
-    mine->packets[side] = theirs.packets[side];
+    mine->tally[side] = theirs.packets(side);  // on no account
     mine->bytes[side] = theirs.bytes[side];
   }
-  connections_.touch(*mine, theirs.timeout_class, theirs.last_seen);
+  connections_.set_profile(*mine, theirs.profile(), ctx_.now);
+  connections_.touch(*mine, theirs.timeout_class(), theirs.last_seen);
 }
 
 }  // namespace headgate

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "packet/embedded.h"
 #include "packet/parse.h"
 
 namespace headgate {
@@ -71,8 +72,9 @@ struct Before {
 };
 
 Before look_before(const Frame& frame, const Context& ctx) {
-  if (!is_tracked(frame.headers)) return {};
-  const Connection* c = ctx.connections.peek(frame.headers, frame.tracker);
+  Headers wanted;
+  if (!connection_headers(frame, wanted)) return {};
+  const Connection* c = ctx.connections.peek(wanted, frame.tracker);
   return c ? Before{true, c->created} : Before{};
 }
 
@@ -80,7 +82,7 @@ void note_connection(TraceRecord& r, const Frame& frame, const Context& ctx, con
   if (!frame.connection) return;
   const Connection& c = *frame.connection;
   const bool is_new = !before.held || c.created != before.created;
-  r.connection = {c.tracker, is_new, frame.reply, c.state, c.state, ctx.connections.flow_of(c)};
+  r.connection = {c.tracker, is_new, frame.reply, state_of(c), state_of(c), ctx.connections.flow_of(c)};
 }
 
 // A verdict before the classify stage has looked. One whose epoch is past may be reached again, or kept.
@@ -178,7 +180,7 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
     if (is("locate")) note_destination(r, frame);
     if (is("fragments")) r.headers = frame.headers;
     if (is("track")) note_connection(r, frame, ctx, before);
-    if (is("advance") && frame.connection) r.connection->after = frame.connection->state;
+    if (is("advance") && frame.connection) r.connection->after = state_of(*frame.connection);
   }
   return true;
 }

@@ -53,7 +53,7 @@ struct TraceConnection {
   uint16_t tracker;
   bool is_new;
   bool reply;
-  ConnectionState before, after;
+  const char *before, *after;  // states
   FlowHeaders flow;
 };
 

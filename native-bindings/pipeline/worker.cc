@@ -207,7 +207,7 @@ size_t Worker::run(uint64_t now) {
 void Worker::end_round() {
   fragments_.expire(ctx_.now);
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
-  ageing_behind_ = connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
+  ageing_behind_ = connections_.expire(ctx_.now, generation_->profiles, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
       steering_.wake[i] = false;

@@ -33,6 +33,10 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     return;
   }
   Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, ctx.connections.flow_of(c));
+  verdict.profile = d.profile;
+  // What the receiving side's section says goes before what the sending side's does.
+  const uint8_t profile = c.verdict[kResponder].profile ? c.verdict[kResponder].profile : c.verdict[kInitiator].profile;
+  ctx.connections.set_profile(c, profile, ctx.now);
   if (was_allowed && d.action != Action::kAllow && verdict.on_change == OnChange::kReset) {
     ctx.connections.touch(c, TimeoutClass::kEnded, ctx.now);
     c.verdict[1 - side].action = Action::kDrop;
@@ -84,10 +88,10 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     return ctx.memo.first_match(*ctx.generation->lookup, workload, direction, flow, from);
   };
   if (const IndexEntry* entry = deciding_entry(first_match, note))
-    return {entry->rule->action, entry->rule->on_change, place, true};
+    return {entry->rule->action, entry->rule->on_change, place, true, entry->profile};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
-  return {ctx.generation->default_action, OnChange::kReevaluate, place, false};
+  return {ctx.generation->default_action, OnChange::kReevaluate, place, false, 0};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {
@@ -99,8 +103,36 @@ bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place) {
   return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place, ctx.generation->epochs.data());
 }
 
+bool admit_alone(Frame& frame, Context& ctx, uint32_t place, Direction direction) {
+  const Headers& h = frame.headers;
+  FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
+  Decision d = decide(ctx, place, direction, flow);
+  count_hit(ctx, d.hit, frame);
+  if (frame.trace) [[unlikely]]
+    note_decision(ctx, *frame.trace, place, d);
+  if (d.action == Action::kAllow) return true;
+  // Nobody is told that one of many receivers refused, nor that an error was (RFC 1122, 3.2.2).
+  return drop(ctx, frame, place, d.by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop, direction);
+}
+
+// An ICMP error is related: where the connection that it is about was judged, that verdict counts. Elsewhere, as at a
+// router, it is judged as what it is.
+[[gnu::noinline]] bool classify_error(Frame& frame, Context& ctx) {
+  const auto admit_at = [&](Side side, const Workload& w, uint32_t place, Direction direction) {
+    const Verdict& verdict = frame.connection->verdict[side];
+    if (verdict.epoch == 0 || ctx.hits[verdict.hit].workload != w.serial)
+      return admit_alone(frame, ctx, place, direction);
+    return admit(frame, ctx, *frame.connection, side, w, place, ctx.generation->epochs.data());
+  };
+  const Side sender = frame.reply ? kResponder : kInitiator, receiver = frame.reply ? kInitiator : kResponder;
+  if (!admit_at(sender, *frame.source, frame.source_workload, Direction::kOut)) return false;
+  return !frame.destination || admit_at(receiver, *frame.destination, frame.destination_workload, Direction::kIn);
+}
+
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
+  if (frame.headers.icmp_error) [[unlikely]]
+    return classify_error(frame, ctx);
   Connection& c = *frame.connection;
   Side sender = frame.reply ? kResponder : kInitiator;
   const uint32_t* epochs = ctx.generation->epochs.data();  // read once for both sides

@@ -15,16 +15,7 @@ bool admits(Frame& frame, Context& ctx, uint32_t place) {
   if (!frame.connection) return true;
   // An answer to a workload whose MAC was forgotten since.
   if (is_initiator(frame, ctx, ctx.workload(place))) return admit_to_initiator(frame, ctx, place);
-  const Headers& h = frame.headers;
-  FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
-  Decision d = decide(ctx, place, Direction::kIn, flow);
-  count_hit(ctx, d.hit, frame);
-  if (frame.trace) [[unlikely]]
-    note_decision(ctx, *frame.trace, place, d);
-  if (d.action == Action::kAllow) return true;
-  // Nobody is told that one of many receivers refused (RFC 1122, 3.2.2).
-  Reason reason = d.by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop;
-  return drop(ctx, frame, place, reason, Direction::kIn);
+  return admit_alone(frame, ctx, place, Direction::kIn);
 }
 
 }  // namespace

@@ -38,10 +38,14 @@ struct Decision {
   OnChange on_change;
   uint32_t hit;
   bool by_rule;  // else by the default action
+  uint8_t profile;
 };
 Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow);
 // Has a traced frame's record say what was decided at one of its receivers (pipeline/trace.h).
 void note_decision(const Context& ctx, TraceRecord& record, uint32_t workload, const Decision& decision);
+
+// Judges a frame by the workload's own rules alone, whatever its connection's record says; false has dropped it.
+bool admit_alone(Frame& frame, Context& ctx, uint32_t place, Direction direction);
 
 // For a reply with many destinations: whether the workload is the one that began the connection, and then, what the
 // record says of the frame there; false has dropped it.

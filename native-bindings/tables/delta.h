@@ -66,6 +66,13 @@ struct ScopeEdit {
   std::vector<std::string> remove;
 };
 
+// A profile by name. What is absent is as the host's.
+struct ProfileChange {
+  std::string name;
+  std::optional<TrackingMode> mode;
+  std::array<std::optional<uint32_t>, kTimeoutFields.size()> timeouts;  // milliseconds, in the order of kTimeoutFields
+};
+
 struct EntryChange {
   std::string id;
   std::string digest;
@@ -75,12 +82,15 @@ struct EntryChange {
   bool in = false;
   bool out = false;
   std::string scope;
+  std::string profile = {};  // empty: the host's
 };
 
 struct Delta {
   std::optional<uint64_t> base;  // the generation that it was made against
   std::optional<Action> default_action;
-  std::optional<Timeouts> timeouts;
+  std::optional<TrackingMode> mode;                    // of the host's profile
+  std::optional<Timeouts> timeouts;                    // likewise
+  std::optional<std::vector<ProfileChange>> profiles;  // all there are from now on
   std::optional<Limits> limits;
   std::vector<AddressSetChange> set_address_sets;
   std::vector<AddressSetEdit> edit_address_sets;

@@ -12,10 +12,9 @@ const char* name_of(FlowEnd end) {
 }
 
 FlowEnd end_of(const Connection& c) {
-  const bool denied = c.timeout_class == TimeoutClass::kDenied;
-  if (is_ended(c) || (denied && c.state != ConnectionState::kNew)) return FlowEnd::kForced;
-  const bool closed = c.state == ConnectionState::kClosing || c.state == ConnectionState::kReset;
-  return closed ? FlowEnd::kEnd : FlowEnd::kIdle;
+  const bool denied = c.timeout_class() == TimeoutClass::kDenied;
+  if (is_ended(c) || (denied && (c.packets(0) || c.packets(1)))) return FlowEnd::kForced;
+  return is_closed(c) ? FlowEnd::kEnd : FlowEnd::kIdle;
 }
 
 FlowLog::FlowLog(const HitTable& hits, uint32_t connections, uint8_t* records, uint8_t* marks)
@@ -44,7 +43,7 @@ bool FlowLog::push(const ConnectionTable& table, const Connection& c, const Mark
   record.start = !mark.time ? c.created : silent ? c.last_seen : mark.time;
   record.end = end;
   for (int side = 0; side < 2; ++side) {
-    record.connection.packets[side] -= mark.packets[side];
+    record.connection.tally[side] -= mark.packets[side];
     record.connection.bytes[side] -= mark.bytes[side];
     if (!c.verdict[side].epoch) continue;
     const Hit& hit = hits_[c.verdict[side].hit];
@@ -72,7 +71,7 @@ bool FlowLog::report_lasting(const ConnectionTable& table, uint32_t count, uint3
     const uint32_t last = mark.time ? mark.time : c.created;
     const bool had_frames = !mark.time || static_cast<int32_t>(c.last_seen - last) > 0;
     if (now - last < after || !had_frames || !push(table, c, mark, FlowEnd::kActive)) return;
-    mark = {{c.packets[0], c.packets[1]}, {c.bytes[0], c.bytes[1]}, now ? now : 1};
+    mark = {{c.packets(0), c.packets(1)}, {c.bytes[0], c.bytes[1]}, now ? now : 1};
   });
   return head_->next != 0;
 }

@@ -180,6 +180,7 @@ void FragmentTable::fill_in(const Datagram& d, Frame& frame) {
   h.protocol = d.flow_protocol;
   h.icmp_type = d.icmp_type;
   h.icmp_code = d.icmp_code;
+  h.icmp_error = is_icmp_error(h);
   h.source_port = d.source_port;
   h.destination_port = d.destination_port;
   frame.joined = true;

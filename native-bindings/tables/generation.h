@@ -12,20 +12,9 @@
 #include "ports/port.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
+#include "tables/timeouts.h"
 
 namespace headgate {
-
-// Idle times after which a connection is forgotten, in milliseconds.
-struct Timeouts {
-  uint32_t tcp_opening = 20'000;
-  uint32_t tcp_established = 7'440'000;  // RFC 5382, REQ-5
-  uint32_t tcp_closing = 10'000;
-  uint32_t udp_one_way = 30'000;
-  uint32_t udp_two_way = 180'000;  // RFC 4787, REQ-5
-  uint32_t icmp = 30'000;
-  uint32_t other = 60'000;
-  uint32_t denied = 5'000;
-};
 
 // What one workload may begin. 0: nothing is said here, and the next wider setting counts (tables/accounts.h).
 struct Limits {
@@ -101,7 +90,7 @@ struct Generation {
 
   uint64_t number = 0;  // of the policy: a device that comes or goes leaves it
   Action default_action = Action::kDrop;
-  Timeouts timeouts;
+  Profiles profiles;
   Limits limits;  // of the host
   std::shared_ptr<const Lookup> lookup;
 

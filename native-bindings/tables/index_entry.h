@@ -19,6 +19,7 @@ struct IndexEntry {
   uint64_t order = 0;  // category << kCategoryShift | order within it; lower is judged first, no two are the same
   bool in = false;
   bool out = false;
+  uint8_t profile = 0;  // how connections are followed that it decides over (tables/timeouts.h)
 
   // First order of the category behind this entry's: what `pass` goes on with.
   uint64_t next_category() const { return ((order >> kCategoryShift) + 1) << kCategoryShift; }

@@ -89,7 +89,7 @@ void Names::each_former(Kind kind, const std::function<void(const std::string&, 
 
 void Names::forget_former() {
   for (size_t kind = 0; kind < kKinds; ++kind) {
-    if (static_cast<Kind>(kind) == Kind::kTracker) continue;
+    if (static_cast<Kind>(kind) == Kind::kTracker || static_cast<Kind>(kind) == Kind::kProfile) continue;
     for (const auto& [name, numbers] : former_[kind]) forget(static_cast<Kind>(kind), name);
     former_[kind].clear();
   }

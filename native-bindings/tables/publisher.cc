@@ -21,6 +21,10 @@ Publisher::Publisher(size_t most_slots, uint32_t first_epoch, Names* names, std:
   };
   segment_numbers_.reserve(places(Names::Kind::kSegment));
   workload_numbers_.reserve(places(Names::Kind::kWorkload));
+  // Until the first delta says which profiles there are, their numbers are nobody else's.
+  names_.each_former(Names::Kind::kProfile, [&](const std::string& name, Names::Numbers numbers) {
+    if (numbers.place && numbers.place < kProfiles) profiles_[numbers.place].name = name;
+  });
   names_.each_former(Names::Kind::kTracker, [&](const std::string& name, Names::Numbers numbers) {
     trackers_.resize(std::max<size_t>(trackers_.size(), numbers.place + 1));
     trackers_[numbers.place] = name;
@@ -35,6 +39,7 @@ Refusal Publisher::apply(const Delta& delta) {
   lookup_ = nullptr;
   released_.clear();
   take_out_entries(delta);
+  apply_profiles(delta);
   apply_sets(delta);
   apply_rules(delta);
   apply_segments(delta);
@@ -43,20 +48,21 @@ Refusal Publisher::apply(const Delta& delta) {
   put_in_entries(delta);
   remove_policy(delta);
   remove_places(delta);
-  if (delta.timeouts) timeouts_ = *delta.timeouts;
   if (delta.limits) limits_ = *delta.limits;
   if (delta.default_action && *delta.default_action != default_action_) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
-  if (!former_left_) leave_former();
+  if (!former_left_) leave_former(delta.profiles.has_value());
   names_.keep_counters();
   return {};
 }
 
 // The first delta holds all of the policy: what an engine before knew beside it is gone.
-void Publisher::leave_former() {
+void Publisher::leave_former(bool with_profiles) {
   former_left_ = true;
+  if (!with_profiles)
+    for (HeldProfile& held : profiles_) held = {};
   names_.each_former(Names::Kind::kSegment,
                      [&](const std::string&, Names::Numbers numbers) { segment_numbers_.give_back(numbers.place); });
   names_.each_former(Names::Kind::kWorkload,
@@ -67,6 +73,50 @@ void Publisher::leave_former() {
       segment->macs->retain([&](uint32_t place) {
         return place < workloads_.size() && workloads_[place] && segments_[workloads_[place]->segment] == segment;
       });
+}
+
+// Names that stay keep their numbers, which records know; no entry names one that goes.
+void Publisher::apply_profiles(const Delta& delta) {
+  if (delta.mode) host_profile_.mode = *delta.mode;
+  if (delta.timeouts) host_profile_.timeouts = *delta.timeouts;
+  if (!delta.profiles) return;
+  const auto& wanted = *delta.profiles;
+  for (HeldProfile& held : profiles_) {
+    if (std::ranges::any_of(wanted, [&](const ProfileChange& p) { return p.name == held.name; })) continue;
+    if (!held.name.empty()) names_.forget(Names::Kind::kProfile, held.name);
+    held = {};
+  }
+  for (const ProfileChange& change : wanted) {
+    uint8_t number = find_profile(change.name);
+    if (!number)
+      number = static_cast<uint8_t>(
+          std::ranges::find(profiles_.begin() + 1, profiles_.end(), std::string(), &HeldProfile::name) -
+          profiles_.begin());
+    if (profiles_[number].name.empty()) names_.note(Names::Kind::kProfile, change.name, {number, 0});
+    profiles_[number].name = change.name;
+    profiles_[number].change = change;
+  }
+}
+
+// 0: there is none, or no name.
+uint8_t Publisher::find_profile(const std::string& name) const {
+  if (name.empty()) return 0;
+  const auto found = std::ranges::find(profiles_, name, &HeldProfile::name);
+  return found == profiles_.end() ? uint8_t{0} : static_cast<uint8_t>(found - profiles_.begin());
+}
+
+Profiles Publisher::make_profiles() const {
+  Profiles made(host_profile_);
+  for (uint8_t i = 1; i < kProfiles; ++i) {
+    if (profiles_[i].name.empty()) continue;
+    Profile profile = host_profile_;
+    const ProfileChange& change = profiles_[i].change;
+    if (change.mode) profile.mode = *change.mode;
+    for (size_t field = 0; field < kTimeoutFields.size(); ++field)
+      if (change.timeouts[field]) profile.timeouts.*kTimeoutFields[field] = *change.timeouts[field];
+    made.set(i, profile);
+  }
+  return made;
 }
 
 void Publisher::take_out_entries(const Delta& delta) {
@@ -97,14 +147,16 @@ void Publisher::put_in_entries(const Delta& delta) {
     }
     HeldRule& rule = rules_.at(change.rule);
     uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
-    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out}, rule, scopes_.at(change.scope));
+    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile)}, rule,
+           scopes_.at(change.scope));
   }
 }
 
 bool Publisher::same(const HeldEntry& held, const EntryChange& change) const {
   const IndexEntry& entry = *held.entry;
   return entry.order == (uint64_t{change.category} << kCategoryShift | change.order) && entry.in == change.in &&
-         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope;
+         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope &&
+         profiles_[entry.profile].name == change.profile;
 }
 
 // Returns what the entry was. Readers may use that until settled().
@@ -113,6 +165,7 @@ const IndexEntry& Publisher::take_out(HeldEntry& held) {
   classifier_.remove(held.entry.get());
   slots_ -= held.rule->slots;
   orders_.erase(held.entry->order);
+  --profiles_[held.entry->profile].entries;
   held.rule->entries.erase(&held);
   leave_scope(held);
   retired_.push_back(std::move(held.entry));
@@ -135,6 +188,7 @@ void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope&
   held.place = scope.entries.size();
   scope.entries.push_back(held.entry.get());
   orders_[held.entry->order] = &held;
+  ++profiles_[held.entry->profile].entries;
   slots_ += rule.slots;
   classifier_.add(held.entry.get(), scope.members);
   touch(scope);
@@ -303,7 +357,7 @@ std::shared_ptr<const Generation> Publisher::build() {
   auto next = std::make_shared<Generation>(topology_, epochs_built_);
   next->number = number_;
   next->default_action = default_action_;
-  next->timeouts = timeouts_;
+  next->profiles = make_profiles();
   next->limits = limits_;
   next->lookup = lookup_;
   return next;

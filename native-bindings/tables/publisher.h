@@ -103,6 +103,11 @@ class Publisher {
     std::vector<HeldSet*> sets;  // that it names, each once
     std::unordered_set<HeldEntry*> entries;
   };
+  struct HeldProfile {
+    std::string name;  // empty: the number is free
+    ProfileChange change;
+    size_t entries = 0;  // that name it
+  };
   struct Scope {
     std::string name;
     std::string digest;
@@ -134,6 +139,7 @@ class Publisher {
   Refusal check_rules(const Delta& delta, const DeltaNames& names) const;
   Refusal check_scopes(const Delta& delta, const DeltaNames& names) const;
   Refusal check_entries(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_profiles(const Delta& delta, const DeltaNames& names) const;
   Refusal check_users(const Delta& delta, const DeltaNames& names) const;
   Refusal check_slots(const Delta& delta, const DeltaNames& names) const;
   Refusal check_segments(const Delta& delta, const DeltaNames& names) const;
@@ -142,6 +148,9 @@ class Publisher {
   Refusal check_leavers(const Delta& delta, const DeltaNames& names) const;
 
   // publisher.cc
+  void apply_profiles(const Delta& delta);
+  uint8_t find_profile(const std::string& name) const;
+  Profiles make_profiles() const;
   void take_out_entries(const Delta& delta);
   void apply_sets(const Delta& delta);
   void change_set(HeldSet& set, const std::string& digest, AddressSet addresses);
@@ -170,7 +179,7 @@ class Publisher {
   std::shared_ptr<const Topology> make_topology() const;
   std::shared_ptr<MacTable> macs_of(uint32_t segment, bool former) const;
   uint32_t number_of_tracker(const std::string& name);
-  void leave_former();
+  void leave_former(bool with_profiles);
 
   std::unique_ptr<Names> own_names_;  // where none were given
   Names& names_;
@@ -179,7 +188,8 @@ class Publisher {
   const size_t most_slots_;
   uint64_t number_ = 0;
   Action default_action_ = Action::kDrop;
-  Timeouts timeouts_;
+  Profile host_profile_;
+  std::array<HeldProfile, kProfiles> profiles_;  // by number; that of the host has no name
   Limits limits_;
 
   std::unordered_map<std::string, HeldSet> sets_;

@@ -19,7 +19,11 @@ std::vector<std::string> texts_of(const AddressSet& addresses) {
 Delta Publisher::policy() const {
   Delta delta;
   delta.default_action = default_action_;
-  delta.timeouts = timeouts_;
+  delta.mode = host_profile_.mode;
+  delta.timeouts = host_profile_.timeouts;
+  delta.profiles.emplace();
+  for (const HeldProfile& held : profiles_)
+    if (!held.name.empty()) delta.profiles->push_back(held.change);
   delta.limits = limits_;
   std::unordered_map<uint32_t, std::string> set_names;
   for (const auto& [name, set] : sets_) {
@@ -59,7 +63,8 @@ Delta Publisher::policy() const {
   for (const auto& [id, held] : entries_) {
     const IndexEntry& entry = *held.entry;
     delta.set_entries.push_back({id, held.digest, entry.rule->key, static_cast<uint32_t>(entry.order >> kCategoryShift),
-                                 entry.order & kOrder, entry.in, entry.out, held.scope->name});
+                                 entry.order & kOrder, entry.in, entry.out, held.scope->name,
+                                 profiles_[entry.profile].name});
   }
   return delta;
 }

@@ -17,13 +17,18 @@ bool in_order(const Connection& c, uint32_t now) {
   return behind(now, c.last_seen) && behind(c.last_seen, c.created);
 }
 
+bool has_state(const Connection& c) {
+  if (c.protocol == kTcp) return c.tcp.state < TcpState::kCount;
+  return c.protocol != kSctp || c.sctp.state < SctpState::kCount;
+}
+
 }  // namespace
 
 bool ConnectionTable::is_right(uint32_t place, const Known& known) const {
   const Connection& c = records_[place];
-  if (c.timeout_class >= TimeoutClass::kCount || c.state >= ConnectionState::kCount) return false;
+  if (c.timeout_class() >= TimeoutClass::kCount || !has_state(c)) return false;
   if (c.layer3 != Layer3::kIpv4 && c.layer3 != Layer3::kIpv6) return false;
-  if (c.account >= accounts_.size() || !known.tracker(c.tracker) || !in_order(c, known.now)) return false;
+  if (c.account() >= accounts_.size() || !known.tracker(c.tracker) || !in_order(c, known.now)) return false;
   return !c.is_ipv6() || c.address_tails == tails_of(pairs_[place].source, pairs_[place].destination);
 }
 
@@ -42,19 +47,20 @@ uint32_t ConnectionTable::recover(const Known& known) {
   uint32_t forgotten = 0;
   *head_ = {};
   head_->high_water = end;
+  head_->profiles = 1;
   memset(buckets_, 0, bucket_count_ * sizeof(uint32_t));
   accounts_.forget_records();
-  std::vector<uint64_t> kept;  // class, seconds it has been in its list, place
+  std::vector<uint64_t> kept;  // list, seconds it has been in its list, place
   for (uint32_t place = end; place > 0; --place) {
     Connection& c = records_[place];
-    const bool used = c.timeout_class != TimeoutClass::kFree;
+    const bool used = c.timeout_class() != TimeoutClass::kFree;
     const FlowHeaders flow = flow_of(c);
     const uint32_t bucket = bucket_of(
         hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_),
         c.tracker);
     if (!used || !is_right(place, known) || is_twice(c, bucket)) {
       forgotten += used;
-      c.timeout_class = TimeoutClass::kFree;
+      c.list = 0;
       c.next = head_->free;
       head_->free = place;
       continue;
@@ -64,7 +70,7 @@ uint32_t ConnectionTable::recover(const Known& known) {
     c.next = buckets_[bucket];
     buckets_[bucket] = place;
     const uint64_t waited = (known.now / 1000 - c.placed) & kPlacedMask;
-    kept.push_back(uint64_t{static_cast<uint8_t>(c.timeout_class)} << 56 | waited << 32 | place);
+    kept.push_back(uint64_t{c.list} << 56 | waited << 32 | place);
   }
   std::ranges::sort(kept, std::greater<>());
   for (const uint64_t one : kept) append(records_[static_cast<uint32_t>(one)]);
@@ -75,7 +81,7 @@ uint32_t ConnectionTable::recover(const Known& known) {
 // As the newest of its class, with the time that it was put there.
 void ConnectionTable::append(Connection& c) {
   const uint32_t placed = c.placed;
-  link_newest(c, c.timeout_class, 0);
+  link_newest(c, c.timeout_class(), c.profile(), 0);
   c.placed = placed & kPlacedMask;
 }
 

@@ -227,7 +227,7 @@ TEST_CASE("log lines and records of flow logs that nobody has taken yet are ther
   t.second.engine->run(t.now);
   const auto log = t.second.engine->flow_log(60'000);
   REQUIRE(log.records.size() == 1);
-  CHECK(log.records[0].connection.packets[0] == 1);
+  CHECK(log.records[0].connection.packets(0) == 1);
   CHECK(log.records[0].tracker == "shared");
 }
 

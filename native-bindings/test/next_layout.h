@@ -15,7 +15,7 @@ constexpr RecordLayout kNextLayoutFormer[] = {{
     sizeof(Connection) - kMoved,
     [](const uint8_t* from, Connection& to) {
       memcpy(reinterpret_cast<uint8_t*>(&to) + kMoved, from, sizeof(Connection) - kMoved);
-      to.next_layout = to.packets[0] + to.packets[1];
+      to.next_layout = to.packets(0) + to.packets(1);
     },
     [](const Connection& from, uint8_t* to) {
       memcpy(to, reinterpret_cast<const uint8_t*>(&from) + kMoved, sizeof(Connection) - kMoved);

@@ -179,6 +179,24 @@ std::map<Reason, Cause> causes() {
       });
     };
   };
+  const auto after_syn = [](Reason reason, const Packet& then) {
+    return [=] {
+      return dropped(reason, [&](Bed& bed) {
+        bed.send("a", tcp_packet(kSyn));
+        bed.send("a", then);
+      });
+    };
+  };
+  const auto after_open = [](Reason reason, const Packet& then) {
+    return [=] {
+      return dropped(reason, [&](Bed& bed) {
+        bed.reached("a", tcp_packet(kSyn), "b");
+        bed.reached("b", tcp_packet(kSyn | kAck).reversed(), "a");
+        bed.reached("a", tcp_packet(kAck), "b");
+        bed.send("a", then);
+      });
+    };
+  };
   Packet nd = neighbour_discovery(136, "fd00::1", "fe80::2", "fd00::9", 2);
   // The first fragment of a datagram, 24 bytes, and a later one.
   const auto fragments = [](Reason reason, uint32_t offset, size_t length) {
@@ -256,6 +274,21 @@ std::map<Reason, Cause> causes() {
              bed.send("a", with([&](Packet& p) { p.id = id, p.fragment_offset = 80; }));
          });
        }},
+      {R::kIcmpErrorMalformed, send(R::kIcmpErrorMalformed, icmp_error(Packet{}, 3, "10.9.0.1", 27).bytes())},
+      {R::kIcmpErrorUnrelated, send(R::kIcmpErrorUnrelated, icmp_error(Packet{}.reversed(), 3, "10.9.0.1").bytes())},
+      {R::kTcpMidStream, after_open(R::kTcpMidStream, with([](Packet& p) { p = tcp_packet(kSyn | kAck, 7); }))},
+      {R::kTcpUnexpectedFlags, after_syn(R::kTcpUnexpectedFlags, tcp_packet(kSyn | kAck))},
+      {R::kTcpOutOfWindow, after_open(R::kTcpOutOfWindow, with([](Packet& p) {
+                                        p = tcp_packet(kAck), p.sequence = 100'000;
+                                      }))},
+      {R::kTcpBadAck, after_open(R::kTcpBadAck, with([](Packet& p) { p = tcp_packet(kAck), p.acknowledgement = 99; }))},
+      {R::kTcpBadReset, after_open(R::kTcpBadReset, with([](Packet& p) {
+                                     p = tcp_packet(kRst), p.sequence = 100'000;
+                                   }))},
+      {R::kSctpMidStream, send(R::kSctpMidStream, with([](Packet& p) {
+                                                    p.protocol = kSctp, p.payload = {6, 0, 0, 4};
+                                                  }).bytes())},
+      {R::kSctpBadTag, send(R::kSctpBadTag, with([](Packet& p) { p.protocol = kSctp, p.sctp_tag = 0; }).bytes())},
       {R::kConnectionsQuota,
        [] {
          return limited(R::kConnectionsQuota, {2, 0, 0});

@@ -45,7 +45,7 @@ struct Table {
   }
   Connection* find(uint32_t flow, uint32_t now = kNow) {
     bool reply;
-    return table->find(headers(flow), 1, now, Timeouts(), reply);
+    return table->find(headers(flow), 1, now, Profiles(), reply);
   }
   uint32_t recover() {
     return table->recover({kNow, [](uint16_t tracker) { return tracker == 1; }, [](uint32_t hit) { return hit; }});
@@ -63,7 +63,7 @@ struct Table {
         table->touch(*made, TimeoutClass::kUdpOneWay, now);
         REQUIRE(find(flow, now) == made);
       }
-      table->expire(now, Timeouts(), 4);
+      table->expire(now, Profiles(), 4);
     }
   }
   // Counted from the records alone.
@@ -119,7 +119,7 @@ TEST_CASE("property: whatever a crash left, what was not damaged is found again 
     std::map<uint32_t, uint32_t> places;
     for (uint32_t place = 1; place <= t.limit; ++place) {
       const auto* c = reinterpret_cast<const Connection*>(t.memory.data() + image.records) + place;
-      if (!hit[place] && c->timeout_class != TimeoutClass::kFree)
+      if (!hit[place] && c->timeout_class() != TimeoutClass::kFree)
         places[uint32_t{c->destination_port} << 16 | c->source_port] = place;
     }
     t.open();
@@ -154,7 +154,7 @@ TEST_CASE("records are put back into the order in which they fall due") {
   CHECK(t.recover() == 0);
   const uint32_t timeout = Timeouts().udp_two_way;
   for (uint32_t due = 1; due <= 20; ++due) {
-    t.table->expire(kNow - 100'000 + due * 1000 + timeout, Timeouts(), 1);
+    t.table->expire(kNow - 100'000 + due * 1000 + timeout, Profiles(), 1);
     CHECK(t.table->size() == 20 - due);
   }
 }
@@ -173,9 +173,9 @@ TEST_CASE("a record in the future, of an unknown tracker or account, or twice, i
   CHECK(forgotten([](Table&, Connection& c) { c.last_seen = kNow + 1; }) == 1);
   CHECK(forgotten([](Table&, Connection& c) { c.created = kNow + 1; }) == 1);
   CHECK(forgotten([](Table&, Connection& c) { c.tracker = 2; }) == 1);
-  CHECK(forgotten([](Table&, Connection& c) { c.account = 9; }) == 1);
+  CHECK(forgotten([](Table&, Connection& c) { c.tally[0] |= uint64_t{9} << Connection::kTallyBits; }) == 1);
   CHECK(forgotten([](Table&, Connection& c) { c.layer3 = Layer3::kArp; }) == 1);
-  CHECK(forgotten([](Table&, Connection& c) { c.timeout_class = TimeoutClass::kCount; }) == 1);
+  CHECK(forgotten([](Table&, Connection& c) { c.list = static_cast<uint8_t>(TimeoutClass::kCount); }) == 1);
   CHECK(forgotten([](Table& t, Connection& c) { c = *t.find(4); }) == 1);
 }
 

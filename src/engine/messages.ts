@@ -127,6 +127,8 @@ export const indexEntrySchema = z.strictObject({
     .max(ORDER_LIMIT - 1),
   direction: z.enum(['in', 'out', 'both']),
   scope: name,
+  /** How connections are followed that it decides over; absent: as the host has it. */
+  profile: name.optional(),
 });
 
 /** Seconds; each absent one keeps the engine's default (docs/architecture.md lists them). */
@@ -141,6 +143,18 @@ export const timeoutsSchema = z.strictObject({
   denied: z.int().min(1).max(86400).optional(),
 });
 
+/** What may begin a connection of TCP or SCTP, and how closely it is followed (docs/decisions/tcp-state.md). */
+export const TRACKING_MODES = ['strict', 'pickup', 'liberal'] as const;
+export const trackingSchema = z.enum(TRACKING_MODES);
+
+/** Profiles beside the host's; each absent value is as the host has it. */
+export const MOST_PROFILES = 15;
+export const profileSchema = z.strictObject({
+  name,
+  tracking: trackingSchema.optional(),
+  timeouts: timeoutsSchema.optional(),
+});
+
 /**
  * A change of policy, refused whole or applied whole. Things in `set*` are added or replaced, those in `edit*` are
  * held and change in part, those in `remove*` are taken away; what is not named stays. What stays may not refer to
@@ -150,7 +164,11 @@ export const deltaSchema = z.strictObject({
   /** The generation that this was made against; the engine refuses with `stale` when it holds another. */
   base: z.int().min(0).optional(),
   defaultAction: z.enum(['allow', 'drop']).optional(),
+  /** Absent ones are the engine's: pickup, and the defaults of timeouts. */
+  tracking: trackingSchema.optional(),
   timeouts: timeoutsSchema.optional(),
+  /** All there are from now on, beside the host's. */
+  profiles: z.array(profileSchema).max(MOST_PROFILES).optional(),
   /** Of each workload that has none of its own. */
   limits: limitsSchema.optional(),
   setAddressSets: list(addressSetSchema),
@@ -377,6 +395,7 @@ export type Inventory = z.infer<typeof inventorySchema>;
 export type AddressSet = z.infer<typeof addressSetSchema>;
 export type SharedRule = z.infer<typeof ruleSchema>;
 export type EngineSegment = z.infer<typeof segmentSchema>;
+export type EngineProfile = z.infer<typeof profileSchema>;
 export type EngineWorkload = z.infer<typeof workloadSchema>;
 export type Scope = z.infer<typeof scopeSchema>;
 export type IndexEntry = z.infer<typeof indexEntrySchema>;

@@ -4,7 +4,9 @@
 import type { Document, DocumentError, Selection } from '../documents/index.js';
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
+import { MOST_PROFILES } from '../engine/messages.js';
 import type { Kinds } from './kinds.js';
+import { profileOf } from './lower.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -66,6 +68,21 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
           refer('Service', service, () => `spec.rules[${i}].services[${j}]`, line);
       });
     });
+  }
+}
+
+/** Sections that want their connections followed differently have a profile each, of which there are few. */
+export function checkProfiles(all: Kinds, error: Find): void {
+  const seen = new Set<string>();
+  for (const document of all.lists.SecurityPolicy) {
+    const { name } = profileOf(document) ?? {};
+    if (name === undefined || seen.has(name)) continue;
+    seen.add(name);
+    if (seen.size !== MOST_PROFILES + 1) continue;
+    const message =
+      `the policies ask for more than ${MOST_PROFILES} different settings of tracking and timeouts: ` +
+      'give some of them the same, or leave to the Host what they share';
+    error(document, document.spec.tracking ? 'spec.tracking' : 'spec.timeouts', message);
   }
 }
 

@@ -4,7 +4,7 @@
 // in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
 // of those that stay.
 import type { Document } from '../documents/index.js';
-import type { Inventory } from '../engine/messages.js';
+import type { EngineProfile, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
 import { engineSegment, engineWorkload } from './lower-workload.js';
@@ -40,6 +40,8 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
     defaultAction: host?.spec.default ?? 'allow',
     timeouts: host?.spec.timeouts ?? {},
     limits: host?.spec.limits ?? {},
+    tracking: host?.spec.tracking,
+    profiles: profilesOf(policies),
     addressSets: refreshed(
       previous?.desired.addressSets,
       addressSetUses,
@@ -85,6 +87,13 @@ function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefi
   // A world that was asked for much that is no longer there is left for one like it.
   const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
   return world.isOf(Workload, Group) && !isCrowded ? world : new World(Workload, Group, world);
+}
+
+/** Each once, by name. */
+export function profilesOf(policies: readonly LoweredPolicy[]): EngineProfile[] {
+  const profiles = new Map<string, EngineProfile>();
+  for (const { profile } of policies) if (profile) profiles.set(profile.name, profile);
+  return [...profiles.keys()].sort().map((name) => profiles.get(name) as EngineProfile);
 }
 
 function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['policies'] | undefined) {

@@ -13,7 +13,7 @@ import type {
 } from '../documents/index.js';
 import { protocolNumber } from '../documents/index.js';
 import { parsePorts } from '../documents/fields.js';
-import type { SharedRule } from '../engine/messages.js';
+import type { EngineProfile, SharedRule } from '../engine/messages.js';
 import { formatService } from '../engine/service-text.js';
 import { canonical, canonicalOf, digest, nameOf, ruleIds } from './names.js';
 import { categoryOf, priorityOf } from './order.js';
@@ -42,12 +42,14 @@ class PolicyLowering {
   /** By the text of what they select. */
   private readonly scopeNames = new Map<string, string>();
   private readonly category: number;
+  private readonly profile: EngineProfile | undefined;
 
   constructor(
     private readonly document: SecurityPolicyDocument,
     private readonly services: Services,
   ) {
     this.category = categoryOf(document);
+    this.profile = profileOf(document);
   }
 
   lower(): LoweredPolicy {
@@ -61,6 +63,7 @@ class PolicyLowering {
       priority: priorityOf(document),
       services: [...this.used],
       category,
+      profile: this.profile,
       rules,
       places,
       addressSets,
@@ -69,7 +72,7 @@ class PolicyLowering {
   }
 
   private rule(rule: Rule, i: number, id: string): LoweredRule {
-    const { category } = this;
+    const { category, profile } = this;
     const { origin } = this.document;
     const content = this.content(rule);
     const scope = this.scope(rule.appliedTo);
@@ -80,11 +83,12 @@ class PolicyLowering {
       content,
       entry: {
         id,
-        digest: `${category}${direction}/${content.key}/${scope.slice(scope.indexOf(':') + 1)}`,
+        digest: `${category}${direction}/${content.key}/${scope.slice(scope.indexOf(':') + 1)}${profile ? `/${profile.name}` : ''}`,
         rule: content.key,
         category,
         direction,
         scope,
+        ...(profile && { profile: profile.name }),
       },
     };
   }
@@ -157,6 +161,17 @@ class PolicyLowering {
     this.used.add(service);
     return textsOf(service);
   }
+}
+
+/** What the policy says of connections, under a name of its content; absent where it says nothing. */
+export function profileOf({
+  spec: { tracking, timeouts },
+}: SecurityPolicyDocument): EngineProfile | undefined {
+  const says = {
+    ...(tracking && { tracking }),
+    ...(timeouts && Object.keys(timeouts).length > 0 && { timeouts }),
+  };
+  return Object.keys(says).length > 0 ? { name: digest(canonical(says)), ...says } : undefined;
 }
 
 /** All that the rule says, in few characters. */

@@ -8,8 +8,9 @@ import { canonical } from './names.js';
 import { subtract } from './ranges.js';
 import type { Desired, DesiredAddressSet, DesiredScope, PlacedPolicy } from './types.js';
 
-/** What the Host document sets beside the default action. */
-export type HostPart = Pick<Desired, 'timeouts' | 'limits'>;
+/** What the inventory does not tell: what the Host document sets beside the default action, and profiles. */
+export type HostPart = Pick<Desired, 'timeouts' | 'limits' | 'tracking' | 'profiles'>;
+export const NOTHING_KNOWN: HostPart = { timeouts: {}, limits: {}, tracking: undefined, profiles: [] };
 type Lists = Omit<Delta, 'base' | 'defaultAction' | keyof HostPart>;
 
 /** The smallest delta that turns the one state into the other. */
@@ -30,14 +31,10 @@ export function change(before: Desired, after: Desired): Delta {
 }
 
 /**
- * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell timeouts and
- * limits, so those that the Host document sets are sent once more unless they are known to be `known`.
+ * The smallest delta that turns what the engine holds into what is desired. What the inventory does not tell
+ * is sent once more unless it is known to be `known`.
  */
-export function diff(
-  inventory: Inventory,
-  desired: Desired,
-  known: HostPart = { timeouts: {}, limits: {} },
-): Delta {
+export function diff(inventory: Inventory, desired: Desired, known: HostPart = NOTHING_KNOWN): Delta {
   const { addressSets, scopes, entries } = inventory;
   const rules = rulesOf(desired);
   const wanted = entriesOf(desired);
@@ -121,6 +118,8 @@ function finish(
   );
   if (defaultAction !== desired.defaultAction) delta.defaultAction = desired.defaultAction;
   if (canonical(known.timeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
+  if (known.tracking !== desired.tracking) delta.tracking = desired.tracking ?? 'pickup';
+  if (canonical(known.profiles) !== canonical(desired.profiles)) delta.profiles = [...desired.profiles];
   if (canonical(known.limits) !== canonical(desired.limits)) delta.limits = desired.limits;
   return delta;
 }
@@ -221,6 +220,7 @@ function changedRules(before: Desired, after: Desired): Lists {
 }
 
 function entryOf({ policy, orders }: PlacedPolicy, i: number): IndexEntry {
-  const { id, digest, rule, category, direction, scope } = policy.rules[i]?.entry as IndexEntry;
-  return { id, digest, rule, category, order: orders[i] as number, direction, scope };
+  const { id, digest, rule, category, direction, scope, profile } = policy.rules[i]?.entry as IndexEntry;
+  const order = orders[i] as number;
+  return { id, digest, rule, category, order, direction, scope, ...(profile !== undefined && { profile }) };
 }

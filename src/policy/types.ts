@@ -1,5 +1,11 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
+import type {
+  EngineProfile,
+  EngineSegment,
+  EngineWorkload,
+  IndexEntry,
+  SharedRule,
+} from '../engine/messages.js';
 import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
@@ -35,6 +41,8 @@ export interface LoweredPolicy {
   name: string;
   category: number;
   priority: number;
+  /** How its connections are followed; absent: as the host has it. */
+  profile: EngineProfile | undefined;
   /** As the document orders them. */
   rules: readonly LoweredRule[];
   /** Where each rule stands in `rules`, by its id. */
@@ -80,6 +88,9 @@ export interface Desired {
   timeouts: Timeouts;
   /** Likewise. */
   limits: Limits;
+  tracking: HostSpec['tracking'];
+  /** That policies name, each once. */
+  profiles: readonly EngineProfile[];
   addressSets: ReadonlyMap<string, DesiredAddressSet>;
   segments: ReadonlyMap<string, EngineSegment>;
   workloads: ReadonlyMap<string, EngineWorkload>;

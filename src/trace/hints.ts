@@ -7,6 +7,8 @@ const BROKEN = 'The sender makes it wrong: look at its network stack, driver and
 const DAMAGED = 'A driver or an offload damages frames: try `ethtool -K DEVICE tx off` at the sender.';
 const TRUNK = 'Tag the frames at the sender, or give the segment the VLAN id: spec.vlan, spec.innerVlan.';
 const OWN = 'Add it to spec.addresses of the workload if it may use it; else its network setup is wrong.';
+const ASYMMETRIC =
+  'Does the other direction take a way around Headgate? Then set tracking: pickup or liberal in the section.';
 
 export const HINTS: Record<string, string> = {
   'ethernet-truncated': BROKEN,
@@ -35,10 +37,13 @@ export const HINTS: Record<string, string> = {
   'tcp-truncated': BROKEN,
   'tcp-bad-offset': BROKEN,
   'tcp-bad-flags': 'No host sends such flags: a scanner does. Look at what runs at the sender.',
+  'tcp-bad-checksum': DAMAGED,
   'udp-truncated': BROKEN,
   'udp-bad-length': BROKEN,
+  'udp-bad-checksum': DAMAGED,
   'sctp-truncated': BROKEN,
   'icmp-truncated': BROKEN,
+  'icmp-bad-checksum': DAMAGED,
   'icmp-wrong-family': BROKEN,
   'nd-malformed': 'Neighbour discovery needs hop limit 255: was it routed? Else the sender makes it wrong.',
   'offload-malformed': DAMAGED,
@@ -64,6 +69,9 @@ export const HINTS: Record<string, string> = {
   'fragment-wrong-end': 'Its fragments contradict each other: an attack, or ids that come again within 30 s.',
   'fragment-timeout': 'The first fragment was lost or dropped: headgate stats names reasons of drops.',
   'fragments-full': 'Too many fragmented packets at once: set MTUs so that packets need no fragments.',
+  'icmp-error-malformed': BROKEN,
+  'icmp-error-unrelated':
+    'Nobody has sent the packet that it quotes: forged, or its connection is forgotten. headgate flows shows those there are.',
   'connections-quota':
     'headgate top shows who holds connections; raise limits.connections of the Workload or the Host if it may.',
   'connections-rate':
@@ -77,6 +85,13 @@ export const HINTS: Record<string, string> = {
     'Write a rule that allows it, at this end and at the other: headgate explain tries it on files.',
   'connection-reset':
     'A changed rule with onChange: reset ended the connection: the client has to connect anew.',
+  'tcp-mid-stream': `No SYN of it came by. ${ASYMMETRIC}`,
+  'tcp-unexpected-flags': `A SYN or its answer did not come by. ${ASYMMETRIC}`,
+  'tcp-out-of-window': `The receiver has no room for it, or the acknowledgement that made room went another way. ${ASYMMETRIC}`,
+  'tcp-bad-ack': `What it acknowledges did not come by. ${ASYMMETRIC}`,
+  'tcp-bad-reset': 'A forged reset, or one of a connection that was before: nothing is to be mended.',
+  'sctp-mid-stream': `No INIT of it came by. ${ASYMMETRIC}`,
+  'sctp-bad-tag': 'A forged packet, or one of an association that was before: nothing is to be mended.',
   'worker-ring-full': 'A packet thread is behind: more workers in the host file, or fewer frames.',
   'output-detached': "The destination's device is not there: headgate get workloads -o wide says why.",
   'output-down': "Set the destination's device up: ip link set DEVICE up in its namespace.",

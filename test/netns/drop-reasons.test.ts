@@ -43,7 +43,11 @@ const RULES = [
   { name: 'rejected', to: { addresses: ['10.77.0.2'] }, services: [udp(8)], action: 'reject' },
   { name: 'closed', direction: 'out', services: [udp(9)], action: 'allow' },
   { name: 'ping', services: [{ protocol: 'icmp' }, { protocol: 'icmpv6' }], action: 'allow' },
-  { name: 'echo', services: [udp(53), udp(4242), { protocol: 'tcp', ports: [80] }], action: 'allow' },
+  {
+    name: 'echo',
+    services: [udp(53), udp(4242), { protocol: 'tcp', ports: [80] }, { protocol: 'sctp' }],
+    action: 'allow',
+  },
 ];
 function udp(port: number) {
   return { protocol: 'udp', ports: [port] };
@@ -186,6 +190,18 @@ const BY_FRAMES = [
   'fragment-overlap',
   'fragment-wrong-end',
   'fragments-full',
+  'tcp-bad-checksum',
+  'udp-bad-checksum',
+  'icmp-bad-checksum',
+  'icmp-error-malformed',
+  'icmp-error-unrelated',
+  'tcp-mid-stream',
+  'tcp-unexpected-flags',
+  'tcp-out-of-window',
+  'tcp-bad-ack',
+  'tcp-bad-reset',
+  'sctp-mid-stream',
+  'sctp-bad-tag',
 ];
 
 const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unknown>; seconds?: number }> = {

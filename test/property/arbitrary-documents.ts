@@ -92,6 +92,7 @@ const mode = fc.constantFrom('enforce', 'observe');
 /** Undefined in two of three: rules with many conditions match nothing. */
 const seldom = <T>(arbitrary: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 2, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
+const tracking = fc.constantFrom('strict', 'pickup', 'liberal');
 const rule = fc.record({
   name: fc.constantFrom('r0', 'r1', 'r2', 'r3', undefined),
   direction: seldom(fc.constantFrom('in', 'out', 'both')),
@@ -110,6 +111,8 @@ const policy = fc.record(
     category: fc.constantFrom('emergency', 'infrastructure', 'environment', 'application'),
     priority: fc.nat(2),
     appliedTo: seldom(applied),
+    tracking: seldom(tracking),
+    timeouts: seldom(some({ udpOneWay: fc.nat(1).map((n) => n + 1) })),
     mode: fc.oneof({ weight: 6, arbitrary: fc.constant('enforce') }, mode),
     rules: fc.uniqueArray(rule, { maxLength: 6, selector: ({ name }) => name ?? {} }),
   },
@@ -129,6 +132,7 @@ const world = fc.record({
     fc.record(
       {
         default: fc.constantFrom('allow', 'drop'),
+        tracking,
         timeouts: some({ icmp: fc.nat(3).map((n) => n + 1) }),
         limits: some({ halfOpen: fc.nat(3).map((n) => n + 1) }),
       },

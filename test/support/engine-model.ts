@@ -17,6 +17,8 @@ interface State {
   defaultAction: 'allow' | 'drop' | undefined;
   timeouts: NonNullable<Delta['timeouts']>;
   limits: NonNullable<Delta['limits']>;
+  tracking: NonNullable<Delta['tracking']>;
+  profiles: NonNullable<Delta['profiles']>;
   addressSets: Map<string, { digest: string; ranges: string[] }>;
   rules: Map<string, SharedRule>;
   segments: Map<string, EngineSegment>;
@@ -30,6 +32,8 @@ const empty: State = {
   defaultAction: undefined,
   timeouts: {},
   limits: {},
+  tracking: 'pickup',
+  profiles: [],
   addressSets: new Map(),
   rules: new Map(),
   segments: new Map(),
@@ -76,6 +80,8 @@ function applied(state: State, delta: Delta): State {
     defaultAction: delta.defaultAction ?? state.defaultAction,
     timeouts: delta.timeouts ?? state.timeouts,
     limits: delta.limits ?? state.limits,
+    tracking: delta.tracking ?? state.tracking,
+    profiles: delta.profiles ?? state.profiles,
     addressSets: new Map(state.addressSets),
     rules: new Map(state.rules),
     segments: new Map(state.segments),
