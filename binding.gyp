@@ -48,6 +48,14 @@
       'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS'],
     },
     {
+      # For tests of upgrades alone: the same engine with another layout of connection records (test/next_layout.h).
+      'target_name': 'headgate_next',
+      'sources': ['<@(engine_sources)', '<!@(ls native-bindings/addon/*.cc)'],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS', 'HEADGATE_NEXT_LAYOUT'],
+      'libraries': ['-lpcap'],
+    },
+    {
       'target_name': 'headgate_native_tests',
       'type': 'executable',
       'dependencies': ['headgate_engine'],

@@ -13,7 +13,7 @@
 namespace headgate {
 namespace {
 
-OpenedPort open_tap_port(const Napi::Object& spec, unsigned queues) {
+OpenedPort open_tap_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors) {
   TapSpec tap;
   tap.netns = read_optional_string(spec, "netns").value_or("");
   tap.device = read_string(spec, "device");
@@ -22,19 +22,22 @@ OpenedPort open_tap_port(const Napi::Object& spec, unsigned queues) {
   tap.gateways = read_optional_strings(spec, "gateways").value_or(std::vector<std::string>{});
   tap.mtu = read_optional_number(spec, "mtu", 65535).value_or(0);
   tap.queues = static_cast<uint16_t>(queues);
+  tap.descriptors = descriptors;
   OpenedPort opened;
   opened.device = tap.device;
   opened.port = open_tap(tap, opened.error);
   return opened;
 }
 
-OpenedPort open_device_port(const Napi::Object& spec, unsigned queues, bool trunk) {
+OpenedPort open_device_port(const Napi::Object& spec, unsigned queues, bool trunk,
+                            const std::vector<int>& descriptors) {
   OpenedPort opened;
   opened.device = read_string(spec, "device");
   opened.trunk = trunk;
   PacketSocketSpec socket;
   socket.device = opened.device;
   socket.queues = static_cast<uint16_t>(queues);
+  socket.descriptors = descriptors;
   opened.port = open_packet_socket(socket, opened.error);
   return opened;
 }
@@ -114,10 +117,10 @@ std::string shared_device(const Napi::Object& spec) {
   return kind == "nic" ? read_string(spec, "device") : "";
 }
 
-OpenedPort open_port(const Napi::Object& spec, unsigned queues) {
+OpenedPort open_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors) {
   std::string kind = read_string(spec, "kind");
-  if (kind == "tap") return open_tap_port(spec, queues);
-  if (kind == "veth" || kind == "nic") return open_device_port(spec, queues, kind == "nic");
+  if (kind == "tap") return open_tap_port(spec, queues, descriptors);
+  if (kind == "veth" || kind == "nic") return open_device_port(spec, queues, kind == "nic", descriptors);
 #if __has_include("ports/pcap.h")
   if (kind == "pcap") return open_pcap_port(spec);
 #endif

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "ports/tunnel.h"
 
@@ -29,6 +30,7 @@ std::string shared_device(const Napi::Object& spec);
 
 OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues);
 
-OpenedPort open_port(const Napi::Object& spec, unsigned queues);
+// `descriptors`: of its queues, from an engine before; it owns them from then on. Empty: they are to be opened.
+OpenedPort open_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors);
 
 }  // namespace headgate

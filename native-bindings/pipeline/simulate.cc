@@ -46,12 +46,13 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       crossings_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, crossings_, hits_,   memo_,    fragments_, counters_,
-           log_,         outputs_,     pool_,      nullptr, answers_, secret} {
+      ctx_{&generation_, connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,    log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+           secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
-  counters_.workloads.resize(generation_.workloads.size());
+  counters_.cover(generation_.workloads.size());
   if (generation_.services) counters_.legs.resize(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);

@@ -24,7 +24,7 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   if (ctx.log.push(line))
     hit.log_suppressed = 0;
   else
-    ++ctx.counters.log_lost;
+    ++ctx.counters.totals.log_lost;
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.

@@ -77,15 +77,14 @@ bool MacTable::pin(const Mac& mac, uint32_t workload) {
     if (!room && !(word & 1)) room = &entry;
   }
   if (!room) return false;
-  room->word.store(word_of(key, workload, true), std::memory_order_relaxed);
+  const uint64_t pinned = word_of(key, workload, true);
+  // An engine that follows another finds it there, while that still uses the table.
+  if (room->word.load(std::memory_order_relaxed) != pinned) room->word.store(pinned, std::memory_order_relaxed);
   return true;
 }
 
 void MacTable::forget(uint32_t workload) {
-  for (uint32_t i = 0; i < kSlots; ++i) {
-    uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
-    if (word && workload_of(word) == workload) entries_[i].word.compare_exchange_strong(word, 0);
-  }
+  retain([workload](uint32_t other) { return other != workload; });
 }
 
 }  // namespace headgate

@@ -7,6 +7,30 @@
 
 namespace headgate {
 
+Publisher::Publisher(size_t most_slots, uint32_t first_epoch, Names* names, std::span<uint8_t> mac_memory)
+    : own_names_(names ? nullptr : std::make_unique<Names>()),
+      names_(names ? *names : *own_names_),
+      mac_memory_(mac_memory),
+      most_slots_(most_slots),
+      next_epoch_(std::max(first_epoch, names_.next_epoch())) {
+  names_.set_next_epoch(next_epoch_);
+  const auto places = [&](Names::Kind kind) {
+    std::vector<uint32_t> out;
+    names_.each_former(kind, [&](const std::string&, Names::Numbers numbers) { out.push_back(numbers.place); });
+    return out;
+  };
+  segment_numbers_.reserve(places(Names::Kind::kSegment));
+  workload_numbers_.reserve(places(Names::Kind::kWorkload));
+  // Until the first delta says which profiles there are, their numbers are nobody else's.
+  names_.each_former(Names::Kind::kProfile, [&](const std::string& name, Names::Numbers numbers) {
+    if (numbers.place && numbers.place < kProfiles) profiles_[numbers.place].name = name;
+  });
+  names_.each_former(Names::Kind::kTracker, [&](const std::string& name, Names::Numbers numbers) {
+    trackers_.resize(std::max<size_t>(trackers_.size(), numbers.place + 1));
+    trackers_[numbers.place] = name;
+  });
+}
+
 // An entry whose place or content changes is taken out first and put in last, so that in between there is nothing left
 // that refers to what it was.
 Refusal Publisher::apply(const Delta& delta) {
@@ -32,7 +56,26 @@ Refusal Publisher::apply(const Delta& delta) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
+  if (!former_left_) leave_former(delta.profiles.has_value());
+  names_.keep_counters();
   return {};
+}
+
+// The first delta holds all of the policy: what an engine before knew beside it is gone.
+void Publisher::leave_former(bool with_profiles) {
+  former_left_ = true;
+  if (!with_profiles)
+    for (HeldProfile& held : profiles_) held = {};
+  names_.each_former(Names::Kind::kSegment,
+                     [&](const std::string&, Names::Numbers numbers) { segment_numbers_.give_back(numbers.place); });
+  names_.each_former(Names::Kind::kWorkload,
+                     [&](const std::string&, Names::Numbers numbers) { workload_numbers_.give_back(numbers.place); });
+  names_.forget_former();
+  for (const auto& segment : segments_)
+    if (segment)
+      segment->macs->retain([&](uint32_t place) {
+        return place < workloads_.size() && workloads_[place] && segments_[workloads_[place]->segment] == segment;
+      });
 }
 
 // Names that stay keep their numbers, which records know; no entry names one that goes.
@@ -41,14 +84,18 @@ void Publisher::apply_profiles(const Delta& delta) {
   if (delta.timeouts) host_profile_.timeouts = *delta.timeouts;
   if (!delta.profiles) return;
   const auto& wanted = *delta.profiles;
-  for (HeldProfile& held : profiles_)
-    if (std::ranges::none_of(wanted, [&](const ProfileChange& p) { return p.name == held.name; })) held = {};
+  for (HeldProfile& held : profiles_) {
+    if (std::ranges::any_of(wanted, [&](const ProfileChange& p) { return p.name == held.name; })) continue;
+    if (!held.name.empty()) names_.forget(Names::Kind::kProfile, held.name);
+    held = {};
+  }
   for (const ProfileChange& change : wanted) {
     uint8_t number = find_profile(change.name);
     if (!number)
       number = static_cast<uint8_t>(
           std::ranges::find(profiles_.begin() + 1, profiles_.end(), std::string(), &HeldProfile::name) -
           profiles_.begin());
+    if (profiles_[number].name.empty()) names_.note(Names::Kind::kProfile, change.name, {number, 0});
     profiles_[number].name = change.name;
     profiles_[number].change = change;
   }
@@ -80,6 +127,7 @@ void Publisher::take_out_entries(const Delta& delta) {
     auto held = entries_.find(id);
     take_out(held->second);
     entries_by_serial_.erase(held->second.serial);
+    names_.forget(Names::Kind::kEntry, id);
     entries_.erase(held);
   }
   for (const EntryChange& change : delta.set_entries)
@@ -94,7 +142,10 @@ void Publisher::put_in_entries(const Delta& delta) {
     held.digest = change.digest;
     if (held.entry) continue;  // as it was
     if (fresh) {
-      held.serial = next_entry_serial_++;
+      Names::Numbers numbers;
+      if (!names_.claim(Names::Kind::kEntry, change.id, numbers))
+        names_.note(Names::Kind::kEntry, change.id, numbers = {0, names_.take_serial(Names::Kind::kEntry)});
+      held.serial = numbers.serial;
       entries_by_serial_[held.serial] = &held;
     }
     HeldRule& rule = rules_.at(change.rule);
@@ -293,6 +344,7 @@ void Publisher::touch(uint32_t workload) {
   epochs_[workload] = next_epoch_++;
   epochs_built_ = nullptr;
   if (next_epoch_ == 0) start_epochs_anew();
+  names_.set_next_epoch(next_epoch_);
 }
 
 // All numbers have been used. Every workload gets a new one, so that again no two have the same, and all connections

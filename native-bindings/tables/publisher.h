@@ -16,6 +16,7 @@
 
 #include "tables/classifier.h"
 #include "tables/delta.h"
+#include "tables/names.h"
 #include "tables/places.h"
 
 namespace headgate {
@@ -28,8 +29,10 @@ class Publisher {
 
   // `most_slots`: how many slots of the lookup all entries together may take (Classifier::slots_of).
   // `first_epoch`: for tests of what happens when the numbers have all been used.
-  explicit Publisher(size_t most_slots = kMostSlots, uint32_t first_epoch = 1)
-      : most_slots_(most_slots), next_epoch_(first_epoch) {}
+  // `names`: numbers to go on with, and to keep for the engine that follows; null: there are none. `mac_memory`: of MAC
+  // tables by segment, as earlier ones left them.
+  explicit Publisher(size_t most_slots = kMostSlots, uint32_t first_epoch = 1, Names* names = nullptr,
+                     std::span<uint8_t> mac_memory = {});
 
   // Checks and applies; on a refusal nothing has changed. `build` gives the generation to take over.
   Refusal apply(const Delta& delta);
@@ -64,10 +67,26 @@ class Publisher {
   };
   InventoryView inventory() const;
 
+  // All that it holds as one change, as another publisher takes it to hold the same (publisher_policy.cc). `attach` of
+  // the workloads is not known here.
+  Delta policy() const;
+  // The numbers by which another publisher, which was given that change, is the same to the packet path: verdicts and
+  // control's deltas go on to count.
+  struct Numbering {
+    uint64_t number = 0;
+    std::unordered_map<std::string, uint32_t> epochs;  // by workload
+  };
+  Numbering numbering() const;
+  void continue_as(const Numbering& numbering);
+
   // For reports: what a serial in a hit counter stands for; empty when it is gone.
   std::string entry_id(uint32_t serial) const;
   uint32_t entry_serial(const std::string& id) const;  // 0: there is none
   std::string workload_name(uint32_t serial) const;
+  // Trackers keep their numbers for good; empty: there is none.
+  std::string tracker_name(uint16_t number) const {
+    return number < trackers_.size() ? trackers_[number] : std::string();
+  }
 
  private:
   struct HeldRule;
@@ -188,7 +207,13 @@ class Publisher {
   Refusal join_port(Workload& workload, std::shared_ptr<AttachedPort> attached);
   std::shared_ptr<const Topology> make_topology() const;
   void make_edge(PortView& view, EdgeSide side) const;
+  std::shared_ptr<MacTable> macs_of(uint32_t segment, bool former) const;
+  void leave_former(bool with_profiles);
 
+  std::unique_ptr<Names> own_names_;  // where none were given
+  Names& names_;
+  std::span<uint8_t> mac_memory_;
+  bool former_left_ = false;  // what only an engine before had is forgotten
   const size_t most_slots_;
   uint64_t number_ = 0;
   Action default_action_ = Action::kDrop;
@@ -204,8 +229,7 @@ class Publisher {
   std::unordered_map<uint64_t, const HeldEntry*> orders_;
   std::unordered_map<uint32_t, HeldEntry*> entries_by_serial_;
   std::vector<std::unique_ptr<const IndexEntry>> retired_;  // until settled
-  uint32_t next_entry_serial_ = 1;
-  size_t slots_ = 0;  // that all entries take
+  size_t slots_ = 0;                                        // that all entries take
   Classifier classifier_;
 
   ByName segment_places_;
@@ -218,7 +242,6 @@ class Publisher {
   std::vector<std::shared_ptr<const Workload>> workloads_;
   std::vector<std::vector<Scope*>> scopes_of_;                // by workload
   std::unordered_map<uint32_t, std::string> workload_names_;  // by serial
-  uint32_t next_workload_serial_ = 1;
   std::vector<std::string> trackers_;
   std::vector<OpenPort> ports_;
   std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed

@@ -33,7 +33,10 @@ void Publisher::apply_segments(const Delta& delta) {
   if (!delta.set_segments.empty()) topology_ = nullptr;
   for (const SegmentChange& change : delta.set_segments) {
     auto [known, fresh] = segment_places_.try_emplace(change.name, 0);
-    if (fresh) known->second = segment_numbers_.take();
+    Names::Numbers numbers;
+    const bool former = fresh && names_.claim(Names::Kind::kSegment, change.name, numbers);
+    if (fresh && !former) names_.note(Names::Kind::kSegment, change.name, numbers = {segment_numbers_.take(), 0});
+    if (fresh) known->second = numbers.place;
     uint32_t place = known->second;
     segments_.resize(std::max<size_t>(segments_.size(), place + 1));
     uses_.resize(segments_.size());
@@ -43,16 +46,28 @@ void Publisher::apply_segments(const Delta& delta) {
     segment->vlan[0] = static_cast<uint16_t>(change.vlan);
     segment->vlan[1] = static_cast<uint16_t>(change.inner_vlan);
     if (change.bridges.empty()) segment->tracker = tracker_number(change.tracker);
-    segment->macs = fresh ? std::make_shared<MacTable>() : segments_[place]->macs;
+    segment->macs = fresh ? macs_of(place, former) : segments_[place]->macs;
     segments_[place] = segment;
   }
 }
 
+// Trackers keep their number for good: records name them by it.
 uint16_t Publisher::tracker_number(const std::string& name) {
-  const auto at = std::find(trackers_.begin(), trackers_.end(), name);
-  const auto number = static_cast<uint16_t>(at - trackers_.begin());
-  if (at == trackers_.end()) trackers_.push_back(name);
+  const auto known = std::find(trackers_.begin(), trackers_.end(), name);
+  const auto number = static_cast<uint16_t>(known - trackers_.begin());
+  if (known != trackers_.end()) return number;
+  trackers_.push_back(name);
+  names_.note(Names::Kind::kTracker, name, {number, 0});
+  topology_ = nullptr;  // reports look names up there
   return number;
+}
+
+// Segments beyond the memory learn their MACs anew in another engine.
+std::shared_ptr<MacTable> Publisher::macs_of(uint32_t segment, bool former) const {
+  const size_t at = segment * MacTable::kBytes;
+  if (at + MacTable::kBytes > mac_memory_.size()) return std::make_shared<MacTable>();
+  if (!former) wipe(mac_memory_.data() + at, MacTable::kBytes);
+  return std::make_shared<MacTable>(mac_memory_.data() + at);
 }
 
 // Once the trackers that judge have their places.
@@ -83,7 +98,12 @@ void Publisher::apply_workloads(const Delta& delta) {
     }
   for (const WorkloadChange& change : delta.set_workloads) {
     auto [known, fresh] = workload_places_.try_emplace(change.name, 0);
-    if (fresh) known->second = workload_numbers_.take();
+    Names::Numbers numbers;
+    if (fresh && !names_.claim(Names::Kind::kWorkload, change.name, numbers)) {
+      numbers = {workload_numbers_.take(), names_.take_serial(Names::Kind::kWorkload)};
+      names_.note(Names::Kind::kWorkload, change.name, numbers);
+    }
+    if (fresh) known->second = numbers.place;
     uint32_t place = known->second;
     size_t places = std::max<size_t>(workloads_.size(), place + 1);
     workloads_.resize(places);
@@ -93,7 +113,7 @@ void Publisher::apply_workloads(const Delta& delta) {
     auto workload = fresh ? std::make_shared<Workload>() : std::make_shared<Workload>(*workloads_[place]);
     if (fresh) {
       workload->name = change.name;
-      workload->serial = next_workload_serial_++;
+      workload->serial = numbers.serial;
       workload_names_[workload->serial] = change.name;
     }
     workload->digest = change.digest;
@@ -148,12 +168,14 @@ void Publisher::remove_places(const Delta& delta) {
     workload_names_.erase(workloads_[place]->serial);
     workloads_[place] = nullptr;
     workload_places_.erase(name);
+    names_.forget(Names::Kind::kWorkload, name);
     workload_numbers_.give_back(place);
   }
   for (const std::string& name : delta.remove_segments) {
     uint32_t place = segment_places_.at(name);
     segments_[place] = nullptr;
     segment_places_.erase(name);
+    names_.forget(Names::Kind::kSegment, name);
     segment_numbers_.give_back(place);
   }
 }

@@ -139,11 +139,11 @@ class Bed {
 
   uint64_t drops(Reason reason) { return drops(reason, Direction::kIn) + drops(reason, Direction::kOut); }
   uint64_t drops(Reason reason, Direction direction) {
-    return worker_.counters().drops[static_cast<size_t>(reason)][static_cast<int>(direction)];
+    return worker_.counters().totals.drops[static_cast<size_t>(reason)][static_cast<int>(direction)];
   }
   uint64_t drops() {
     uint64_t sum = 0;
-    for (const auto& both : worker_.counters().drops) sum += both[0] + both[1];
+    for (const auto& both : worker_.counters().totals.drops) sum += both[0] + both[1];
     return sum;
   }
   const WorkloadCounters& counters(const std::string& name) { return worker_.counters().workloads[place(name)]; }

@@ -138,7 +138,7 @@ uint64_t ring_full() {
   // No worker is there that would take the records off.
   FramePool pool(1);
   for (Frame* frame = pool.acquire(); ring->pop(*frame);) delete std::exchange(frame->trace, nullptr);
-  const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kWorkerRingFull)];
+  const auto& both = worker.counters().totals.drops[static_cast<size_t>(Reason::kWorkerRingFull)];
   return both[0] + both[1];
 }
 
@@ -166,7 +166,7 @@ uint64_t sender_gone() {
   Watch watch(worker);
   worker.run(1'000'000'000);  // its generation is empty: no workload 0
   CHECK(watch.saw(Reason::kPortUnbound));
-  const auto& both = worker.counters().drops[static_cast<size_t>(Reason::kPortUnbound)];
+  const auto& both = worker.counters().totals.drops[static_cast<size_t>(Reason::kPortUnbound)];
   return both[0] + both[1];
 }
 

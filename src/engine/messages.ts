@@ -311,8 +311,18 @@ export const helloSchema = z.strictObject({
   version: z.string(),
   pid: z.int(),
   generation: z.int(),
-  /** Seconds since the engine started. */
+  /** Seconds for which its counters have counted: since the engine started, or the one that it follows. */
   uptime: z.number(),
+  /** What it began with. */
+  start: z.strictObject({
+    /** How the engine before left its state; nothing: there was none. */
+    left: z.enum(['nothing', 'in-order', 'in-disorder']),
+    /** That were there, and records that made no sense after a crash. */
+    connections: z.int(),
+    forgotten: z.int(),
+    /** State that was thrown away, and why: sentences. */
+    alarms: z.array(z.string()),
+  }),
 });
 
 export const attachmentSchema = z.strictObject({
