@@ -141,7 +141,12 @@ WorkloadChange read_workload(const Napi::Object& o) {
   workload.segment = read_optional_string(o, "segment").value_or("");
   if (Napi::Value attach = o.Get("attach"); !absent(attach)) {
     if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
-    workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
+    const Napi::Object attached = attach.As<Napi::Object>();
+    const std::string kind = read_string(attached, "kind");
+    workload.trunk = kind == "nic";
+    if (kind == "tunnel")
+      workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
+                         read_bool(attached, "fragment")};
   }
   if (!absent(o.Get("side"))) workload.side = to_enum<EdgeSide>(o, "side", kSides);
   workload.mac = read_optional_string(o, "mac");
@@ -164,14 +169,63 @@ EntryChange read_entry(const Napi::Object& o) {
   entry.id = read_string(o, "id");
   entry.digest = read_string(o, "digest");
   entry.rule = read_string(o, "rule");
-  entry.category = to_number(o.Get("category"), "category", kCategories - 1);
+  entry.category = to_number(o.Get("category"), "category", kInsertions);
   entry.order = to_long(o.Get("order"), "order", (uint64_t{1} << kCategoryShift) - 1);
   int direction = to_enum<int>(o, "direction", kDirections);
   entry.in = direction != 1;
   entry.out = direction != 0;
   entry.scope = read_string(o, "scope");
+  entry.tag = read_optional_string(o, "tag").value_or("");
   entry.profile = read_optional_string(o, "profile").value_or("");
   return entry;
+}
+
+PortalChange::Health read_health(const Napi::Object& o) {
+  constexpr const char* kProbes[] = {"icmp", "tcp", "http"};
+  constexpr ProbeKind kValues[] = {ProbeKind::kIcmp, ProbeKind::kTcp, ProbeKind::kHttp};
+  PortalChange::Health health;
+  health.kind = kValues[to_enum<int>(o, "kind", kProbes)];
+  health.address = read_string(o, "address");
+  health.source = read_string(o, "source");
+  health.mac = read_string(o, "mac");
+  health.path = read_optional_string(o, "path").value_or("");
+  health.port = static_cast<uint16_t>(read_optional_number(o, "port", 65535).value_or(0));
+  health.key = read_optional_number(o, "key", UINT32_MAX).value_or(0);
+  health.interval = to_number(o.Get("interval"), "interval", 60'000);
+  health.failures = to_number(o.Get("failures"), "failures", 100);
+  return health;
+}
+
+PortalChange read_portal(const Napi::Object& o) {
+  PortalChange portal;
+  portal.name = read_string(o, "name");
+  portal.digest = read_string(o, "digest");
+  portal.workload = read_string(o, "workload");
+  portal.nsh = read_bool(o, "nsh");
+  portal.by_record = read_bool(o, "byRecord");
+  if (Napi::Value health = o.Get("health"); health.IsObject()) portal.health = read_health(health.As<Napi::Object>());
+  return portal;
+}
+
+LegChange read_leg(const Napi::Object& o) {
+  return {read_string(o, "portal"), to_number(o.Get("key"), "key", UINT32_MAX)};
+}
+
+HopChange read_hop(const Napi::Object& o) {
+  HopChange hop{read_bool(o, "open"), {}};
+  each_object(o, "legs", hop.legs, read_leg);
+  return hop;
+}
+
+ServiceTagChange read_tag(const Napi::Object& o) {
+  ServiceTagChange tag;
+  tag.name = read_string(o, "name");
+  tag.digest = read_string(o, "digest");
+  tag.tracker = read_optional_string(o, "tracker").value_or("");
+  tag.segment = read_optional_string(o, "segment");
+  if (Napi::Value entry = o.Get("entry"); entry.IsObject()) tag.entry = read_leg(entry.As<Napi::Object>());
+  each_object(o, "hops", tag.hops, read_hop);
+  return tag;
 }
 
 // Seconds in messages, milliseconds in the engine.
@@ -256,12 +310,16 @@ Delta read_delta(const Napi::Object& o) {
   each_object(o, "setScopes", delta.set_scopes, read_scope);
   each_object(o, "editScopes", delta.edit_scopes, edit_scope);
   each_object(o, "setEntries", delta.set_entries, read_entry);
+  each_object(o, "setPortals", delta.set_portals, read_portal);
+  each_object(o, "setTags", delta.set_tags, read_tag);
   delta.remove_address_sets = to_strings(o.Get("removeAddressSets"), "removeAddressSets");
   delta.remove_rules = to_strings(o.Get("removeRules"), "removeRules");
   delta.remove_segments = to_strings(o.Get("removeSegments"), "removeSegments");
   delta.remove_workloads = to_strings(o.Get("removeWorkloads"), "removeWorkloads");
   delta.remove_scopes = to_strings(o.Get("removeScopes"), "removeScopes");
   delta.remove_entries = to_strings(o.Get("removeEntries"), "removeEntries");
+  delta.remove_portals = to_strings(o.Get("removePortals"), "removePortals");
+  delta.remove_tags = to_strings(o.Get("removeTags"), "removeTags");
   return delta;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "packet/headers.h"
+#include "packet/reasons.h"
 
 namespace headgate {
 
@@ -35,6 +36,22 @@ struct FragmentPart {
   uint16_t offset = 0;
   uint16_t length = 0;
   bool more = false;  // it is not the last
+};
+
+// What a frame has to do with services (tables/services.h); all zero for most.
+struct Passage {
+  uint16_t tag = 0;  // place of the tag that it came in under, until it is where it left
+  uint8_t hop = 0;   // that it comes back from
+  uint32_t key = 0;  // that it is sent under
+};
+
+// The far end of a tunnel and what the encapsulation says beside the frame. The port sets it on frames that come in,
+// and goes by it with frames that go out.
+struct TunnelHop {
+  Address remote;                  // of the outer packet; over Ethernet the link-local address made of the MAC
+  uint32_t key = 0;                // packet/encapsulation/encapsulation.h
+  bool fragment = false;           // sent: what is too long goes in fragments of the outer packet
+  Reason refused = Reason::kNone;  // received: why there is no inner frame. Then the frame's length is 0
 };
 
 struct Bridge;
@@ -64,6 +81,8 @@ struct Frame {
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame
   bool joined = false;                    // fragments: the ports of its first fragment are filled in
+  Passage passage;                        // guard, services
+  TunnelHop hop;                          // of frames of a tunnel port
   TraceRecord* trace = nullptr;           // its record, which goes with it (pipeline/trace.h); null: not traced
 };
 

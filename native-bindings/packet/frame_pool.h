@@ -55,6 +55,7 @@ class FramePool {
     frame.connection = nullptr;
     frame.reply = false;
     frame.joined = false;
+    frame.passage = {};
     frame.trace = nullptr;
   }
 

@@ -60,7 +60,7 @@ inline bool drop(Context& ctx, const Frame& frame, uint32_t workload, Reason rea
   if (frame.trace) [[unlikely]]
     note_drop(ctx, *frame.trace, workload, reason, direction);
   size_t i = static_cast<size_t>(reason);
-  ++ctx.counters.drops[i][static_cast<int>(direction)];
+  ++ctx.counters.totals.drops[i][static_cast<int>(direction)];
   if (workload < ctx.counters.workloads.size()) ++ctx.counters.workloads[workload].drops[i];
   return false;
 }

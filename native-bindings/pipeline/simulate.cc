@@ -3,6 +3,7 @@
 #include "packet/embedded.h"
 #include "packet/hash.h"
 #include "packet/parse.h"
+#include "pipeline/transmit.h"
 
 namespace headgate {
 namespace {
@@ -18,6 +19,7 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   copy.profiles = from.profiles;
   copy.limits = from.limits;
   copy.lookup = from.lookup;
+  copy.services = from.services;
   return copy;
 }
 
@@ -44,12 +46,14 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       crossings_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, crossings_, hits_,   memo_,    fragments_, counters_,
-           log_,         outputs_,     pool_,      nullptr, answers_, secret} {
+      ctx_{&generation_, connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,    log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+           secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
-  counters_.workloads.resize(generation_.workloads.size());
+  counters_.cover(generation_.workloads.size());
+  if (generation_.services) counters_.legs.resize(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);
 }
@@ -64,6 +68,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, *generation_.workloads[place]);
   frame.trace = make_record(frame, ctx_, frame.length).release();
   std::unique_ptr<TraceRecord> record(frame.trace);
   ctx_.located = {};
@@ -94,6 +99,7 @@ void Simulation::isolate(const PortView& view, uint32_t place) {
   };
   isolate_one(place);
   for (const TrunkMember& member : view.members) isolate_one(member.workload);
+  for (const TunnelMember& member : view.remotes) isolate_one(member.workload);
 }
 
 // Workers go on meanwhile: a record that one touched a moment ago must not seem to be of the future.

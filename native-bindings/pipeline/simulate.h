@@ -40,7 +40,6 @@ class Simulation {
   Counters counters_;
   LogRing log_;
   Outputs outputs_;
-  TokenBucket answers_{1000, 1000};
   Context ctx_;
 };
 

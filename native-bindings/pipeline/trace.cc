@@ -153,6 +153,10 @@ void note_decision(const Context& ctx, TraceRecord& r, uint32_t workload, const 
     r.verdicts.push_back({serial_of(ctx, workload), ctx.hits[d.hit].entry, Direction::kIn, d.action, true});
 }
 
+void note_service(TraceRecord& r, const TraceService& service) {
+  r.services.push_back(service);
+}
+
 std::unique_ptr<TraceRecord> make_record(const Frame& frame, const Context& ctx, uint32_t bytes) {
   auto record = std::make_unique<TraceRecord>();
   record->time = ctx.now;
@@ -183,6 +187,8 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
       note_verdicts(r, frame, ctx, formers);
       note_answers(r, ctx, answers);
     }
+    if (is("services") && !r.connection)
+      note_connection(r, frame, ctx, {true, frame.connection ? frame.connection->created : 0});
     if (is("guard")) note_sender(r, frame);
     if (!goes_on) return false;
     if (is("parse")) note_parsed(r, frame);

@@ -24,7 +24,7 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   if (ctx.log.push(line))
     hit.log_suppressed = 0;
   else
-    ++ctx.counters.log_lost;
+    ++ctx.counters.totals.log_lost;
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.
@@ -83,7 +83,10 @@ Reason reason_of(const Connection& c, Side side) {
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,
                                          uint32_t place, const uint32_t* epochs) {
-  if (c.verdict[side].epoch != epochs[place]) judge(ctx, c, side, w, place);
+  if (c.verdict[side].epoch != epochs[place]) {
+    judge(ctx, c, side, w, place);
+    if (ctx.generation->services) choose_service(frame, ctx, c);
+  }
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.verdict[side].action == Action::kAllow || refuse(frame, ctx, side, place);
 }
@@ -107,7 +110,9 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     return {entry->rule->action, entry->rule->on_change, place, true, entry->profile};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
-  return {ctx.generation->default_action, OnChange::kReevaluate, place, false, 0};
+  // What is behind a remote has its firewall on its own host.
+  const Action action = ctx.workload(workload).remote ? Action::kAllow : ctx.generation->default_action;
+  return {action, OnChange::kReevaluate, place, false, 0};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {

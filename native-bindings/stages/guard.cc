@@ -7,6 +7,8 @@
 //
 // An edge pair is a wire for each of its bridges: who is behind it is not known, so nothing is learned or refused but
 // by VLAN. The tags stay on until the frame is written with those of the other side (pipeline/transmit.cc).
+#include <algorithm>
+
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"
@@ -83,7 +85,8 @@ Reason check_addresses(const Frame& frame, const Workload& w) {
 }
 
 [[gnu::noinline]] Reason learn_mac(const Frame& frame, const Context& ctx) {
-  switch (frame.segment->macs->learn(frame.data + 6, frame.source_workload, ctx.seconds)) {
+  const uint32_t most = frame.source->remote ? MacTable::kLearnedPerRemote : MacTable::kLearnedPerWorkload;
+  switch (frame.segment->macs->learn(frame.data + 6, frame.source_workload, ctx.seconds, most)) {
     case MacTable::Learned::kYes:
       return Reason::kNone;
     case MacTable::Learned::kNoRoom:
@@ -98,8 +101,24 @@ Reason check_mac(const Frame& frame, const Workload& w, const Context& ctx) {
   return same_mac(frame.data + 6, w.mac.data()) ? Reason::kNone : Reason::kSpoofedMac;
 }
 
+// The far side of a segment that a tunnel's frame comes from. Its inner frame has no tags (RFC 7348, 6.1).
+uint32_t find_remote(const PortView& port, const Frame& frame, Reason& reason) {
+  const std::pair hop{frame.hop.remote, frame.hop.key};
+  const auto found = std::ranges::lower_bound(port.remotes, hop, {}, &TunnelMember::hop);
+  if (found != port.remotes.end() && found->hop() == hop) {
+    if (!frame.headers.tags) return found->workload;
+    reason = Reason::kVlanNotAllowed;
+    return kNoWorkload;
+  }
+  const bool peer = std::ranges::any_of(port.remotes, [&](const TunnelMember& m) { return m.remote == hop.first; });
+  reason = peer ? Reason::kTunnelUnknownKey : Reason::kTunnelUnknownPeer;
+  return kNoWorkload;
+}
+
 // The workload of a trunk that the frame's tags name; kNoWorkload with `reason` set when there is none.
-uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
+uint32_t find_sender(const PortView& port, const Frame& frame, Reason& reason) {
+  const Headers& h = frame.headers;
+  if (port.tunnel) return find_remote(port, frame, reason);
   if (!port.trunk) {
     reason = port.sender ? Reason::kVlanNotAllowed : Reason::kPortUnbound;
     return kNoWorkload;
@@ -112,24 +131,10 @@ uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
   return kNoWorkload;
 }
 
-void strip_tags(Frame& frame) {
-  uint32_t bytes = frame.headers.tags * kVlanTag;
-  memmove(frame.data + bytes, frame.data, 12);
-  frame.data += bytes;
-  frame.length -= bytes;
-  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
-  back(frame.headers.layer3_offset);
-  back(frame.headers.layer4_offset);
-  back(frame.headers.payload_offset);
-  back(frame.offload.checksum_start);
-  back(frame.offload.header_length);
-  frame.headers.tags = 0;
-}
-
 // Where the port alone does not say who sent the frame.
 [[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
-  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
+  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame, reason);
   if (place == kNoWorkload) return reason;
   frame.source_workload = place;
   frame.source = &ctx.workload(place);
@@ -157,10 +162,25 @@ void count_sent(const Frame& frame, Context& ctx) {
 
 }  // namespace
 
+[[gnu::noinline]] void strip_tags(Frame& frame) {
+  uint32_t bytes = frame.headers.tags * kVlanTag;
+  memmove(frame.data + bytes, frame.data, 12);
+  frame.data += bytes;
+  frame.length -= bytes;
+  auto back = [bytes](uint16_t& offset) { offset = static_cast<uint16_t>(offset >= bytes ? offset - bytes : 0); };
+  back(frame.headers.layer3_offset);
+  back(frame.headers.layer4_offset);
+  back(frame.headers.payload_offset);
+  back(frame.offload.checksum_start);
+  back(frame.offload.header_length);
+  frame.headers.tags = 0;
+}
+
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
   if (!frame.source || frame.headers.tags) {
     if (const PortView& port = ctx.generation->ports[frame.port]; port.edge) return enter_edge(frame, ctx, port);
+    if (const Served served = admit_serviced(frame, ctx); served != Served::kNot) return served == Served::kYes;
     reason = note_sender(frame, ctx);
   }
   if (reason != Reason::kNone) return drop(ctx, frame, reason);

@@ -27,6 +27,7 @@ bool cross_edge(Frame& frame, Context& ctx) {
 
 [[gnu::noinline]] bool look_up(Frame& frame, Context& ctx) {
   if (frame.bridge) return cross_edge(frame, ctx);
+  if (frame.passage.tag) return true;  // the services stage knows (stages/services.cc)
   const uint8_t* mac = frame.data;
   const Segment& segment = *frame.segment;
   if (!is_group(mac)) {
@@ -37,6 +38,8 @@ bool cross_edge(Frame& frame, Context& ctx) {
       frame.destination_workload = place;
       frame.destination = ctx.generation->workloads[place].get();
       if (frame.destination) {
+        // Hosts are joined each with each: what came by a tunnel goes out by none.
+        if (frame.source->remote && frame.destination->remote) return drop(ctx, frame, Reason::kSplitHorizon);
         ctx.located = {frame.source, frame_mac(mac), frame.destination, place};
         return true;
       }

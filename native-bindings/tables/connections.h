@@ -15,6 +15,14 @@
 // closing, then opening, oldest first. Established ones are never evicted; the new flow is refused instead. A record
 // that the current millisecond has used is never taken, so pointers in the running batch stay good.
 //
+// All of the table is in its memory, the heads of its lists too, so an engine that follows another maps it and goes on.
+// After a crash what was written last may be half there. Then `recover` (tables/recover.cc) looks at each record,
+// forgets those that make no sense, and makes chains, lists and counts anew: a record's class is written last when it
+// begins, so one that has a class is whole.
+//
+// An engine whose records have another layout works on a copy (pipeline/convert.h), which is made while frames go on:
+// for that long the table marks each place at which something changes.
+//
 // A record takes 128 bytes with its two buckets. Of the addresses it holds the last four bytes each: all of IPv4's.
 // IPv6 flows have theirs whole in an array beside, of which only the places of such flows are ever touched: 32 bytes
 // more.
@@ -22,6 +30,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <iterator>
 
 #include "packet/headers.h"
@@ -59,6 +68,9 @@ static_assert(sizeof(Verdict) == 8);
 struct Connection {
   static constexpr unsigned kTallyBits = 48;
 
+#ifdef HEADGATE_NEXT_LAYOUT
+  uint64_t next_layout;  // test/next_layout.h
+#endif
   // The key, as the first frame had it.
   uint64_t address_tails;  // tails_of() its addresses
   uint16_t source_port;
@@ -81,15 +93,32 @@ struct Connection {
     PlainTracking plain;
   };
   // Packets from the initiator and from the responder in the lower 48 bits, which counting never leaves. Above the
-  // first stands the number of its account (tables/accounts.h); above the second is room.
+  // first stands the number of its account (tables/accounts.h), above the second the place of its service tag
+  // (tables/services.h).
   uint64_t tally[2];
   uint64_t bytes[2];
 
-  uint64_t packets(int side) const { return tally[side] & ((uint64_t{1} << kTallyBits) - 1); }
-  uint16_t account() const { return static_cast<uint16_t>(tally[0] >> kTallyBits); }
-  TimeoutClass timeout_class() const { return static_cast<TimeoutClass>(list & ((1u << kClassBits) - 1)); }
-  uint8_t profile() const { return static_cast<uint8_t>(list >> kClassBits); }
-  bool is_ipv6() const { return layer3 == Layer3::kIpv6; }
+  uint64_t packets(int side) const {
+    return tally[side] & ((uint64_t{1} << kTallyBits) - 1);
+  }
+  uint16_t account() const {
+    return static_cast<uint16_t>(tally[0] >> kTallyBits);
+  }
+  uint16_t service() const {
+    return static_cast<uint16_t>(tally[1] >> kTallyBits);
+  }
+  void set_service(uint16_t place) {
+    tally[1] = (tally[1] & ((uint64_t{1} << kTallyBits) - 1)) | uint64_t{place} << kTallyBits;
+  }
+  TimeoutClass timeout_class() const {
+    return static_cast<TimeoutClass>(list & ((1u << kClassBits) - 1));
+  }
+  uint8_t profile() const {
+    return static_cast<uint8_t>(list >> kClassBits);
+  }
+  bool is_ipv6() const {
+    return layer3 == Layer3::kIpv6;
+  }
   // Of the key, what are no addresses: compared as one word.
   uint64_t key() const {
     return uint64_t{protocol} << 56 | uint64_t{static_cast<uint8_t>(layer3)} << 48 | uint64_t{tracker} << 32 |
@@ -117,7 +146,9 @@ const char* state_of(const Connection& connection);
 // Whether its ends have closed it.
 bool is_closed(const Connection& connection);
 
+#ifndef HEADGATE_NEXT_LAYOUT
 static_assert(sizeof(Connection) <= 120, "a record and its two buckets take 128 bytes");
+#endif
 
 inline Standing standing_of(TimeoutClass timeout_class) {
   if (timeout_class <= TimeoutClass::kClosing) return Standing::kOver;
@@ -126,9 +157,52 @@ inline Standing standing_of(TimeoutClass timeout_class) {
 
 class ConnectionTable {
  public:
-  // Bytes that a table for `limit` records needs. The memory is zeroed and stays the caller's.
+  // Of the table in memory, its records' and that of their accounts' numbers (pipeline/state.def).
+#ifdef HEADGATE_NEXT_LAYOUT
+  static constexpr uint32_t kLayout = 3;
+#else
+  static constexpr uint32_t kLayout = 2;
+#endif
+
+  // Bytes that a table for `limit` records needs. The memory stays the caller's; it is zeroed, or as an earlier table
+  // of this limit left it. `accounts`: likewise, Accounts::kBytes; null: its own.
   static uint64_t bytes_for(uint32_t limit);
-  ConnectionTable(uint8_t* memory, uint32_t limit);
+  ConnectionTable(uint8_t* memory, uint32_t limit, uint8_t* accounts = nullptr);
+
+  // For a table whose last owner did not let go of it in order, before the first frame and behind set_secret: forgets
+  // records that are not right and makes everything else anew. What is known of numbers that records name:
+  struct Known {
+    uint32_t now;                                       // milliseconds
+    std::function<bool(uint16_t tracker)> tracker;      // whether there is one
+    std::function<uint32_t(uint32_t place)> hit_owner;  // the workload's serial; 0: no such place
+  };
+  // Returns how many were forgotten.
+  uint32_t recover(const Known& known);
+
+  // Has the pages made ready that frames will write to.
+  void populate() const;
+
+  // From now on marks[place] is set behind each change of a record, where frames are not told; null: no longer.
+  void mark_changes(uint8_t* marks) {
+    marks_ = marks;
+  }
+  bool marks_changes() const {
+    return marks_;
+  }
+  // After a batch: the frame's record has changed, if it is one of this table.
+  void mark(const Connection* c) {
+    if (c >= records_ && c <= records_ + limit_) marks_[place_of(*c)] = 1;
+  }
+
+  // Where the parts of a table lie in its memory, whose records have so many bytes.
+  struct Image {
+    uint64_t buckets, records, pairs, end;
+  };
+  static Image image(uint32_t limit, size_t record_bytes);
+  static constexpr size_t kPairBytes = 2 * sizeof(Address);
+  static uint32_t high_water(const uint8_t* memory) {
+    return reinterpret_cast<const Head*>(memory)->high_water;
+  }
 
   // Where the flow's record is found, on its way to the cache.
   uint32_t prefetch(uint64_t hash, uint16_t tracker) const {
@@ -184,26 +258,38 @@ class ConnectionTable {
   void remove(Connection& connection);
 
   // Where the ends of connections are told from now on; null: nowhere.
-  void tell(FlowLog* log) { log_ = log; }
+  void tell(FlowLog* log) {
+    log_ = log;
+  }
 
-  uint32_t size() const { return used_; }
-  uint32_t limit() const { return limit_; }
-  Accounts& accounts() { return accounts_; }
+  uint32_t size() const {
+    return head_->used;
+  }
+  uint32_t limit() const {
+    return limit_;
+  }
+  Accounts& accounts() {
+    return accounts_;
+  }
 
   // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
   template <class Visit>
   uint32_t walk(uint32_t from, uint32_t count, Visit visit) const {
-    uint32_t end = high_water_ + 1;
+    uint32_t end = head_->high_water + 1;
     uint32_t i = from ? from : 1;
     for (; i < end && count; ++i, --count)
       if (records_[i].timeout_class() != TimeoutClass::kFree) visit(records_[i]);
     return i < end ? i : 0;
   }
 
-  uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
+  uint32_t place_of(const Connection& c) const {
+    return static_cast<uint32_t>(&c - records_);
+  }
 
   // Set once, before the first frame: the secret of hash_flow that headers.hash was made with.
-  void set_secret(uint64_t secret) { secret_ = secret; }
+  void set_secret(uint64_t secret) {
+    secret_ = secret;
+  }
 
  private:
   struct Pair {
@@ -211,8 +297,15 @@ class ConnectionTable {
     Address destination;
   };
   struct List {
-    uint32_t newest = 0;
-    uint32_t oldest = 0;
+    uint32_t newest;
+    uint32_t oldest;
+  };
+  struct Head {
+    uint32_t used;
+    uint32_t high_water;  // records [1, high_water] have been used at some time
+    uint32_t free;        // chain of freed records through `next`
+    uint32_t profiles;    // bit by profile: its lists may have records
+    List lists[kTimeoutLists];
   };
   // The upper half of a product takes 32 bits to [0, buckets), of which there need not be a power of two. The tracker
   // is spread over them, since the lowest ones hardly count.
@@ -251,6 +344,9 @@ class ConnectionTable {
     unlink(c);
     link_newest(c, timeout_class, profile, now);
   }
+  void note_change(uint32_t place) {
+    if (marks_) marks_[place] = 1;
+  }
   // Calls visit(list) for each list of the class that may have records, until it says true.
   template <class Visit>
   bool any_profile(TimeoutClass timeout_class, Visit visit) const;
@@ -258,15 +354,16 @@ class ConnectionTable {
   void make_room(uint32_t now);
   bool expire_list(uint8_t list, uint32_t now, uint32_t timeout, uint32_t most);
   void remove(Connection& connection, FlowEnd why);
+  // recover.cc
+  bool is_right(uint32_t place, const Known& known) const;
+  bool is_twice(const Connection& c, uint32_t bucket) const;
+  void append(Connection& c);
 
   uint32_t limit_;
   uint32_t bucket_count_;
-  uint32_t used_ = 0;
-  uint32_t high_water_ = 0;  // records [1, high_water_] have been used at some time
-  uint32_t free_ = 0;        // chain of freed records through `next`
   uint64_t secret_ = 0;
-  uint16_t profiles_ = 1;  // bit by profile: its lists may have records
-  List lists_[kTimeoutLists];
+  uint8_t* marks_ = nullptr;
+  Head* head_;
   uint32_t* buckets_;
   Connection* records_;
   Pair* pairs_;  // by place, of IPv6 flows alone

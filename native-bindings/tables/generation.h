@@ -5,15 +5,17 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "ports/port.h"
+#include "ports/tunnel.h"
 #include "tables/lookup.h"
 #include "tables/mac_table.h"
+#include "tables/services.h"
 #include "tables/timeouts.h"
 
 namespace headgate {
@@ -45,6 +47,16 @@ struct Segment {
   std::vector<Bridge> bridges;
 };
 
+// The far side of a segment, behind one tunnel and one remote: what the other hosts have of it. It is a place in the
+// segment like a workload, without a firewall of its own: the rules of those workloads are enforced where they are.
+struct Remote {
+  Address address;
+  uint32_t key = 0;       // of the segment in this tunnel
+  bool fragment = false;  // what does not fit goes in fragments of the outer packet; else its sender is told
+  // Bytes of the longest frame that fits, by the path MTU; kept up to date by the engine. 0: not known yet.
+  std::atomic<uint32_t> most{0};
+};
+
 enum class EdgeSide : uint8_t { kSouth, kNorth };
 
 constexpr uint32_t kNoSegment = UINT32_MAX;
@@ -57,8 +69,10 @@ struct Workload {
   uint32_t serial = 0;  // never used twice: hit counters are kept by it
   uint32_t segment = kNoSegment;
   uint16_t port = kNoPort;
-  std::optional<EdgeSide> side;  // of an edge pair
-  bool trunk = false;            // its frames carry the segment's VLAN tags on the port
+  uint16_t output = kNoPort;       // the same where frames go straight to it: it is attached, and no tunnel
+  std::shared_ptr<Remote> remote;  // null: it is on this host
+  std::optional<EdgeSide> side;    // of an edge pair
+  bool trunk = false;              // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
   Limits limits;
@@ -71,6 +85,7 @@ struct AttachedPort {
   std::unique_ptr<Port> port;
   std::string device;
   bool trunk = false;
+  TunnelPort* tunnel = nullptr;  // the port, if it is one
 };
 
 struct TrunkMember {
@@ -86,16 +101,34 @@ struct BridgeTags {
   static uint32_t of(uint16_t outer, uint16_t inner) { return uint32_t{outer} << 16 | inner; }
 };
 
+// What the remote and the key are to a tunnel is what the VLAN tags are to a trunk.
+struct TunnelMember {
+  Address remote;
+  uint32_t key;
+  uint32_t workload;
+
+  std::pair<Address, uint32_t> hop() const { return {remote, key}; }
+};
+
+struct ServiceMember {
+  Address remote;  // of a tunnel's; else there is one member
+  uint32_t workload;
+};
+
 struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
-  bool edge = false;                 // an interface of an edge pair
-  uint32_t workload = kNoWorkload;   // of a port that is no trunk
-  uint32_t partner = kNoWorkload;    // of an edge: the pair's other interface
-  const Workload* sender = nullptr;  // the workload, unless it is an edge
-  const Segment* segment = nullptr;  // and its segment
-  std::vector<TrunkMember> members;  // of a trunk
-  std::vector<BridgeTags> by_tags;   // of an edge, sorted
+  bool edge = false;  // an interface of an edge pair
+  TunnelPort* tunnel = nullptr;
+  uint32_t workload = kNoWorkload;    // of a port that is neither trunk nor tunnel
+  uint32_t partner = kNoWorkload;     // of an edge: the pair's other interface
+  const Workload* sender = nullptr;   // the workload, unless it is an edge
+  const Segment* segment = nullptr;   // and its segment
+  std::vector<TrunkMember> members;   // of a trunk
+  std::vector<BridgeTags> by_tags;    // of an edge, sorted
+  std::vector<TunnelMember> remotes;  // of a tunnel, by hop()
+  // Workloads that service portals are attached as; a port with such has no sender, so that the guard stage looks.
+  std::vector<ServiceMember> portals;
 
   const Bridge* find_bridge(const Headers& h) const {
     constexpr uint16_t kId = 0x0fff;
@@ -129,6 +162,7 @@ struct Generation {
   Profiles profiles;
   Limits limits;  // of the host
   std::shared_ptr<const Lookup> lookup;
+  std::shared_ptr<const Services> services;  // null: there are none
 
   // Views of the two below.
   std::span<const std::shared_ptr<const Workload>> workloads;

@@ -10,6 +10,11 @@ constexpr size_t kMostTrackers = 65535;
 constexpr size_t kMostBridges = 65536;
 constexpr size_t kMostPinnedMacs = MacTable::kSlots / 2;  // of a segment: the table stays half empty
 
+bool same_remote(const Workload& held, const WorkloadChange& change) {
+  if (!held.remote || !change.remote) return !held.remote && !change.remote;
+  return held.remote->address == parse_address(change.remote->address) && held.remote->key == change.remote->key;
+}
+
 // Or none, 0.
 bool is_vlan(int id) {
   return id >= 0 && id <= 4094;
@@ -104,6 +109,10 @@ Refusal Publisher::check_workloads(const Delta& delta, const DeltaNames& names) 
     if (known && (*known)->port != kNoPort &&
         ((*known)->trunk != w.trunk || segments_[(*known)->segment]->name != w.segment))
       return {"attached", where + " is attached: detach it before it moves to another segment or kind of port."};
+    if (known && (*known)->port != kNoPort && !same_remote(**known, w))
+      return {"attached", where + " is attached: detach it before it stands for another remote."};
+    if (w.remote && !parse_address(w.remote->address))
+      return invalid_delta(where + ": " + quoted(w.remote->address) + " is no address of a remote.");
     if (w.mac && !parse_mac(*w.mac))
       return invalid_delta(where + ": " + quoted(*w.mac) + " is no unicast MAC in lower case.");
     if (!w.addresses) continue;

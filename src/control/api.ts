@@ -105,6 +105,10 @@ export interface DocumentResult {
   spec: Record<string, unknown>;
   /** Workloads: how they are attached. Edge pairs: how the worse of their interfaces is. */
   status?: Omit<Attachment, 'workload'>;
+  /** Service portals: what their health checks say. */
+  health?: Omit<Stats['portals'][number], 'portal'>;
+  /** Service portals and tags: what went there and came back, by tag and hop. */
+  legs?: Stats['legs'];
   origin: { file: string; line: number };
 }
 
@@ -151,6 +155,8 @@ export interface FlowResult {
   state: string;
   /** At each end: what was decided there, and by which rule (absent: the default). */
   verdicts: { workload: string; direction: 'in' | 'out'; action: string; rule?: string }[];
+  /** Its service tag, and the portals that its frames go through now. */
+  service?: { tag: string; portals: string[] } | undefined;
   packets: [number, number];
   bytes: [number, number];
   age: number;

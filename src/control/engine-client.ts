@@ -46,9 +46,11 @@ export class EngineClient {
   #closed = false;
   #hello: Hello | undefined;
   #lastFault = 'not connected yet';
+  /** Those who wait for a connection. */
+  #expecting: (() => void)[] = [];
 
   constructor(options: EngineClientOptions) {
-    this.#options = { timeout: 60_000, firstPause: 50, mostPause: 2_000, ...options };
+    this.#options = { timeout: 60_000, firstPause: 50, mostPause: 200, ...options };
     this.#pause = this.#options.firstPause;
   }
 
@@ -69,8 +71,21 @@ export class EngineClient {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    for (const resolve of this.#expecting.splice(0)) resolve();
     this.#socket?.destroy();
     this.#fail('control stops');
+  }
+
+  /** Waits until the engine is connected, for so long at most. */
+  async connected(milliseconds: number): Promise<void> {
+    if (this.#hello !== undefined || this.#closed) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#expecting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /** Sends one request. Throws `engine-unavailable`, `engine-lost`, `engine-timeout` or the engine's own error. */
@@ -142,6 +157,7 @@ export class EngineClient {
       }
       this.#hello = hello;
       this.#pause = this.#options.firstPause;
+      for (const resolve of this.#expecting.splice(0)) resolve();
       this.#options.onConnect(hello);
     } catch (error) {
       socket.destroy(error as Error);

@@ -6,7 +6,12 @@ import { hostSpecSchema } from './host.js';
 import { securityPolicySpecSchema } from './security-policy.js';
 import { segmentSpecSchema } from './segment.js';
 import { serviceSpecSchema } from './service.js';
+import { serviceChainSpecSchema } from './service-chain.js';
+import { serviceInsertionSpecSchema } from './service-insertion.js';
+import { servicePortalSpecSchema } from './service-portal.js';
+import { serviceTagSpecSchema } from './service-tag.js';
 import { trackerSpecSchema } from './tracker.js';
+import { tunnelSpecSchema } from './tunnel.js';
 import type { Kind } from './types.js';
 import { workloadSpecSchema } from './workload.js';
 
@@ -18,5 +23,10 @@ export const SPEC_SCHEMAS = {
   Group: groupSpecSchema,
   Service: serviceSpecSchema,
   SecurityPolicy: securityPolicySpecSchema,
+  Tunnel: tunnelSpecSchema,
+  ServicePortal: servicePortalSpecSchema,
+  ServiceTag: serviceTagSpecSchema,
+  ServiceInsertion: serviceInsertionSpecSchema,
+  ServiceChain: serviceChainSpecSchema,
   Host: hostSpecSchema,
 } as const satisfies Record<Kind, z.ZodType>;

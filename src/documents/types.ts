@@ -5,7 +5,12 @@ import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
+import type { ServiceChainSpec } from './service-chain.js';
+import type { ServiceInsertionSpec } from './service-insertion.js';
+import type { ServicePortalSpec } from './service-portal.js';
+import type { ServiceTagSpec } from './service-tag.js';
 import type { TrackerSpec } from './tracker.js';
+import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
 export const API_VERSION = 'headgate/v1';
@@ -18,6 +23,11 @@ interface Specs {
   EdgePair: EdgePairSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
+  Tunnel: TunnelSpec;
+  ServicePortal: ServicePortalSpec;
+  ServiceTag: ServiceTagSpec;
+  ServiceInsertion: ServiceInsertionSpec;
+  ServiceChain: ServiceChainSpec;
   SecurityPolicy: SecurityPolicySpec;
   Host: HostSpec;
 }
@@ -31,6 +41,11 @@ export const KINDS: Kind[] = [
   'Group',
   'Service',
   'SecurityPolicy',
+  'Tunnel',
+  'ServicePortal',
+  'ServiceTag',
+  'ServiceInsertion',
+  'ServiceChain',
   'Host',
 ];
 
@@ -38,7 +53,7 @@ export const KINDS: Kind[] = [
 export interface Origin {
   file: string;
   line: number;
-  /** SecurityPolicy: the line of each rule, in the order of `spec.rules`. */
+  /** SecurityPolicy, ServiceInsertion: the line of each rule, in the order of `spec.rules`. */
   rules?: number[] | undefined;
 }
 
@@ -65,6 +80,11 @@ export type EdgePairDocument = DocumentOf<'EdgePair'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;
+export type TunnelDocument = DocumentOf<'Tunnel'>;
+export type ServicePortalDocument = DocumentOf<'ServicePortal'>;
+export type ServiceTagDocument = DocumentOf<'ServiceTag'>;
+export type ServiceInsertionDocument = DocumentOf<'ServiceInsertion'>;
+export type ServiceChainDocument = DocumentOf<'ServiceChain'>;
 export type HostDocument = DocumentOf<'Host'>;
 
 /** What is wrong with a document, where, and how to mend it. Lines and columns count from 1. */

@@ -10,6 +10,7 @@ import {
   Attachments,
   identifyNamespace,
   type AttachmentsLog,
+  type DescriptorStore,
   type NamespaceIdentity,
 } from './attachments.js';
 import { PROTOCOL_VERSION, type Delta, type Params } from './messages.js';
@@ -31,6 +32,10 @@ export interface EngineProcessOptions {
   group?: number;
   version: string;
   log: AttachmentsLog;
+  /** Seconds for which engines before this one have counted what it goes on with. */
+  uptime?: number;
+  /** Where descriptors of ports outlive this process. */
+  store?: DescriptorStore;
   /** Tests: another clock tick, an earlier end of flow logs, and other namespaces. */
   tickMilliseconds?: number;
   flowLogMilliseconds?: number;
@@ -44,6 +49,10 @@ export class EngineProcess {
   readonly #started = performance.now();
   #generation = 0;
   #publishing: Promise<unknown> = Promise.resolve();
+  /** While another engine prepares to follow, changes wait. */
+  #held: Promise<void> | undefined;
+  /** It follows: why there are no more changes here. */
+  #replaced: HeadgateError | undefined;
   #server: Listening | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** When flow logs were asked for last. */
@@ -51,16 +60,66 @@ export class EngineProcess {
 
   constructor(options: EngineProcessOptions) {
     this.#options = options;
-    this.#attachments = new Attachments(options.native, options.log, options.identify ?? identifyNamespace);
+    this.#attachments = new Attachments(
+      options.native,
+      options.log,
+      options.identify ?? identifyNamespace,
+      options.store,
+    );
     this.#traces = new Traces(options.native);
     this.#generation = options.native.inventory().generation;
   }
 
+  get attachments(): Attachments {
+    return this.#attachments;
+  }
+
+  /** Seconds for which its counters have counted. */
+  get uptime(): number {
+    return (this.#options.uptime ?? 0) + (performance.now() - this.#started) / 1000;
+  }
+
   /** Listens. Throws a HeadgateError when the socket cannot be made. */
   async start(): Promise<void> {
+    await this.prepare();
+    this.serve();
+  }
+
+  /** Listens where nobody looks yet. */
+  async prepare(): Promise<void> {
     const { socket, group, log } = this.#options;
     this.#server = await listen(socket, group, this.handlers(), log);
+  }
+
+  /** From now on control finds this engine. */
+  serve(): void {
+    this.#generation = this.#options.native.inventory().generation;
+    this.#server?.show();
+    // An engine before may have begun them.
+    this.#flowLogAsked = performance.now();
     this.#timer = setInterval(() => this.#tick(), this.#options.tickMilliseconds ?? TICK_MILLISECONDS);
+  }
+
+  /** Changes wait from now on, as soon as the running one is done; `release` lets them go on, or says why they cannot. */
+  async hold(): Promise<(why?: HeadgateError) => void> {
+    let release: (why?: HeadgateError) => void = () => undefined;
+    this.#held = new Promise((resolve) => {
+      release = (why) => {
+        this.#held = undefined;
+        this.#replaced = why;
+        resolve();
+      };
+    });
+    await this.#publishing.catch(() => undefined);
+    return release;
+  }
+
+  /** Another engine is in charge: closes the socket, once what was asked is answered, and lets go of everything. */
+  async leave(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#publishing.catch(() => undefined);
+    await this.#server?.close();
+    this.#options.native.stop();
   }
 
   /** Closes the socket and the ports; devices stay, so that the next engine finds them. */
@@ -111,17 +170,22 @@ export class EngineProcess {
       version: this.#options.version,
       pid: process.pid,
       generation: this.#generation,
-      uptime: (performance.now() - this.#started) / 1000,
+      uptime: this.uptime,
+      start: this.#options.native.startReport(),
     };
   }
 
   #inTurn<T>(publish: () => Promise<T>): Promise<T> {
-    const turn = this.#publishing.catch(() => undefined).then(publish);
+    const turn = this.#publishing
+      .catch(() => undefined)
+      .then(() => this.#held)
+      .then(publish);
     this.#publishing = turn;
     return turn;
   }
 
   async #publish(delta: Delta) {
+    if (this.#replaced !== undefined) throw this.#replaced;
     checkPermits(this.#options.permits, delta, this.#options.hostFile);
     const began = performance.now();
     const { generation } = await this.#publishNative(delta);
@@ -156,6 +220,7 @@ export class EngineProcess {
   }
 
   #tick(): void {
+    if (this.#held !== undefined) return;
     const looks: [string, () => void][] = [
       ['flow logs', () => this.#endFlowLog()],
       ['attachments', () => this.#attachments.tick()],

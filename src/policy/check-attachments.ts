@@ -8,11 +8,13 @@ import { gatewaysOf, statedAddresses } from '../documents/workload.js';
 import { refusal } from '../engine/permits.js';
 import { suggest } from '../documents/nearest.js';
 import type { Find } from './check.js';
+import { checkTunnels } from './check-tunnels.js';
 
 export function checkAttachments(documents: readonly Document[], error: Find, warn: Find): void {
   const workloads = ofKind(documents, 'Workload');
   checkSegments(documents, error);
   checkTrackers(documents, warn);
+  checkTunnels(documents, error, warn);
   checkDevices(documents, workloads, error);
   checkEdges(documents, workloads, error);
   checkMacs(workloads, error);
@@ -25,12 +27,12 @@ export function checkAttachments(documents: readonly Document[], error: Find, wa
   for (const pair of ofKind(documents, 'EdgePair')) checkEdgePermission(host, pair, warn);
 }
 
-function place(document: Document): string {
+export function place(document: Document): string {
   return `${document.kind} "${document.metadata.name}" (${document.origin.file}:${document.origin.line})`;
 }
 
 /** Calls `clash` for every document whose key was seen before; no key, no clash. */
-function findClashes<D extends Document>(
+export function findClashes<D extends Document>(
   documents: readonly D[],
   key: (document: D) => string | undefined,
   clash: (first: D, second: D) => void,

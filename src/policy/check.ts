@@ -37,7 +37,8 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
-type Referred = 'Segment' | 'Workload' | 'Tracker' | 'Group' | 'Service';
+type Referred =
+  'Segment' | 'Workload' | 'Tracker' | 'Group' | 'Service' | 'Tunnel' | 'ServicePortal' | 'ServiceChain';
 
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
@@ -63,8 +64,30 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       document.spec.bridges.forEach(({ tracker }, i) =>
         refer('Tracker', tracker, () => `spec.bridges[${i}].tracker`),
       );
+    if (document.kind === 'Segment')
+      document.spec.tunnels?.forEach((name, i) => refer('Tunnel', name, () => `spec.tunnels[${i}]`));
     if (document.kind === 'Group') referAll(document.spec, () => 'spec');
-    if (document.kind !== 'SecurityPolicy') continue;
+    if (document.kind === 'ServicePortal') {
+      const { workload, tunnel, alternates } = document.spec;
+      if (workload !== undefined) refer('Workload', workload, () => 'spec.workload');
+      if (tunnel !== undefined) refer('Tunnel', tunnel, () => 'spec.tunnel');
+      alternates?.forEach((name, i) => refer('ServicePortal', name, () => `spec.alternates[${i}]`));
+    }
+    if (document.kind === 'ServiceTag') {
+      const { portal, chain, from, portalTags = {} } = document.spec;
+      if (portal !== undefined) refer('ServicePortal', portal, () => 'spec.portal');
+      if (chain !== undefined) refer('ServiceChain', chain, () => 'spec.chain');
+      if (from !== undefined) refer('ServicePortal', from, () => 'spec.from');
+      for (const name of Object.keys(portalTags))
+        refer('ServicePortal', name, () => `spec.portalTags.${name}`);
+    }
+    if (document.kind === 'ServiceChain')
+      document.spec.portals.forEach((name, i) => refer('ServicePortal', name, () => `spec.portals[${i}]`));
+    if (document.kind === 'ServiceInsertion') {
+      refer('Segment', document.spec.client, () => 'spec.client');
+      if (document.spec.via !== undefined) refer('ServicePortal', document.spec.via, () => 'spec.via');
+    }
+    if (document.kind !== 'SecurityPolicy' && document.kind !== 'ServiceInsertion') continue;
     referAll(document.spec.appliedTo, () => 'spec.appliedTo');
     document.spec.rules.forEach(({ from, to, appliedTo, services }, i) => {
       const line = document.origin.rules?.[i];

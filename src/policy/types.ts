@@ -1,7 +1,9 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
 import type {
+  EnginePortal,
   EngineProfile,
   EngineSegment,
+  EngineServiceTag,
   EngineWorkload,
   IndexEntry,
   SharedRule,
@@ -65,6 +67,8 @@ export type AddressSource = string | Selection;
 export interface ScopeSource {
   policy: AppliedTo | undefined;
   rule: AppliedTo | undefined;
+  /** Of a service insertion: only the workloads of its client. */
+  segment?: string;
 }
 
 export interface DesiredAddressSet {
@@ -103,6 +107,10 @@ export interface Desired {
   scopes: ReadonlyMap<string, DesiredScope>;
   /** Rules and index entries, by policy, in the order in which they are judged. */
   policies: ReadonlyMap<string, PlacedPolicy>;
+  /** The rules of service insertions, likewise; their names begin with `insertion:`. */
+  insertions: ReadonlyMap<string, PlacedPolicy>;
+  portals: ReadonlyMap<string, EnginePortal>;
+  tags: ReadonlyMap<string, EngineServiceTag>;
   /** How many entries refer to each rule, by key. */
   ruleUses: Uses;
 }

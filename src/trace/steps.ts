@@ -28,6 +28,7 @@ const ENGINE_STAGES = [
   'track',
   'classify',
   'advance',
+  'services',
   'forward',
   'transmit',
 ];
@@ -102,7 +103,8 @@ const TELL: Partial<Record<Stage, Tell>> = {
     return ok('fragments', 'a later one: it has the ports of its first');
   },
   track: (trace) => tracked(trace),
-  forward: (trace) => [...skip('services', 'there are none yet'), ...forwarded(trace)],
+  services: (trace) => serviced(trace),
+  forward: (trace) => forwarded(trace),
   transmit: (trace) => transmitted(trace),
 };
 
@@ -245,6 +247,15 @@ function answers({ outputs, headers }: Trace): Step[] {
       text: `${workload} is answered with ${isTcp ? 'a TCP reset' : 'an ICMP error'}`,
       workload,
     }));
+}
+
+function serviced({ services = [] }: Trace): Step[] {
+  if (services.length === 0) return skip('services', 'no service is inserted');
+  return services.flatMap(({ tag, hop, portal, key, what }) => {
+    const at = hop === 0 ? `${portal}, where its client is` : `${portal}, hop ${hop}`;
+    const how = what === 'sent' ? 'sent to' : 'has come from';
+    return ok('services', `${how} ${at}, under tag ${tag} (number ${key} on the wire)`);
+  });
 }
 
 function forwarded({ outputs, verdicts, drops }: Trace): Step[] {

@@ -129,6 +129,46 @@ const policy = fc.record(
   { requiredKeys: ['rules'] },
 );
 
+/** Service insertions: beside the policies, which they must leave alone. */
+const insertion = fc.record(
+  {
+    priority: fc.nat(2),
+    appliedTo: seldom(applied),
+    rules: fc.array(
+      fc.record({
+        direction: seldom(fc.constantFrom('in', 'out', 'both')),
+        from: seldom(selection(GROUPS).filter(notEmpty)),
+        to: seldom(selection(GROUPS).filter(notEmpty)),
+        services: seldom(
+          fc.array(fc.oneof(fc.constantFrom(...SERVICES), entry), { minLength: 1, maxLength: 2 }),
+        ),
+        through: fc.constantFrom('inspect', 'filter'),
+        appliedTo: seldom(applied),
+      }),
+      { maxLength: 3 },
+    ),
+  },
+  { requiredKeys: ['rules'] },
+);
+
+const portal = fc.record(
+  {
+    fail: fc.constantFrom('open', 'closed'),
+    returns: fc.constantFrom('tag', 'record'),
+    health: fc.record(
+      {
+        probe: fc.constant('http'),
+        address: fc.constant('192.0.2.1'),
+        source: fc.constant('192.0.2.2'),
+        port: fc.nat(9).map((n) => n + 1),
+        interval: fc.constantFrom(100, 200),
+      },
+      { requiredKeys: ['probe', 'address', 'source', 'port'] },
+    ),
+  },
+  { requiredKeys: [] },
+);
+
 const workload = fc.record({
   labels,
   used: fc.boolean(),
@@ -150,8 +190,30 @@ const bridges = fc.uniqueArray(bridge, {
   maxLength: 3,
   selector: ({ southVlan, southInnerVlan }) => `${southVlan}.${southVlan && southInnerVlan}`,
 });
+const vxlan = { encapsulation: 'vxlan', local: '192.0.2.1', remotes: ['192.0.2.2', '192.0.2.3'] };
+const tunnel = fc.oneof(
+  some({
+    netns: fc.constant('u'),
+    interface: fc.constant('under'),
+    port: fc.constantFrom(4789, 8472),
+    mtu: fc.constant(1600),
+  }).map((more) => ({ ...vxlan, ...more })),
+  some({ options: fc.constant([{ class: 0x102, type: 131, data: '01020304' }]) }).map((more) => ({
+    ...vxlan,
+    encapsulation: 'geneve',
+    ...more,
+  })),
+  fc.constant({ encapsulation: 'gre', local: '2001:db8::1', remotes: ['2001:db8::2'] }),
+  some({ context: fc.constant('00'.repeat(16)) }).map((more) => ({
+    encapsulation: 'nsh-ethernet',
+    interface: 'under',
+    remotes: ['02:00:00:00:00:02'],
+    ...more,
+  })),
+);
 
 const world = fc.record({
+  tunnel: fc.option(fc.tuple(tunnel, some({ oversized: fc.constantFrom('refuse', 'fragment') }))),
   host: fc.option(
     fc.record(
       {
@@ -174,6 +236,9 @@ const world = fc.record({
   groups: fc.tuple(...GROUPS.map((_, i) => selection(GROUPS.slice(0, i)))),
   services: fc.tuple(...SERVICES.map(() => fc.array(entry, { minLength: 1, maxLength: 2 }))),
   policies: fc.array(policy, { maxLength: 4 }),
+  insertions: fc.array(insertion, { maxLength: 2 }),
+  portals: fc.tuple(portal, portal),
+  tags: fc.subarray([1, 2, 3, 4, 5, 6], { minLength: 2, maxLength: 2 }),
 });
 
 function document(kind: Kind, name: string, spec: unknown, labels: Record<string, string> = {}): Document {
@@ -190,9 +255,23 @@ function document(kind: Kind, name: string, spec: unknown, labels: Record<string
 
 /** Every reference in these documents holds. */
 export const documentSets: fc.Arbitrary<Document[]> = world.map(
-  ({ host, segment, workloads, trackers, edgePairs, groups, services, policies }) => [
+  ({
+    host,
+    tunnel,
+    segment,
+    workloads,
+    trackers,
+    edgePairs,
+    groups,
+    services,
+    policies,
+    insertions,
+    portals,
+    tags,
+  }) => [
     ...(host ? [document('Host', 'h', host)] : []),
-    document('Segment', 'lan', segment),
+    ...(tunnel ? [document('Tunnel', 'far', tunnel[0])] : []),
+    document('Segment', 'lan', { ...segment, ...(tunnel && { vni: 7, tunnels: ['far'], ...tunnel[1] }) }),
     ...workloads.map(({ labels, attach, v6, more }, i) => {
       const own = [`${V4[i]}/24`, ...(v6 ? [`${V6[i]}/64`] : [])];
       const allowed = [...own.map((text) => text.slice(0, text.indexOf('/'))), ...(more ?? [])];
@@ -225,6 +304,20 @@ export const documentSets: fc.Arbitrary<Document[]> = world.map(
     ...groups.map((spec, i) => document('Group', GROUPS[i] ?? '', spec)),
     ...services.map((entries, i) => document('Service', SERVICES[i] ?? '', { entries })),
     ...policies.map((spec, i) => document('SecurityPolicy', `p${i}`, spec)),
+    ...insertions.map((spec, i) => document('ServiceInsertion', `i${i}`, { client: 'lan', ...spec })),
+    document('Segment', 'wires', {}),
+    ...portals.flatMap((spec, i) => [
+      document('Workload', `wire${i}`, { segment: 'wires', attach: { nic: { interface: `q${i}` } } }),
+      document('ServicePortal', `portal${i}`, { workload: `wire${i}`, ...spec }),
+    ]),
+    ...['inspect', 'filter'].map((service, i) =>
+      document('ServiceTag', `tag-${service}`, {
+        tag: tags[i],
+        client: 'lan',
+        service,
+        portal: `portal${i}`,
+      }),
+    ),
   ],
 );
 

@@ -1,6 +1,14 @@
 // A NativeEngine without packets: holds what is published as the real one does, checks references, and lets a test
 // say what cannot be attached, what has failed, and which publish is refused.
-import type { NativeEngine, NativeTrace, PacketHeaders, PortSpec } from '../../src/engine/addon.js';
+import type {
+  HandoverReport,
+  NativeEngine,
+  NativePolicy,
+  NativeTrace,
+  PacketHeaders,
+  PortSpec,
+  StartReport,
+} from '../../src/engine/addon.js';
 import type { Delta, FlowRecord, Inventory, LogEvent, Result, Stats } from '../../src/engine/messages.js';
 import { EngineModel } from './engine-model.js';
 
@@ -12,6 +20,7 @@ export class FakeEngine implements NativeEngine {
   /** The next publish throws it. */
   refusal: Error | undefined;
   events: LogEvent[] = [];
+  alarms: string[] = [];
   flowRecords: FlowRecord[] = [];
   flowRecordsLost = 0;
   flowList: Result<'flows'>['flows'] = [];
@@ -63,6 +72,46 @@ export class FakeEngine implements NativeEngine {
     return port.kind === 'tap' ? { mac: port.mac } : {};
   }
 
+  descriptors(): number[] {
+    return [];
+  }
+
+  startReport(): StartReport {
+    return { left: 'nothing', connections: 0, forgotten: 0, alarms: this.alarms };
+  }
+
+  policy(): NativePolicy {
+    return { delta: {}, numbering: { number: this.state.generation, epochs: {} } };
+  }
+
+  follow(): void {
+    this.calls.push('follow');
+  }
+
+  markChanges(): void {
+    this.calls.push('mark changes');
+  }
+
+  convert(): number {
+    return 0;
+  }
+
+  convertFor(): number {
+    return 0;
+  }
+
+  forgetUpgrade(): void {
+    this.calls.push('forget upgrade');
+  }
+
+  handOver(): HandoverReport {
+    return { pauseMicroseconds: 0, connections: 0 };
+  }
+
+  takeOver(): HandoverReport {
+    return { pauseMicroseconds: 0, connections: 0 };
+  }
+
   detach(workload: string, remove: boolean): void {
     this.#attached.delete(workload);
     this.calls.push(`detach ${workload}${remove ? ' and remove' : ''}`);
@@ -93,6 +142,8 @@ export class FakeEngine implements NativeEngine {
       workloads: [],
       hits: this.hits,
       workers: [],
+      portals: [],
+      legs: [],
     };
   }
 

@@ -192,6 +192,8 @@ describe('what they come to', () => {
       segments: {},
       workloads: {},
       scopes: {},
+      portals: {},
+      tags: {},
       entries: {},
     };
     const { desired } = compile([make('Segment', 'a', { tracker: 'shared' }), make('Segment', 'b', {})]);
