@@ -72,13 +72,28 @@ Napi::Object write_rule(Napi::Env env, const RuleChange& rule) {
   return out;
 }
 
+Napi::Object write_bridge(Napi::Env env, const BridgeChange& bridge) {
+  constexpr const char* kFields[2][2] = {{"southVlan", "southInnerVlan"}, {"northVlan", "northInnerVlan"}};
+  Napi::Object out = Napi::Object::New(env);
+  for (int side : {0, 1})
+    for (int tag : {0, 1})
+      if (bridge.vlan[side][tag]) out.Set(kFields[side][tag], bridge.vlan[side][tag]);
+  out.Set("tracker", bridge.tracker);
+  out.Set("judge", bridge.judge);
+  return out;
+}
+
 Napi::Object write_segment(Napi::Env env, const SegmentChange& segment) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("name", segment.name);
   out.Set("digest", segment.digest);
   if (segment.vlan) out.Set("vlan", segment.vlan);
   if (segment.inner_vlan) out.Set("innerVlan", segment.inner_vlan);
-  out.Set("tracker", segment.tracker);
+  if (!segment.tracker.empty()) out.Set("tracker", segment.tracker);
+  if (segment.bridges.empty()) return out;
+  Napi::Array bridges = Napi::Array::New(env, segment.bridges.size());
+  for (uint32_t i = 0; i < segment.bridges.size(); ++i) bridges.Set(i, write_bridge(env, segment.bridges[i]));
+  out.Set("bridges", bridges);
   return out;
 }
 
@@ -86,7 +101,8 @@ Napi::Object write_workload(Napi::Env env, const WorkloadChange& workload) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("name", workload.name);
   out.Set("digest", workload.digest);
-  out.Set("segment", workload.segment);
+  if (!workload.segment.empty()) out.Set("segment", workload.segment);
+  if (workload.side) out.Set("side", *workload.side == EdgeSide::kSouth ? "south" : "north");
   if (workload.mac) out.Set("mac", *workload.mac);
   if (workload.addresses) out.Set("addresses", write_texts(env, *workload.addresses));
   out.Set("limits", write_limits(env, workload.limits));

@@ -43,14 +43,26 @@ Delta Publisher::policy() const {
                                rule.on_change, rule.observe, rule.log});
   }
   for (const auto& segment : segments_)
-    if (segment)
-      delta.set_segments.push_back(
-          {segment->name, segment->digest, segment->vlan[0], segment->vlan[1], trackers_[segment->tracker]});
+    if (segment) {
+      SegmentChange& change = delta.set_segments.emplace_back(
+          SegmentChange{segment->name, segment->digest, segment->vlan[0], segment->vlan[1], "", {}});
+      if (segment->bridges.empty()) change.tracker = trackers_[segment->tracker];
+      for (const Bridge& b : segment->bridges)
+        change.bridges.push_back({{{b.vlan[0][0], b.vlan[0][1]}, {b.vlan[1][0], b.vlan[1][1]}},
+                                  trackers_[b.tracker],
+                                  workloads_[b.judge]->name});
+    }
   for (const auto& workload : workloads_) {
     if (!workload) continue;
-    WorkloadChange change{
-        workload->name,  workload->digest, segments_[workload->segment]->name, workload->trunk, {}, {},
-        workload->limits};
+    const bool is_tracker = workload->segment == kNoSegment;
+    WorkloadChange change{workload->name,
+                          workload->digest,
+                          is_tracker ? "" : segments_[workload->segment]->name,
+                          workload->trunk,
+                          {},
+                          {},
+                          workload->limits,
+                          workload->side};
     if (workload->pinned_mac) change.mac = format_mac(workload->mac);
     if (!workload->any_address) change.addresses = texts_of(workload->addresses);
     delta.set_workloads.push_back(std::move(change));
