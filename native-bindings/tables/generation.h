@@ -59,8 +59,6 @@ struct Remote {
 
 enum class EdgeSide : uint8_t { kSouth, kNorth };
 
-constexpr uint32_t kNoSegment = UINT32_MAX;
-
 // Who has a place of its own: a workload; an interface of an edge pair; a tracker, which has an index table and an
 // account for what crosses edge pairs, and neither segment nor port.
 struct Workload {
