@@ -45,8 +45,8 @@ struct Passage {
   uint32_t key = 0;  // that it is sent under
 };
 
-// The far end of a tunnel and what the encapsulation says beside the frame. The port sets it on frames that come in, and
-// goes by it with frames that go out.
+// The far end of a tunnel and what the encapsulation says beside the frame. The port sets it on frames that come in,
+// and goes by it with frames that go out.
 struct TunnelHop {
   Address remote;                  // of the outer packet; over Ethernet the link-local address made of the MAC
   uint32_t key = 0;                // packet/encapsulation/encapsulation.h

@@ -26,8 +26,8 @@ void Engine::report_services(StatsReport& report, const std::vector<LegCounters>
   for (const auto& portal : services->portals) {
     if (!portal) continue;
     const PortalHealth& health = *portal->health;
-    report.portals.push_back({portal->name, state_of(*portal, *current_), health.up ? "" : name_of(health.fault), health.sent, health.failures,
-                              health.changes, health.changes ? age(health.changed) : -1});
+    report.portals.push_back({portal->name, state_of(*portal, *current_), health.up ? "" : name_of(health.fault),
+                              health.sent, health.failures, health.changes, health.changes ? age(health.changed) : -1});
   }
   for (const auto& tag : services->tags) {
     if (!tag) continue;

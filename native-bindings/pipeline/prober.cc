@@ -110,8 +110,8 @@ void send_tcp(Context& ctx, const Portal& portal, uint64_t mac, uint16_t source_
     tcp[13] = flags;
     store16(tcp + 14, 8192);  // window: a status line fits
     memcpy(tcp + kTcpHeader, data.data(), data.size());
-    const uint64_t pseudo = checksum_add(ipv4_of(portal.probe.source), 4) +
-                            checksum_add(ipv4_of(portal.probe.address), 4) + kTcp + length;
+    const uint64_t pseudo =
+        checksum_add(ipv4_of(portal.probe.source), 4) + checksum_add(ipv4_of(portal.probe.address), 4) + kTcp + length;
     store16(tcp + 16, checksum_finish(pseudo + checksum_add(tcp, length)));
     return length;
   });
@@ -146,8 +146,7 @@ void settle(const Portal& portal, uint32_t now) {
   const bool answered = health.answered.load(std::memory_order_relaxed) == number;
   if (!answered) {
     health.failures.fetch_add(1, std::memory_order_relaxed);
-    if (!health.mac.load(std::memory_order_relaxed))
-      health.fault.store(ProbeFault::kNoMac, std::memory_order_relaxed);
+    if (!health.mac.load(std::memory_order_relaxed)) health.fault.store(ProbeFault::kNoMac, std::memory_order_relaxed);
   }
   if (answered == up) {
     health.in_row = 0;
@@ -184,8 +183,8 @@ void take_tcp(const Frame& frame, Context& ctx, const Portal& portal) {
     send_tcp(ctx, portal, mac, names.source_port, acknowledged, 0, kRst);
   } else if (opens) {
     char request[512];
-    const int size = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: %u.%u.%u.%u\r\n\r\n", portal.probe.path.c_str(),
-                              portal.probe.address.bytes[12], portal.probe.address.bytes[13],
+    const int size = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\nHost: %u.%u.%u.%u\r\n\r\n",
+                              portal.probe.path.c_str(), portal.probe.address.bytes[12], portal.probe.address.bytes[13],
                               portal.probe.address.bytes[14], portal.probe.address.bytes[15]);
     send_tcp(ctx, portal, mac, names.source_port, acknowledged, sequence + 1, kAck | kPsh,
              {request, static_cast<size_t>(size)});

@@ -1,10 +1,10 @@
-// Health checks of service portals: asks each on the port where it is attached, by ARP and then ICMP echo, a TCP handshake
-// or an HTTP request, from an address and a MAC that are the engine's own there.
+// Health checks of service portals: asks each on the port where it is attached, by ARP and then ICMP echo, a TCP
+// handshake or an HTTP request, from an address and a MAC that are the engine's own there.
 //
-// The first worker asks, at each portal's interval. Whichever worker gets an answer takes it: nothing of a probe is kept
-// but its number, from which ports and sequence numbers are made, so an answer needs no lock and no connection. Of HTTP
-// only the status line's first 12 bytes are looked at. A portal is down after as many failures in a row as its check
-// says, and up again after two answers in a row.
+// The first worker asks, at each portal's interval. Whichever worker gets an answer takes it: nothing of a probe is
+// kept but its number, from which ports and sequence numbers are made, so an answer needs no lock and no connection. Of
+// HTTP only the status line's first 12 bytes are looked at. A portal is down after as many failures in a row as its
+// check says, and up again after two answers in a row.
 #pragma once
 
 #include "pipeline/context.h"

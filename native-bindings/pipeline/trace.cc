@@ -178,7 +178,8 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
       note_verdicts(r, frame, ctx, formers);
       note_answers(r, ctx, answers);
     }
-    if (is("services") && !r.connection) note_connection(r, frame, ctx, {true, frame.connection ? frame.connection->created : 0});
+    if (is("services") && !r.connection)
+      note_connection(r, frame, ctx, {true, frame.connection ? frame.connection->created : 0});
     if (is("guard")) note_sender(r, frame);
     if (!goes_on) return false;
     if (is("parse")) note_parsed(r, frame);

@@ -1,12 +1,14 @@
-// Service tags: sends the frames of a flow through its service portals, and on from where they left (tables/services.h).
+// Service tags: sends the frames of a flow through its service portals, and on from where they left
+// (tables/services.h).
 //
 //   client -> ... classify, advance -> services: first hop --------> portal
 //                                      services: next hop, or on <-- guard <- the portal's port, under the leg's key
 //                                        forward in the client's segment, or back to the gateway's entry
 //
 // A frame that comes in on a port where portals are passes the stages between guard and here as ARP does: its flow was
-// judged where it left, and is not judged, counted or checked for its addresses once more. Here its connection is found,
-// which says whether it is a reply, and so which hop is next. At a gateway the first frame under a tag begins it.
+// judged where it left, and is not judged, counted or checked for its addresses once more. Here its connection is
+// found, which says whether it is a reply, and so which hop is next. At a gateway the first frame under a tag begins
+// it.
 //
 // A loop cannot last: a leg gives back at most twice what was sent to it, and some for appliances that speak first.
 #include "packet/hash.h"
@@ -34,7 +36,8 @@ uint32_t key_of(const Frame& frame, const Context& ctx, const Workload& w) {
   const Headers& h = frame.headers;
   if (w.remote) {
     // The index that NSH has beside its path is the service functions' to count down (RFC 8300, 2.3).
-    const bool nsh = ctx.generation->services->portals[ctx.generation->services->portals_of.at(frame.source_workload)[0]]->nsh;
+    const bool nsh =
+        ctx.generation->services->portals[ctx.generation->services->portals_of.at(frame.source_workload)[0]]->nsh;
     const uint32_t key = nsh ? frame.hop.key | 0xff : frame.hop.key;
     return key == w.remote->key ? 0 : key;
   }

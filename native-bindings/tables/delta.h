@@ -91,7 +91,7 @@ struct EntryChange {
   bool out = false;
   std::string scope;
   std::string profile = {};  // empty: the host's
-  std::string tag = {};  // of an insertion: the service tag
+  std::string tag = {};      // of an insertion: the service tag
 };
 
 // A service portal (tables/services.h). Addresses are texts.
@@ -125,7 +125,7 @@ struct HopChange {
 struct ServiceTagChange {
   std::string name;
   std::string digest;
-  std::string tracker;                    // of a gateway's
+  std::string tracker;                      // of a gateway's
   std::optional<std::string> segment = {};  // where rules choose the tag
   std::optional<LegChange> entry = {};      // of a gateway's
   std::vector<HopChange> hops = {};

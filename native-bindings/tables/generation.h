@@ -54,7 +54,7 @@ struct Workload {
   uint16_t port = kNoPort;
   uint16_t output = kNoPort;       // the same where frames go straight to it: it is attached, and no tunnel
   std::shared_ptr<Remote> remote;  // null: it is on this host
-  bool trunk = false;  // its frames carry the segment's VLAN tags on the port
+  bool trunk = false;              // its frames carry the segment's VLAN tags on the port
   bool pinned_mac = false;
   bool any_address = true;
   Limits limits;
@@ -93,10 +93,10 @@ struct PortView {
   std::shared_ptr<AttachedPort> attached;
   bool trunk = false;
   TunnelPort* tunnel = nullptr;
-  uint32_t workload = kNoWorkload;   // of a port that is neither
-  const Workload* sender = nullptr;  // the same
-  const Segment* segment = nullptr;  // and its segment
-  std::vector<TrunkMember> members;  // of a trunk
+  uint32_t workload = kNoWorkload;    // of a port that is neither
+  const Workload* sender = nullptr;   // the same
+  const Segment* segment = nullptr;   // and its segment
+  std::vector<TrunkMember> members;   // of a trunk
   std::vector<TunnelMember> remotes;  // of a tunnel, by hop()
   // Workloads that service portals are attached as; a port with such has no sender, so that the guard stage looks.
   std::vector<ServiceMember> portals;

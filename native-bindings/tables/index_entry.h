@@ -23,7 +23,7 @@ struct IndexEntry {
   bool in = false;
   bool out = false;
   uint8_t profile = 0;  // how connections are followed that it decides over (tables/timeouts.h)
-  uint16_t tag = 0;  // of an insertion: place of the service tag
+  uint16_t tag = 0;     // of an insertion: place of the service tag
 
   // First order of the category behind this entry's: what `pass` goes on with.
   uint64_t next_category() const { return ((order >> kCategoryShift) + 1) << kCategoryShift; }

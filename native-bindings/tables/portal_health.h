@@ -1,6 +1,6 @@
-// How a service portal does: written by whoever probes it (pipeline/prober.h), read by all workers. Generations share it,
-// so what is known of a portal outlives every change of policy, and a portal that goes down is left within the round in
-// which that is noticed, without a new generation.
+// How a service portal does: written by whoever probes it (pipeline/prober.h), read by all workers. Generations share
+// it, so what is known of a portal outlives every change of policy, and a portal that goes down is left within the
+// round in which that is noticed, without a new generation.
 #pragma once
 
 #include <atomic>
@@ -18,9 +18,9 @@ inline const char* name_of(ProbeFault fault) {
 
 struct PortalHealth {
   std::atomic<bool> up{true};
-  std::atomic<uint64_t> mac{0};       // of its address (mac_number); 0: not known
-  std::atomic<uint32_t> sent{0};      // number of the last probe
-  std::atomic<uint32_t> answered{0};  // number of the last one that was answered
+  std::atomic<uint64_t> mac{0};                      // of its address (mac_number); 0: not known
+  std::atomic<uint32_t> sent{0};                     // number of the last probe
+  std::atomic<uint32_t> answered{0};                 // number of the last one that was answered
   std::atomic<ProbeFault> fault{ProbeFault::kNone};  // what the last probe that failed met
   std::atomic<uint64_t> failures{0};                 // probes that failed, ever
   std::atomic<uint64_t> changes{0};                  // times that it went down or came up

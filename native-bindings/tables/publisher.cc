@@ -100,9 +100,8 @@ void Publisher::put_in_entries(const Delta& delta) {
     uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
     held.tag = change.tag;
     const auto tag = change.tag.empty() ? uint16_t{0} : static_cast<uint16_t>(tags_.at(change.tag).place);
-    put_in(held,
-           {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile), tag}, rule,
-           scopes_.at(change.scope));
+    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile), tag},
+           rule, scopes_.at(change.scope));
   }
 }
 
@@ -324,8 +323,8 @@ void Publisher::settled() {
   retired_.clear();
   for (auto& [macs, workload] : forget_) macs->forget(workload);
   forget_.clear();
-  for (Places* places : {&set_numbers_, &segment_numbers_, &workload_numbers_, &portal_numbers_, &tag_numbers_,
-                         &leg_numbers_})
+  for (Places* places :
+       {&set_numbers_, &segment_numbers_, &workload_numbers_, &portal_numbers_, &tag_numbers_, &leg_numbers_})
     places->settled();
 }
 

@@ -22,7 +22,8 @@ std::shared_ptr<Remote> make_remote(const RemoteChange& change) {
 
 // Whether both may be on one port: it is a trunk, or a tunnel, and tells them apart.
 bool share(const AttachedPort& port, const Workload& a, const Segment& of_a, const Workload& b, const Segment& of_b) {
-  if (port.tunnel) return a.remote && b.remote && (a.remote->address != b.remote->address || a.remote->key != b.remote->key);
+  if (port.tunnel)
+    return a.remote && b.remote && (a.remote->address != b.remote->address || a.remote->key != b.remote->key);
   return port.trunk && (of_a.vlan[0] != of_b.vlan[0] || of_a.vlan[1] != of_b.vlan[1]);
 }
 
@@ -178,7 +179,8 @@ std::shared_ptr<AttachedPort> Publisher::unbind(const std::string& name) {
 
 std::shared_ptr<AttachedPort> Publisher::find_shared(const std::string& device, bool tunnel) const {
   for (const OpenPort& port : ports_)
-    if (port.attached && (tunnel ? port.attached->tunnel != nullptr : port.attached->trunk) && port.attached->device == device)
+    if (port.attached && (tunnel ? port.attached->tunnel != nullptr : port.attached->trunk) &&
+        port.attached->device == device)
       return port.attached;
   return nullptr;
 }

@@ -1,5 +1,5 @@
-// Service portals and tags: the check of what control sends, and what the packet path gets of it. The table is made anew
-// whole when one of them changes: it is small, and counters and health are kept by what stays.
+// Service portals and tags: the check of what control sends, and what the packet path gets of it. The table is made
+// anew whole when one of them changes: it is small, and counters and health are kept by what stays.
 #include <algorithm>
 #include <functional>
 
@@ -214,7 +214,8 @@ uint16_t Publisher::tracker_place(const std::string& name) {
   return static_cast<uint16_t>(trackers_.size() - 1);
 }
 
-Leg Publisher::make_leg(const std::string& tag, size_t hop, const LegChange& change, std::map<std::string, HeldLeg>& kept) {
+Leg Publisher::make_leg(const std::string& tag, size_t hop, const LegChange& change,
+                        std::map<std::string, HeldLeg>& kept) {
   const std::string name = leg_name(tag, hop, change.portal);
   auto known = legs_.extract(name);
   HeldLeg held = known ? known.mapped() : HeldLeg{leg_numbers_.take(), next_service_serial_++};
@@ -254,7 +255,8 @@ void Publisher::make_services() {
     }
     for (size_t hop = 0; hop < held.change.hops.size(); ++hop) {
       tag->hops.push_back({held.change.hops[hop].open, {}});
-      for (const LegChange& leg : held.change.hops[hop].legs) tag->hops[hop].legs.push_back(make_leg(name, hop, leg, kept));
+      for (const LegChange& leg : held.change.hops[hop].legs)
+        tag->hops[hop].legs.push_back(make_leg(name, hop, leg, kept));
     }
     auto arrive = [&](const Leg& leg, uint8_t hop) {
       const uint32_t workload = next->portals[leg.portal]->workload;

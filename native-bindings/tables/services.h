@@ -25,23 +25,23 @@ namespace headgate {
 
 constexpr uint8_t kMostHops = 8;
 constexpr size_t kMostLegsOfHop = 8;
-constexpr uint8_t kEntryHop = 0xff;         // of a frame that comes in at a gateway
-constexpr uint16_t kTagByRecord = 0xffff;   // of a frame that lost its tag: its connection knows
-constexpr uint16_t kMostTags = 0x7fff;      // places of tags are below; 0 is none
+constexpr uint8_t kEntryHop = 0xff;        // of a frame that comes in at a gateway
+constexpr uint16_t kTagByRecord = 0xffff;  // of a frame that lost its tag: its connection knows
+constexpr uint16_t kMostTags = 0x7fff;     // places of tags are below; 0 is none
 constexpr uint32_t kNoSegment = UINT32_MAX;
 
 enum class ProbeKind : uint8_t { kNone, kIcmp, kTcp, kHttp };
 
 struct Probe {
   ProbeKind kind = ProbeKind::kNone;
-  Address address{};           // of the portal, IPv4
-  Address source{};            // and of the engine where it asks
-  Mac mac{};                   // likewise
-  uint16_t port = 0;           // TCP and HTTP
-  std::string path{};          // HTTP
-  uint32_t key = 0;            // that probes go under; 0: as the portal's workload sends
-  uint32_t interval = 200;     // milliseconds
-  uint32_t failures = 3;       // in a row, and it is down
+  Address address{};        // of the portal, IPv4
+  Address source{};         // and of the engine where it asks
+  Mac mac{};                // likewise
+  uint16_t port = 0;        // TCP and HTTP
+  std::string path{};       // HTTP
+  uint32_t key = 0;         // that probes go under; 0: as the portal's workload sends
+  uint32_t interval = 200;  // milliseconds
+  uint32_t failures = 3;    // in a row, and it is down
 
   bool operator==(const Probe&) const = default;
 };
@@ -57,9 +57,9 @@ struct Portal {
 };
 
 struct Leg {
-  uint16_t portal = 0;   // place
-  uint16_t place = 0;    // of its counters
-  uint32_t serial = 0;   // never used twice: counters are kept by it
+  uint16_t portal = 0;  // place
+  uint16_t place = 0;   // of its counters
+  uint32_t serial = 0;  // never used twice: counters are kept by it
   uint32_t key = 0;
 };
 
@@ -86,11 +86,11 @@ struct Arrival {
 
 // Immutable but for the health of portals; a part of a generation.
 struct Services {
-  std::vector<std::shared_ptr<const Portal>> portals;   // by place; null: free
-  std::vector<std::shared_ptr<const ServiceTag>> tags;  // likewise; place 0 is none
-  std::unordered_map<uint64_t, Arrival> arrivals;       // by port_key()
+  std::vector<std::shared_ptr<const Portal>> portals;              // by place; null: free
+  std::vector<std::shared_ptr<const ServiceTag>> tags;             // likewise; place 0 is none
+  std::unordered_map<uint64_t, Arrival> arrivals;                  // by port_key()
   std::unordered_map<uint32_t, std::vector<uint16_t>> portals_of;  // by workload
-  size_t legs = 0;                                      // places of counters
+  size_t legs = 0;                                                 // places of counters
 
   static uint64_t port_key(uint32_t workload, uint32_t key) { return uint64_t{workload} << 32 | key; }
   const Arrival* find(uint32_t workload, uint32_t key) const {

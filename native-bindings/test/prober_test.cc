@@ -52,7 +52,9 @@ struct Probed : Bed {
   MemoryPort* port_ = nullptr;
 };
 
-bool is_ip(const Bytes& b, uint8_t protocol) { return get16(b, 12) == kEtherIpv4 && b[23] == protocol; }
+bool is_ip(const Bytes& b, uint8_t protocol) {
+  return get16(b, 12) == kEtherIpv4 && b[23] == protocol;
+}
 
 Packet from_portal(uint8_t protocol) {
   Packet p;
@@ -64,7 +66,9 @@ Packet from_portal(uint8_t protocol) {
   return p;
 }
 
-uint32_t get32(const Bytes& b, size_t at) { return uint32_t{get16(b, at)} << 16 | get16(b, at + 2); }
+uint32_t get32(const Bytes& b, size_t at) {
+  return uint32_t{get16(b, at)} << 16 | get16(b, at + 2);
+}
 
 // Swaps ends and makes an answer of an echo.
 void echo(Probed& bed, const Bytes& asked) {
@@ -142,7 +146,8 @@ TEST_CASE("probe: TCP wants a handshake, HTTP a good status") {
     const auto good = [&](const Bytes& asked) { serve(bed, asked, "HTTP/1.1 204 No Content\r\n\r\n"); };
     for (int i = 0; i < 6; ++i) bed.round(good);
     CHECK(bed.up());
-    for (const std::string& status : {std::string("HTTP/1.1 503 Busy\r\n\r\n"), std::string("HTTP/1."), std::string("SSH-2.0-x\r\n1234"), std::string()}) {
+    for (const std::string& status : {std::string("HTTP/1.1 503 Busy\r\n\r\n"), std::string("HTTP/1."),
+                                      std::string("SSH-2.0-x\r\n1234"), std::string()}) {
       const auto bad = [&](const Bytes& asked) { serve(bed, asked, status); };
       CHECK_MESSAGE(rounds_until(bed, false, 6, bad) <= 5, status);
       CHECK(rounds_until(bed, true, 6, good) <= 4);

@@ -1,4 +1,5 @@
-// Service tags: two tenants with the same MACs and addresses, whose frames go through portals on a trunk, and come back.
+// Service tags: two tenants with the same MACs and addresses, whose frames go through portals on a trunk, and come
+// back.
 //
 //   red-a, red-b  in segment red   --.                 .-- "fw"   trunk, portals fw, ids and log, told apart by VLANs
 //   blue-a, blue-b in segment blue --+-- one worker ---+-- "alt"  trunk, portal alt
