@@ -88,6 +88,11 @@
       'target_name': 'fuzz_delta', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/fuzz/delta_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
     },
+    {
+      'target_name': 'fuzz_tunnel', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/fuzz/tunnel_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
+      'cflags': ['-O1', '-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
+    },
     {'target_name': 'tcp_verdicts', 'type': 'executable', 'dependencies': ['headgate_engine'], 'sources': ['native-bindings/bench/tcp_verdicts.cc']},
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'syn_flood', 'type': 'executable', 'sources': ['native-bindings/bench/syn_flood.cc'], 'libraries': ['-lpthread']},

@@ -69,6 +69,7 @@ constexpr const char* kDefaults[] = {"allow", "drop"};
 constexpr const char* kOnChanges[] = {"reevaluate", "keep", "reset"};
 constexpr const char* kModes[] = {"enforce", "observe"};
 constexpr const char* kDirections[] = {"in", "out", "both"};
+constexpr const char* kSides[] = {"south", "north"};
 constexpr uint64_t kMostExact = (uint64_t{1} << 53) - 1;  // whole number that a JavaScript number holds
 
 AddressSetChange read_address_set(const Napi::Object& o) {
@@ -104,10 +105,26 @@ RuleChange read_rule(const Napi::Object& o) {
   return rule;
 }
 
+int read_vlan(const Napi::Object& o, const char* field) {
+  return static_cast<int>(read_optional_number(o, field, 4094).value_or(0));
+}
+
+BridgeChange read_bridge(const Napi::Object& o) {
+  return {{{read_vlan(o, "southVlan"), read_vlan(o, "southInnerVlan")},
+           {read_vlan(o, "northVlan"), read_vlan(o, "northInnerVlan")}},
+          read_string(o, "tracker"),
+          read_string(o, "judge")};
+}
+
 SegmentChange read_segment(const Napi::Object& o) {
-  return {read_string(o, "name"), read_string(o, "digest"),
-          static_cast<int>(read_optional_number(o, "vlan", 4094).value_or(0)),
-          static_cast<int>(read_optional_number(o, "innerVlan", 4094).value_or(0)), read_string(o, "tracker")};
+  SegmentChange segment{read_string(o, "name"),
+                        read_string(o, "digest"),
+                        read_vlan(o, "vlan"),
+                        read_vlan(o, "innerVlan"),
+                        read_optional_string(o, "tracker").value_or(""),
+                        {}};
+  each_object(o, "bridges", segment.bridges, read_bridge);
+  return segment;
 }
 
 Limits read_limits(const Napi::Value& value) {
@@ -121,15 +138,17 @@ WorkloadChange read_workload(const Napi::Object& o) {
   WorkloadChange workload;
   workload.name = read_string(o, "name");
   workload.digest = read_string(o, "digest");
-  workload.segment = read_string(o, "segment");
-  Napi::Value attach = o.Get("attach");
-  if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
-  const Napi::Object attached = attach.As<Napi::Object>();
-  const std::string kind = read_string(attached, "kind");
-  workload.trunk = kind == "nic";
-  if (kind == "tunnel")
-    workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
-                       read_bool(attached, "fragment")};
+  workload.segment = read_optional_string(o, "segment").value_or("");
+  if (Napi::Value attach = o.Get("attach"); !absent(attach)) {
+    if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
+    const Napi::Object attached = attach.As<Napi::Object>();
+    const std::string kind = read_string(attached, "kind");
+    workload.trunk = kind == "nic";
+    if (kind == "tunnel")
+      workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
+                         read_bool(attached, "fragment")};
+  }
+  if (!absent(o.Get("side"))) workload.side = to_enum<EdgeSide>(o, "side", kSides);
   workload.mac = read_optional_string(o, "mac");
   workload.addresses = read_optional_strings(o, "addresses");
   if (Napi::Value limits = o.Get("limits"); !absent(limits)) workload.limits = read_limits(limits);

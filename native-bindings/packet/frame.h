@@ -54,6 +54,7 @@ struct TunnelHop {
   Reason refused = Reason::kNone;  // received: why there is no inner frame. Then the frame's length is 0
 };
 
+struct Bridge;
 struct Connection;
 struct Segment;
 struct TraceRecord;
@@ -74,7 +75,8 @@ struct Frame {
   const Workload* source = nullptr;       // likewise: the same, to save the look-up; of the running batch's generation
   const Segment* segment = nullptr;       // likewise: the source's
   const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
-  uint16_t tracker = 0;                   // guard: of the source's segment
+  const Bridge* bridge = nullptr;         // guard: that it crosses an edge pair by; null: it crosses none
+  uint16_t tracker = 0;                   // guard: of the source's segment, or of the bridge
   uint32_t bucket = 0;                    // steer: of the connection table, where its flow is found
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame

@@ -50,6 +50,7 @@ class FramePool {
     frame.source = nullptr;
     frame.segment = nullptr;
     frame.destination = nullptr;
+    frame.bridge = nullptr;
     frame.tracker = 0;
     frame.connection = nullptr;
     frame.reply = false;

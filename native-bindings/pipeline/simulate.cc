@@ -43,10 +43,11 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       connection_memory_(ConnectionTable::bytes_for(kConnections)),
       pool_(kFrames),
       connections_(connection_memory_.data(), kConnections),
+      crossings_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, hits_, memo_,   fragments_, counters_,
-           log_,         outputs_,     pool_, nullptr, answers_,   secret} {
+      ctx_{&generation_, connections_, crossings_, hits_,   memo_,    fragments_, counters_,
+           log_,         outputs_,     pool_,      nullptr, answers_, secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
@@ -84,6 +85,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
 
 // Gives the segments of the port's workloads MAC tables of their own, so that what a frame teaches stays here.
 void Simulation::isolate(const PortView& view, uint32_t place) {
+  if (view.edge) return;  // learns nothing
   const auto isolate_one = [&](uint32_t workload) {
     const uint32_t at = topology_->workloads[workload]->segment;
     if (isolated_[at]) return;

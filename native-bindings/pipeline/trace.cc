@@ -7,6 +7,7 @@
 
 #include "packet/embedded.h"
 #include "packet/parse.h"
+#include "stages/stage.h"
 
 namespace headgate {
 namespace {
@@ -100,6 +101,10 @@ Formers look_verdicts(const Frame& frame, const Context& ctx) {
     const auto& epochs = ctx.generation->epochs;
     return Former{place >= epochs.size() || v.epoch == epochs[place], v.hit, ctx.hits[v.hit].flows};
   };
+  if (frame.bridge) {
+    const bool out = edge_direction(frame, frame.reply) == Direction::kOut;
+    return {look(0, out ? frame.bridge->judge : kNoWorkload), look(1, out ? kNoWorkload : frame.bridge->judge)};
+  }
   return {look(0, frame.reply ? frame.destination_workload : frame.source_workload),
           look(1, frame.reply ? frame.source_workload : frame.destination_workload)};
 }
@@ -114,6 +119,10 @@ void note_verdicts(TraceRecord& r, const Frame& frame, Context& ctx, const Forme
     const bool is_new = !former.has_epoch && (v.hit != former.hit || hit.flows != former.flows);
     r.verdicts.push_back({w.serial, hit.entry, side == 0 ? Direction::kOut : Direction::kIn, v.action, is_new});
   };
+  if (frame.bridge) {
+    note(edge_direction(frame, frame.reply) == Direction::kIn, ctx.workload(frame.bridge->judge));
+    return;
+  }
   note(frame.reply, *frame.source);
   const bool refused_there = !r.drops.empty() && r.drops.back().workload == frame.source->serial;
   if (frame.destination && !refused_there) note(!frame.reply, *frame.destination);
@@ -153,7 +162,7 @@ std::unique_ptr<TraceRecord> make_record(const Frame& frame, const Context& ctx,
   record->time = ctx.now;
   record->device = device_of(ctx, frame.port);
   record->length = frame.length;
-  record->workload = frame.source ? frame.source->serial : 0;
+  record->workload = frame.source ? frame.source->serial : serial_of(ctx, frame.source_workload);
   record->bytes.assign(frame.data, frame.data + std::min(bytes, frame.length));
   if (frame.length >= 12) {
     memcpy(record->destination_mac.data(), frame.data, 6);

@@ -47,6 +47,29 @@ int push_key(Frame& frame, uint32_t key) {
   return push_tags(frame, tags);
 }
 
+// Gives the frame these tags in the place of its own. What a tag has beside its id (priority, drop eligibility, kind)
+// stays with the outer one and with the inner one; a tag that nothing asks for goes, but for one without an id.
+void replace_tags(Frame& frame, const uint16_t vlan[2]) {
+  constexpr uint16_t kId = 0x0fff;
+  const int had = frame.headers.tags;
+  const int tags = vlan[1] ? 2 : vlan[0] || (had == 1 && !(frame.headers.vlan[0] & kId)) ? 1 : 0;
+  uint8_t addresses[12];
+  uint16_t kinds[2] = {static_cast<uint16_t>(tags == 2 ? kEtherQinQ : kEtherVlan), kEtherVlan}, controls[2] = {};
+  memcpy(addresses, frame.data, 12);
+  for (int i = 0; i < std::min(had, tags); ++i) {
+    kinds[i] = load16(frame.data + 12 + i * static_cast<int>(kVlanTag));
+    controls[i] = frame.headers.vlan[i];
+  }
+  shift_offsets(frame, (tags - had) * static_cast<int>(kVlanTag));
+  memcpy(frame.data, addresses, 12);
+  for (int i = 0; i < tags; ++i) {
+    frame.headers.vlan[i] = static_cast<uint16_t>((controls[i] & ~kId) | vlan[i]);
+    store16(frame.data + 12 + i * static_cast<int>(kVlanTag), kinds[i]);
+    store16(frame.data + 14 + i * static_cast<int>(kVlanTag), frame.headers.vlan[i]);
+  }
+  frame.headers.tags = static_cast<uint8_t>(tags);
+}
+
 void pop_tags(Frame& frame, int bytes) {
   uint8_t addresses[12];
   memcpy(addresses, frame.data, 12);
@@ -69,10 +92,12 @@ class Writer {
         port_(*view.attached->port),
         can_(port_.capabilities()),
         trunk_(view.trunk),
+        edge_(view.edge),
         tunnel_(view.tunnel),
         queue_(queue) {}
 
   void write(Frame& frame, uint32_t workload) {
+    if (edge_) replace_tags(frame, frame.bridge->vlan[static_cast<int>(*ctx_.workload(workload).side)]);
     if (!takes(can_, frame.offload)) {
       cut(frame, workload);
       return;
@@ -151,6 +176,7 @@ class Writer {
   Port& port_;
   PortCapabilities can_;
   bool trunk_;
+  bool edge_;
   bool tunnel_;
   unsigned queue_;
   size_t count_ = 0;
@@ -163,7 +189,7 @@ class Writer {
 
 // Whether the port can be given the frames as they are queued: nothing to push, cut or complete.
 bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
-  if (view.trunk || view.tunnel) return false;
+  if (view.trunk || view.edge || view.tunnel) return false;
   const PortCapabilities can = view.attached->port->capabilities();
   if (can.tcp_segmentation && can.udp_segmentation && can.checksum) return true;
   auto fits = [&](const Frame* f) { return takes(can, f->offload) && (can.checksum || !f->offload.partial_checksum); };

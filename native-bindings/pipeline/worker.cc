@@ -39,10 +39,11 @@ Worker::Worker(const WorkerOptions& options)
       pipeline_(options.pipeline),
       pool_(kBatch + kSpareFrames),
       connections_(options.connection_memory, options.connections),
+      crossings_(options.connections),
       fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, hits_,   memo_,    fragments_,    counters_, log_,
-           outputs_,          pool_,        nullptr, answers_, options.secret} {
+      ctx_{generation_.get(), connections_, crossings_, hits_,    memo_,         fragments_, counters_, log_,
+           outputs_,          pool_,        nullptr,    answers_, options.secret} {
   connections_.set_secret(options.secret);
   for (Frame*& frame : frames_) frame = pool_.acquire();
   epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
@@ -197,6 +198,7 @@ size_t Worker::receive_from(uint16_t port) {
     frame.source_workload = workload;
     frame.source = sender;
     frame.segment = segment;
+    frame.bridge = nullptr;
     frame.joined = false;
     frame.passage = {};
   }
@@ -237,11 +239,22 @@ bool Worker::find_workloads(Frame& frame) const {
   auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
   frame.source = find(frame.source_workload);
   frame.destination = find(frame.destination_workload);
-  if (frame.source) {
-    frame.segment = &ctx_.segment_of(*frame.source);
-    frame.tracker = frame.segment->tracker;
-  }
-  return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
+  if (!frame.source) return false;
+  if (frame.bridge) return frame.destination && find_bridge(frame);
+  frame.segment = &ctx_.segment_of(*frame.source);
+  frame.tracker = frame.segment->tracker;
+  return frame.destination || frame.destination_workload == kManyOutputs;
+}
+
+// The same for the bridge by which it crosses an edge pair.
+bool Worker::find_bridge(Frame& frame) const {
+  if (frame.source->port == kNoPort) return false;
+  const PortView& port = generation_->ports[frame.source->port];
+  frame.bridge = port.edge ? port.find_bridge(frame.headers) : nullptr;
+  if (!frame.bridge) return false;
+  frame.segment = port.segment;
+  frame.tracker = frame.bridge->tracker;
+  return true;
 }
 
 void Worker::drop_unbound(Frame& frame) {

@@ -80,6 +80,7 @@ class Worker {
   void run_batch(size_t from, size_t frames, bool traced);
   void end_round();
   bool find_workloads(Frame& frame) const;
+  bool find_bridge(Frame& frame) const;
   void retain_fragments(const Generation& next);
   void watch_ports();
   void set_time(uint64_t now) {
@@ -92,6 +93,7 @@ class Worker {
   Pipeline pipeline_;
   FramePool pool_;
   ConnectionTable connections_;
+  Crossings crossings_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;

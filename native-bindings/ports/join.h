@@ -1,10 +1,10 @@
-// Puts frames that come out of a tunnel together again, as generic receive offload does (net/ipv4/tcp_offload.c): segments
-// of one TCP connection that follow each other become one super-frame, which costs the pipeline and the workload's
-// device as much as one of them.
+// Puts frames that come out of a tunnel together again, as generic receive offload does (net/ipv4/tcp_offload.c):
+// segments of one TCP connection that follow each other become one super-frame, which costs the pipeline and the
+// workload's device as much as one of them.
 //
 // Segments are joined only if cutting the super-frame gives them back: from the same remote with the same key, same
-// Ethernet header, addresses, TTL, TOS, ports, acknowledgement, window and options, no flags but ACK and PSH, payloads of
-// one size (the last may be shorter, and a PSH ends it), and a checksum that is right, each looked at here.
+// Ethernet header, addresses, TTL, TOS, ports, acknowledgement, window and options, no flags but ACK and PSH, payloads
+// of one size (the last may be shorter, and a PSH ends it), and a checksum that is right, each looked at here.
 //
 // A frame may come from a tunnel device of the same kernel without its checksum, which was left to hardware that it
 // never met, and as a super-frame without a word about it. The sum of the pseudo-header stands in the place of the

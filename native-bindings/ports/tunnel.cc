@@ -110,7 +110,8 @@ std::unique_ptr<TunnelPort> open_tunnel(const TunnelSpec& spec, std::string& err
   auto tunnel = std::make_unique<SocketTunnel>(spec);
   if (!tunnel->prepare(error)) return nullptr;
   bool opened = false;
-  if (!run_in_namespace(namespace_path(spec.netns), [&] { opened = tunnel->open(error); }, error)) {
+  if (!run_in_namespace(
+          namespace_path(spec.netns), [&] { opened = tunnel->open(error); }, error)) {
     error = "Tunnel " + spec.name + ": " + error;
     return nullptr;
   }

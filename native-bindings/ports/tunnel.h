@@ -1,11 +1,11 @@
 // A tunnel as a port: frames go to other hosts, and come from them, each with the remote and the key of its segment
 // (Frame::hop). One port serves all remotes and segments of a tunnel. The outer headers are the kernel's: a UDP socket
-// (VXLAN, Geneve, NSH over VXLAN-GPE), a raw IP socket (GRE, NVGRE) or a packet socket (NSH over Ethernet), opened in the
-// namespace of the underlay.
+// (VXLAN, Geneve, NSH over VXLAN-GPE), a raw IP socket (GRE, NVGRE) or a packet socket (NSH over Ethernet), opened in
+// the namespace of the underlay.
 //
-// A super-frame is cut once, and all its segments go to the kernel in one call, without a copy of their payload; over UDP
-// as few messages of up to 64 KiB (UDP_SEGMENT). What comes in is put together again (UDP_GRO, ports/join.h): segments
-// of one TCP connection reach the pipeline as one super-frame.
+// A super-frame is cut once, and all its segments go to the kernel in one call, without a copy of their payload; over
+// UDP as few messages of up to 64 KiB (UDP_SEGMENT). What comes in is put together again (UDP_GRO, ports/join.h):
+// segments of one TCP connection reach the pipeline as one super-frame.
 //
 // What comes from the underlay and is refused is handed on with the reason, so that it is counted and traced like any
 // other frame.
@@ -23,11 +23,15 @@ struct TunnelSpec {
   const Encapsulation* encapsulation = nullptr;
   EncapsulationOptions options{};
   Address local{};       // outer source; not used over Ethernet
-  uint16_t number = 0;   // UDP port; 0: the encapsulation's own
+  uint16_t number = 0;   // UDP port; 0: the encapsulation's own. With one, GRE goes in UDP (RFC 8086)
   std::string netns{};   // of the underlay: a name below /run/netns or an absolute path; empty: the engine's own
   std::string device{};  // bound to this interface; empty: any. Over Ethernet it has to be given
   uint32_t mtu = 0;      // bytes of an outer IP packet (of a frame's payload over Ethernet); 0: as the kernel knows it
   uint16_t queues = 1;
+
+  Carrier carrier() const {
+    return encapsulation->carrier == Carrier::kIp && number ? Carrier::kUdp : encapsulation->carrier;
+  }
 };
 
 class TunnelPort : public Port {

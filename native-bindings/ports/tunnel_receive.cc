@@ -15,7 +15,8 @@ namespace {
 constexpr size_t kMostPieces = 512;
 
 uint32_t segment_size(const msghdr& message) {
-  for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
+  for (const cmsghdr* c = CMSG_FIRSTHDR(&message); c;
+       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(c))) {
     if (c->cmsg_level != SOL_UDP || c->cmsg_type != UDP_GRO) continue;
     int size = 0;
     memcpy(&size, CMSG_DATA(c), sizeof size);
@@ -48,8 +49,6 @@ size_t TunnelReceiver::receive(std::span<Frame* const> frames, uint32_t most) {
 
 // Few long messages, so that they are still in the cache when they are copied, or many short ones.
 void TunnelReceiver::read_messages() {
-  pieces_.clear();
-  next_ = 0;
   if (socket_ < 0) return;
   for (size_t i = 0; i < batch_; ++i) {
     Message& message = messages_[i];
@@ -76,20 +75,27 @@ void TunnelReceiver::read_messages() {
 }
 
 void TunnelReceiver::take_apart(const Message& message, const msghdr& kernel, uint32_t length) {
-  if (encapsulation_.carrier == Carrier::kEthernet && message.from.link.sll_pkttype != PACKET_HOST) return;
+  if (addresses_.carrier() == Carrier::kEthernet && message.from.link.sll_pkttype != PACKET_HOST) return;
   const auto* bytes = static_cast<const uint8_t*>(message.part.iov_base);
   const Address from = addresses_.from_kernel(message.from);
   // Raw sockets hand the IPv4 header over, checked by the kernel.
-  if (encapsulation_.carrier == Carrier::kIp && !addresses_.v6()) {
+  if (addresses_.carrier() == Carrier::kIp && !addresses_.v6()) {
     const uint32_t header = length ? (bytes[0] & 15) * 4u : 0;
     if (length < kIpv4Header || header < kIpv4Header || header > length) return;
     bytes += header;
     length -= header;
   }
-  uint32_t size = segment_size(kernel);
-  if (size == 0 || length / size >= kMostPieces) size = length;
+  take(bytes, length, segment_size(kernel), from);
+}
+
+void TunnelReceiver::take(const uint8_t* bytes, uint32_t length, uint32_t segment, const Address& from) {
+  if (!has_more()) {
+    pieces_.clear();
+    next_ = 0;
+  }
+  if (segment == 0 || length / segment >= kMostPieces) segment = length;
   do {
-    const uint32_t part = std::min(size, length);
+    const uint32_t part = std::min(segment, length);
     read_packet(bytes, part, from);
     bytes += part;
     length -= part;

@@ -1,5 +1,5 @@
-// Receives from a tunnel's socket: takes what the kernel has joined (UDP_GRO) apart, reads the encapsulation's headers, and
-// makes frames of what is inside, joined again where they belong together (ports/join.h).
+// Receives from a tunnel's socket: takes what the kernel has joined (UDP_GRO) apart, reads the encapsulation's headers,
+// and makes frames of what is inside, joined again where they belong together (ports/join.h).
 #pragma once
 
 #include <sys/socket.h>
@@ -22,6 +22,10 @@ class TunnelReceiver {
   // As Port::receive. `most`: as join() wants it.
   size_t receive(std::span<Frame* const> frames, uint32_t most);
   bool has_more() const { return next_ < pieces_.size(); }
+
+  // What stands behind the outer headers of one packet, or of several of `segment` bytes that were joined; 0: of one.
+  // The bytes are used until receive() has handed all of it on.
+  void take(const uint8_t* bytes, uint32_t length, uint32_t segment, const Address& from);
 
  private:
   static constexpr size_t kMessages = 64;

@@ -17,13 +17,14 @@ constexpr uint32_t kMostInnerHeaders = 1024;
 
 }  // namespace
 
-TunnelSender::TunnelSender(const Encapsulation& encapsulation, const Encapsulator& own,
-                           const OuterAddresses& addresses, const TunnelSockets& sockets)
+TunnelSender::TunnelSender(const Encapsulation& encapsulation, const Encapsulator& own, const OuterAddresses& addresses,
+                           const TunnelSockets& sockets, Send send)
     : encapsulation_(encapsulation),
       own_(own),
       addresses_(addresses),
       sockets_(sockets),
-      segmentation_(encapsulation.carrier == Carrier::kUdp) {}
+      segmentation_(addresses.carrier() == Carrier::kUdp),
+      send_(send) {}
 
 // Frames of one sender go together, in order: so those of a flow stay in order, and what the sender port tells apart is
 // no reason for another call more than once.
@@ -61,7 +62,8 @@ void TunnelSender::add_frame(size_t number, const Frame& frame) {
       add_segment(number, frame, own_.length, {frame.data, frame.length});
     } else if (frame.headers.payload_offset <= kMostInnerHeaders) {
       const SegmentPayload payload = build_segment_headers(frame, i, header + own_.length);
-      add_segment(number, frame, own_.length + frame.headers.payload_offset, {frame.data + payload.from, payload.length});
+      add_segment(number, frame, own_.length + frame.headers.payload_offset,
+                  {frame.data + payload.from, payload.length});
     } else {
       outcomes_[number] = Reason::kOutputUnsegmentable;
     }
@@ -131,7 +133,7 @@ void TunnelSender::flush() {
 size_t TunnelSender::send_from(size_t first) {
   int sent;
   do {
-    sent = sendmmsg(socket_, &kernel_[first], static_cast<unsigned>(messages_ - first), 0);
+    sent = send_(socket_, &kernel_[first], static_cast<unsigned>(messages_ - first), 0);
   } while (sent < 0 && errno == EINTR);
   if (sent > 0) return static_cast<size_t>(sent);
   // EINVAL: segments longer than the path MTU. A full buffer is full for the others too.

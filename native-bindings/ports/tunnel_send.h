@@ -1,6 +1,6 @@
-// Sends frames through a tunnel's sockets: encapsulates them, cuts super-frames, and hands what comes of it to the kernel
-// in as few messages and calls as there can be. Payload is not copied: a message is a row of headers, made here, and of
-// pieces of the frames.
+// Sends frames through a tunnel's sockets: encapsulates them, cuts super-frames, and hands what comes of it to the
+// kernel in as few messages and calls as there can be. Payload is not copied: a message is a row of headers, made here,
+// and of pieces of the frames.
 #pragma once
 
 #include <sys/socket.h>
@@ -15,8 +15,11 @@ namespace headgate {
 
 class TunnelSender {
  public:
+  // sendmmsg(2), or what tests have in its place.
+  using Send = int (*)(int socket, mmsghdr* messages, unsigned count, int flags);
+
   TunnelSender(const Encapsulation& encapsulation, const Encapsulator& own, const OuterAddresses& addresses,
-               const TunnelSockets& sockets);
+               const TunnelSockets& sockets, Send send = sendmmsg);
 
   // As Port::transmit.
   void transmit(std::span<Frame* const> frames, std::span<Reason> outcomes);
@@ -54,6 +57,7 @@ class TunnelSender {
   const OuterAddresses& addresses_;
   const TunnelSockets& sockets_;
   const bool segmentation_;
+  const Send send_;
 
   std::span<Frame* const> frames_;
   std::span<Reason> outcomes_;

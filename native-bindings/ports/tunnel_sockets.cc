@@ -171,7 +171,7 @@ TunnelSockets::~TunnelSockets() {
 }
 
 bool OuterAddresses::set_up(const TunnelSpec& spec, std::string& error) {
-  carrier_ = spec.encapsulation->carrier;
+  carrier_ = spec.carrier();
   local_ = spec.local;
   v6_ = carrier_ != Carrier::kEthernet && !is_ipv4(spec.local);
   number_ = spec.number && carrier_ == Carrier::kUdp ? spec.number : spec.encapsulation->number;
@@ -219,8 +219,8 @@ Address OuterAddresses::from_kernel(const OuterAddress& in) const {
   uint8_t* b = address.bytes.data();
   if (carrier_ == Carrier::kEthernet) {
     const uint8_t* m = in.link.sll_addr;
-    const uint8_t bytes[16] = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe,
-                               m[3], m[4], m[5]};
+    const uint8_t bytes[16] = {0xfe, 0x80, 0,    0,    0,    0,    0,   0, static_cast<uint8_t>(m[0] ^ 2),
+                               m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
     memcpy(b, bytes, 16);
   } else if (v6_) {
     memcpy(b, &in.v6.sin6_addr, 16);
@@ -246,7 +246,7 @@ OuterAddress OuterAddresses::own(bool with_port) const {
 bool open_sockets(const TunnelSpec& spec, const OuterAddresses& addresses, unsigned queue, TunnelSockets& out,
                   std::string& error) {
   Opener opener(spec, addresses, error);
-  switch (spec.encapsulation->carrier) {
+  switch (spec.carrier()) {
     case Carrier::kUdp:
       return open_udp_sockets(opener, out);
     case Carrier::kIp:
@@ -259,7 +259,7 @@ bool open_sockets(const TunnelSpec& spec, const OuterAddresses& addresses, unsig
 int open_probe(const TunnelSpec& spec, const OuterAddresses& addresses) {
   const bool v6 = addresses.v6();
   const int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || spec.encapsulation->carrier == Carrier::kEthernet) return fd;
+  if (fd < 0 || spec.carrier() == Carrier::kEthernet) return fd;
   set_option(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, IP_PMTUDISC_DO);
   if (!spec.device.empty())
     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, spec.device.data(), static_cast<socklen_t>(spec.device.size()));
@@ -271,7 +271,7 @@ int open_probe(const TunnelSpec& spec, const OuterAddresses& addresses) {
 uint32_t path_mtu(int probe, const TunnelSpec& spec, const OuterAddresses& addresses, const Address& remote) {
   int mtu = 0;
   socklen_t size = sizeof mtu;
-  if (spec.encapsulation->carrier == Carrier::kEthernet) {
+  if (spec.carrier() == Carrier::kEthernet) {
     ifreq request{};
     memcpy(request.ifr_name, spec.device.data(), std::min<size_t>(spec.device.size(), IFNAMSIZ - 1));
     if (ioctl(probe, SIOCGIFMTU, &request) == 0) mtu = request.ifr_mtu;

@@ -1,8 +1,8 @@
 // The sockets of a tunnel, and outer addresses as the kernel has them (udp(7), raw(7), packet(7)).
 #pragma once
 
-#include <netinet/in.h>
 #include <linux/if_packet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "ports/tunnel.h"
@@ -36,6 +36,7 @@ class OuterAddresses {
   // In the namespace of the underlay. False with `error` set when the interface is missing.
   bool set_up(const TunnelSpec& spec, std::string& error);
 
+  Carrier carrier() const { return carrier_; }
   bool v6() const { return v6_; }
   // Of the outer packet behind which the encapsulation stands.
   uint32_t header_length() const;

@@ -18,6 +18,7 @@ void send(Context& ctx, const Frame& frame, uint32_t to, auto build) {
     return;
   }
   parse(*answer);  // coalescing and segmentation on the way out read the headers
+  answer->bridge = frame.bridge;
   if (!ctx.outputs.add_own(w.port, *answer, to)) ctx.pool.release(answer);
 }
 

@@ -4,6 +4,9 @@
 // addresses may use only those, the link-local address made from its MAC (RFC 4291, appendix A), and the unspecified
 // address where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour
 // discovery for its own addresses alone, and may not be a router. A workload without addresses may use any.
+//
+// An edge pair is a wire for each of its bridges: who is behind it is not known, so nothing is learned or refused but
+// by VLAN. The tags stay on until the frame is written with those of the other side (pipeline/transmit.cc).
 #include <algorithm>
 
 #include "packet/parse.h"
@@ -140,6 +143,23 @@ uint32_t find_sender(const PortView& port, const Frame& frame, Reason& reason) {
   return Reason::kNone;
 }
 
+void count_sent(const Frame& frame, Context& ctx) {
+  WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];
+  counters.sent_packets += frame.headers.wire_packets;
+  counters.sent_bytes += frame.length;
+}
+
+[[gnu::noinline]] bool enter_edge(Frame& frame, Context& ctx, const PortView& port) {
+  frame.bridge = port.find_bridge(frame.headers);
+  if (!frame.bridge) return drop(ctx, frame, Reason::kVlanUnmapped);
+  frame.source = &ctx.workload(port.workload);
+  frame.segment = port.segment;
+  frame.tracker = frame.bridge->tracker;
+  frame.destination_workload = port.partner;
+  count_sent(frame, ctx);
+  return true;
+}
+
 }  // namespace
 
 [[gnu::noinline]] void strip_tags(Frame& frame) {
@@ -159,6 +179,7 @@ uint32_t find_sender(const PortView& port, const Frame& frame, Reason& reason) {
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
   if (!frame.source || frame.headers.tags) {
+    if (const PortView& port = ctx.generation->ports[frame.port]; port.edge) return enter_edge(frame, ctx, port);
     if (const Served served = admit_serviced(frame, ctx); served != Served::kNot) return served == Served::kYes;
     reason = note_sender(frame, ctx);
   }
@@ -168,9 +189,7 @@ bool guard_stage(Frame& frame, Context& ctx) {
   reason = check_mac(frame, w, ctx);
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
-  WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];
-  counters.sent_packets += frame.headers.wire_packets;
-  counters.sent_bytes += frame.length;
+  count_sent(frame, ctx);
   return true;
 }
 

@@ -67,6 +67,11 @@ void strip_tags(Frame& frame);
 // Of classify: has the connection remember the service tag that rules choose for it at its ends, if any.
 void choose_service(const Frame& frame, Context& ctx, Connection& c);
 
+// Which way the flow of a frame at an edge pair runs there: a reply comes in where the flow went out.
+inline Direction edge_direction(const Frame& frame, bool reply) {
+  return (*frame.source->side == EdgeSide::kSouth) != reply ? Direction::kOut : Direction::kIn;
+}
+
 // Counts a frame for the rule (or default) that decided.
 inline void count_hit(Context& ctx, uint32_t place, const Frame& frame) {
   Hit& hit = ctx.hits[place];

@@ -35,12 +35,19 @@ struct RuleChange {
   bool log = false;
 };
 
+struct BridgeChange {
+  int vlan[2][2] = {};  // of the south and of the north
+  std::string tracker;
+  std::string judge;  // name of a workload without a segment
+};
+
 struct SegmentChange {
   std::string name;
   std::string digest;
   int vlan = 0;
   int inner_vlan = 0;
-  std::string tracker;
+  std::string tracker;                     // empty: an edge pair
+  std::vector<BridgeChange> bridges = {};  // of an edge pair
 };
 
 // Of a workload that stands for the far side of a segment (tables/generation.h).
@@ -53,11 +60,12 @@ struct RemoteChange {
 struct WorkloadChange {
   std::string name;
   std::string digest;
-  std::string segment;
+  std::string segment;  // empty: a tracker
   bool trunk = false;
   std::optional<std::string> mac;
   std::optional<std::vector<std::string>> addresses;
   Limits limits = {};
+  std::optional<EdgeSide> side = {};  // its segment is an edge pair
   std::optional<RemoteChange> remote = {};
 };
 

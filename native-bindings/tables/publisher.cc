@@ -20,6 +20,7 @@ Refusal Publisher::apply(const Delta& delta) {
   apply_rules(delta);
   apply_segments(delta);
   apply_workloads(delta);
+  apply_bridges(delta);
   apply_scopes(delta);
   apply_services(delta);
   put_in_entries(delta);

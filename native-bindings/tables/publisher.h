@@ -142,6 +142,9 @@ class Publisher {
   Refusal check_workloads(const Delta& delta, const DeltaNames& names) const;
   Refusal check_macs(const Delta& delta, const DeltaNames& names) const;
   Refusal check_leavers(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_bridges(const SegmentChange& edge, const std::string& where, const DeltaNames& names) const;
+  Refusal check_side(const WorkloadChange& w, const std::string& where, const DeltaNames& names) const;
+  Refusal check_judges(const Delta& delta, const DeltaNames& names) const;
 
   // publisher_services.cc
   Refusal check_services(const Delta& delta, const DeltaNames& names) const;
@@ -150,7 +153,6 @@ class Publisher {
   void apply_services(const Delta& delta);
   void remove_services(const Delta& delta);
   void make_services();
-  uint16_t tracker_place(const std::string& name);
   Leg make_leg(const std::string& tag, size_t hop, const LegChange& change, std::map<std::string, HeldLeg>& kept);
 
   // publisher.cc
@@ -178,11 +180,14 @@ class Publisher {
 
   // publisher_places.cc
   void apply_segments(const Delta& delta);
+  void apply_bridges(const Delta& delta);
   void apply_workloads(const Delta& delta);
+  uint16_t tracker_number(const std::string& name);
   void remove_places(const Delta& delta);
   void leave_segment(uint32_t workload);
   Refusal join_port(Workload& workload, std::shared_ptr<AttachedPort> attached);
   std::shared_ptr<const Topology> make_topology() const;
+  void make_edge(PortView& view, EdgeSide side) const;
 
   const size_t most_slots_;
   uint64_t number_ = 0;

@@ -42,9 +42,33 @@ void Publisher::apply_segments(const Delta& delta) {
     segment->digest = change.digest;
     segment->vlan[0] = static_cast<uint16_t>(change.vlan);
     segment->vlan[1] = static_cast<uint16_t>(change.inner_vlan);
-    segment->tracker = tracker_place(change.tracker);
+    if (change.bridges.empty()) segment->tracker = tracker_number(change.tracker);
     segment->macs = fresh ? std::make_shared<MacTable>() : segments_[place]->macs;
     segments_[place] = segment;
+  }
+}
+
+uint16_t Publisher::tracker_number(const std::string& name) {
+  const auto at = std::find(trackers_.begin(), trackers_.end(), name);
+  const auto number = static_cast<uint16_t>(at - trackers_.begin());
+  if (at == trackers_.end()) trackers_.push_back(name);
+  return number;
+}
+
+// Once the trackers that judge have their places.
+void Publisher::apply_bridges(const Delta& delta) {
+  for (const SegmentChange& change : delta.set_segments) {
+    if (change.bridges.empty()) continue;
+    std::shared_ptr<const Segment>& held = segments_[segment_places_.at(change.name)];
+    auto segment = std::make_shared<Segment>(*held);
+    for (const BridgeChange& from : change.bridges) {
+      Bridge& bridge = segment->bridges.emplace_back();
+      for (int side : {0, 1})
+        for (int tag : {0, 1}) bridge.vlan[side][tag] = static_cast<uint16_t>(from.vlan[side][tag]);
+      bridge.tracker = tracker_number(from.tracker);
+      bridge.judge = find_place(from.judge);
+    }
+    held = std::move(segment);
   }
 }
 
@@ -52,7 +76,8 @@ void Publisher::apply_workloads(const Delta& delta) {
   if (!delta.set_workloads.empty()) topology_ = nullptr;
   // MACs may go from one workload to another.
   for (const WorkloadChange& change : delta.set_workloads)
-    if (auto known = workload_places_.find(change.name); known != workload_places_.end()) {
+    if (auto known = workload_places_.find(change.name);
+        known != workload_places_.end() && workloads_[known->second]->segment != kNoSegment) {
       segments_[workloads_[known->second]->segment]->macs->forget(known->second);
       leave_segment(known->second);
     }
@@ -72,9 +97,15 @@ void Publisher::apply_workloads(const Delta& delta) {
       workload_names_[workload->serial] = change.name;
     }
     workload->digest = change.digest;
+    workload->limits = change.limits;
+    if (change.segment.empty()) {
+      workloads_[place] = std::move(workload);
+      touch(place);
+      continue;
+    }
     workload->segment = segment_places_.at(change.segment);
     workload->trunk = change.trunk;
-    workload->limits = change.limits;
+    workload->side = change.side;
     if (!change.remote)
       workload->remote = nullptr;
     else if (!workload->remote || !is_of(*workload->remote, *change.remote))
@@ -109,8 +140,10 @@ void Publisher::remove_places(const Delta& delta) {
   for (const std::string& name : delta.remove_workloads) {
     if (auto last = unbind(name)) released_[name] = std::move(last);
     uint32_t place = workload_places_.at(name);
-    forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
-    leave_segment(place);
+    if (workloads_[place]->segment != kNoSegment) {
+      forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
+      leave_segment(place);
+    }
     classifier_.forget(place);
     workload_names_.erase(workloads_[place]->serial);
     workloads_[place] = nullptr;
@@ -129,6 +162,8 @@ Refusal Publisher::bind(const std::string& name, std::shared_ptr<AttachedPort> a
   uint32_t place = find_place(name);
   if (place == kNoWorkload)
     return {"unknown-workload", "There is no workload '" + name + "' to attach: publish it first."};
+  if (workloads_[place]->segment == kNoSegment)
+    return {"unknown-workload", "'" + name + "' is a tracker: it has no port."};
   if (workloads_[place]->port != kNoPort) return {"already-attached", "Workload '" + name + "' is attached already."};
   auto workload = std::make_shared<Workload>(*workloads_[place]);
   if (Refusal refusal = join_port(*workload, std::move(attached))) return refusal;
@@ -199,6 +234,7 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
   for (uint32_t i = 0; i < workloads_.size(); ++i) {
     if (!workloads_[i]) continue;
     const Workload& w = *workloads_[i];
+    if (w.segment == kNoSegment) continue;
     members[w.segment].push_back(i);
     if (w.port == kNoPort) continue;
     PortView& view = next->ports[w.port];
@@ -228,10 +264,27 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
   for (PortView& view : next->ports) {
     std::ranges::sort(view.remotes, {}, &TunnelMember::hop);
     if (view.workload == kNoWorkload || !view.portals.empty()) continue;
-    view.sender = next->workloads[view.workload].get();
-    view.segment = next->segments[view.sender->segment].get();
+    const Workload& w = *next->workloads[view.workload];
+    view.segment = next->segments[w.segment].get();
+    if (w.side)
+      make_edge(view, *w.side);
+    else
+      view.sender = &w;
   }
   return next;
+}
+
+// The port's bridges by the tags of its side, and the pair's other interface.
+void Publisher::make_edge(PortView& view, EdgeSide side) const {
+  view.edge = true;
+  for (uint32_t member : view.segment->members)
+    if (member != view.workload) view.partner = member;
+  const auto& bridges = view.segment->bridges;
+  for (uint32_t i = 0; i < bridges.size(); ++i) {
+    const auto& vlan = bridges[i].vlan[static_cast<int>(side)];
+    view.by_tags.push_back({BridgeTags::of(vlan[0], vlan[1]), i});
+  }
+  std::ranges::sort(view.by_tags, {}, &BridgeTags::tags);
 }
 
 uint32_t Publisher::find_place(const std::string& name) const {

@@ -206,14 +206,6 @@ void Publisher::remove_services(const Delta& delta) {
   }
 }
 
-uint16_t Publisher::tracker_place(const std::string& name) {
-  const auto found = std::find(trackers_.begin(), trackers_.end(), name);
-  if (found != trackers_.end()) return static_cast<uint16_t>(found - trackers_.begin());
-  trackers_.push_back(name);
-  topology_ = nullptr;  // reports look names up there
-  return static_cast<uint16_t>(trackers_.size() - 1);
-}
-
 Leg Publisher::make_leg(const std::string& tag, size_t hop, const LegChange& change,
                         std::map<std::string, HeldLeg>& kept) {
   const std::string name = leg_name(tag, hop, change.portal);
@@ -250,7 +242,8 @@ void Publisher::make_services() {
       tag->segment = segment_places_.at(*held.change.segment);
       tag->tracker = segments_[tag->segment]->tracker;
     } else {
-      tag->tracker = tracker_place(held.change.tracker);
+      tag->tracker = tracker_number(held.change.tracker);
+      topology_ = nullptr;  // reports look trackers up there
       tag->entry = std::make_unique<Leg>(make_leg(name, kEntryHop, *held.change.entry, kept));
     }
     for (size_t hop = 0; hop < held.change.hops.size(); ++hop) {

@@ -28,7 +28,6 @@ constexpr size_t kMostLegsOfHop = 8;
 constexpr uint8_t kEntryHop = 0xff;        // of a frame that comes in at a gateway
 constexpr uint16_t kTagByRecord = 0xffff;  // of a frame that lost its tag: its connection knows
 constexpr uint16_t kMostTags = 0x7fff;     // places of tags are below; 0 is none
-constexpr uint32_t kNoSegment = UINT32_MAX;
 
 enum class ProbeKind : uint8_t { kNone, kIcmp, kTcp, kHttp };
 
@@ -73,7 +72,7 @@ struct ServiceTag {
   std::string digest;
   uint32_t serial = 0;  // likewise
   uint16_t tracker = 0;
-  uint32_t segment = kNoSegment;  // of the client, where it is attached here
+  uint32_t segment = UINT32_MAX;  // of the client, where it is attached here
   std::unique_ptr<Leg> entry;     // of a gateway; null where rules choose the tag
   std::vector<Hop> hops;
 };

@@ -1,4 +1,5 @@
-// Every encapsulation: the bytes it writes, that it reads what it wrote, and each header that it refuses, with its reason.
+// Every encapsulation: the bytes it writes, that it reads what it wrote, and each header that it refuses, with its
+// reason.
 #include "packet/encapsulation/encapsulation.h"
 
 #include <doctest/doctest.h>
@@ -103,7 +104,9 @@ TEST_CASE("what is written is read again: key, place of the frame, metadata") {
 TEST_CASE("a header that is cut off anywhere is truncated") {
   for (const Encapsulation* encapsulation : encapsulations()) {
     const bool nsh = encapsulation == &kNsh || encapsulation == &kNshEthernet;
-    const EncapsulationOptions options = encapsulation == &kGeneve ? kGeneveOptions : nsh ? kNshHeaders : EncapsulationOptions{};
+    const EncapsulationOptions options = encapsulation == &kGeneve ? kGeneveOptions
+                                         : nsh                     ? kNshHeaders
+                                                                   : EncapsulationOptions{};
     const Bytes whole = make(*encapsulation, 1, options).header;
     CAPTURE(encapsulation->name);
     for (size_t length = 0; length < whole.size(); ++length) {
@@ -149,12 +152,12 @@ TEST_CASE("Geneve: version, control packets, protocol, options") {
   CHECK(read(kGeneve, with(good, 0, 0x42)) == Reason::kGeneveBadVersion);
   CHECK(read(kGeneve, with(good, 1, 0x80)) == Reason::kTunnelControl);
   CHECK(read(kGeneve, with(good, 3, 0)) == Reason::kTunnelNotEthernet);
-  CHECK(read(kGeneve, with(good, 11, 2)) == Reason::kGeneveBadOption);    // longer than the options
-  CHECK(read(kGeneve, with(good, 0, 3)) == Reason::kGeneveBadOption);     // an option made of the inner frame
-  CHECK(read(kGeneve, with(good, 11, 0xe1)) == Reason::kNone);            // reserved bits
+  CHECK(read(kGeneve, with(good, 11, 2)) == Reason::kGeneveBadOption);  // longer than the options
+  CHECK(read(kGeneve, with(good, 0, 3)) == Reason::kGeneveBadOption);   // an option made of the inner frame
+  CHECK(read(kGeneve, with(good, 11, 0xe1)) == Reason::kNone);          // reserved bits
   const Bytes critical = packet(make(kGeneve, 5, kGeneveCritical));
   CHECK(read(kGeneve, critical) == Reason::kGeneveCriticalOption);
-  CHECK(read(kGeneve, critical, kGeneveCritical) == Reason::kNone);       // the tunnel's own
+  CHECK(read(kGeneve, critical, kGeneveCritical) == Reason::kNone);                              // the tunnel's own
   CHECK(read(kGeneve, with(critical, 1, 0), kGeneveCritical) == Reason::kGeneveCriticalOption);  // not announced
   CHECK(read(kGeneve, with(critical, 10, 0x85), kGeneveCritical) == Reason::kGeneveCriticalOption);
 }
@@ -165,8 +168,8 @@ TEST_CASE("NSH: version, OAM, length, metadata, TTL, service index, next protoco
   CHECK(read(kNshEthernet, with(good, 0, 0x2f)) == Reason::kTunnelControl);
   CHECK(read(kNshEthernet, with(good, 1, 0xc1)) == Reason::kNshBadLength);
   CHECK(read(kNshEthernet, with(good, 2, 3)) == Reason::kNshBadMetadata);
-  CHECK(read(kNshEthernet, with(good, 2, 1)) == Reason::kNshBadMetadata);    // type 1 has 16 bytes
-  CHECK(read(kNshEthernet, with(good, 11, 9)) == Reason::kNshBadMetadata);   // runs beyond the header
+  CHECK(read(kNshEthernet, with(good, 2, 1)) == Reason::kNshBadMetadata);   // type 1 has 16 bytes
+  CHECK(read(kNshEthernet, with(good, 11, 9)) == Reason::kNshBadMetadata);  // runs beyond the header
   CHECK(read(kNshEthernet, with(with(good, 11, 1), 19, 1)) == Reason::kNshBadMetadata);
   CHECK(read(kNshEthernet, with(with(good, 0, 0), 1, 0x05)) == Reason::kNshExpired);
   CHECK(read(kNshEthernet, with(good, 7, 0)) == Reason::kNshExpired);

@@ -13,7 +13,7 @@ export const segmentSpecSchema = fields({
   tunnels: z.array(name).min(1).max(64).optional(),
   /** What becomes of frames too long for a tunnel's path. Absent: refuse, and tell the sender. */
   oversized: oneOf('oversized', ['refuse', 'fragment']).optional(),
-  /** Segments that name the same connection tracker share their connections; absent: its own. */
+  /** Segments and edge pairs that name the same tracker share their connections; absent: its own, of the segment's name. */
   tracker: name.optional(),
 }).superRefine((value, context) => {
   if (value.tunnels && value.vni === undefined)

@@ -1,5 +1,6 @@
 // Every kind with the schema of its spec.
 import type { z } from 'zod';
+import { edgePairSpecSchema } from './edge-pair.js';
 import { groupSpecSchema } from './group.js';
 import { hostSpecSchema } from './host.js';
 import { securityPolicySpecSchema } from './security-policy.js';
@@ -9,6 +10,7 @@ import { serviceChainSpecSchema } from './service-chain.js';
 import { serviceInsertionSpecSchema } from './service-insertion.js';
 import { servicePortalSpecSchema } from './service-portal.js';
 import { serviceTagSpecSchema } from './service-tag.js';
+import { trackerSpecSchema } from './tracker.js';
 import { tunnelSpecSchema } from './tunnel.js';
 import type { Kind } from './types.js';
 import { workloadSpecSchema } from './workload.js';
@@ -16,6 +18,8 @@ import { workloadSpecSchema } from './workload.js';
 export const SPEC_SCHEMAS = {
   Segment: segmentSpecSchema,
   Workload: workloadSpecSchema,
+  Tracker: trackerSpecSchema,
+  EdgePair: edgePairSpecSchema,
   Group: groupSpecSchema,
   Service: serviceSpecSchema,
   SecurityPolicy: securityPolicySpecSchema,

@@ -5,12 +5,12 @@ import { formatAddress, linkLocalOf, parseAddress } from './ip.js';
 
 /** What each may say beside its remotes, and the largest key. */
 export const ENCAPSULATIONS = {
-  vxlan: { over: 'udp', metadata: 'none', mostKey: 0xff_ffff },
-  geneve: { over: 'udp', metadata: 'options', mostKey: 0xff_ffff },
-  gre: { over: 'ip', metadata: 'none', mostKey: 0xff_ffff },
-  nvgre: { over: 'ip', metadata: 'none', mostKey: 0xff_ffff },
-  nsh: { over: 'udp', metadata: 'context', mostKey: 0xff_ffff },
-  'nsh-ethernet': { over: 'ethernet', metadata: 'context', mostKey: 0xff_ffff },
+  vxlan: { over: 'udp', port: 4789, metadata: 'none', mostKey: 0xff_ffff },
+  geneve: { over: 'udp', port: 6081, metadata: 'options', mostKey: 0xff_ffff },
+  gre: { over: 'ip', port: undefined, metadata: 'none', mostKey: 0xff_ffff },
+  nvgre: { over: 'ip', port: undefined, metadata: 'none', mostKey: 0xff_ffff },
+  nsh: { over: 'udp', port: 4790, metadata: 'context', mostKey: 0xff_ffff },
+  'nsh-ethernet': { over: 'ethernet', port: undefined, metadata: 'context', mostKey: 0xff_ffff },
 } as const;
 
 export type EncapsulationName = keyof typeof ENCAPSULATIONS;
@@ -54,7 +54,7 @@ export const tunnelSpecSchema = fields({
   netns: netns.optional(),
   /** The interface of the underlay; absent: any. Over Ethernet it has to be given. */
   interface: device.optional(),
-  /** UDP port, here and there; absent: the encapsulation's own. */
+  /** UDP port, here and there; absent: the encapsulation's own. With one, GRE goes in UDP (RFC 8086, port 4754). */
   port: number('a UDP port', 1, 65_535).optional(),
   /** Longest outer packet; absent: as the kernel knows it for each remote. */
   mtu: number('an MTU', 576, 65_535).optional(),
@@ -71,7 +71,7 @@ export const tunnelSpecSchema = fields({
     if (value.interface === undefined) complain('is needed over Ethernet: name the interface', 'interface');
   } else if (value.local === undefined)
     complain('is needed: the address that the other hosts send to', 'local');
-  if (value.port !== undefined && over !== 'udp')
+  if (value.port !== undefined && over === 'ethernet')
     complain(`${value.encapsulation} has no ports: leave it out`, 'port');
   if (value.options && metadata === 'none')
     complain(`${value.encapsulation} has no options: leave them out, or use geneve`, 'options');
@@ -128,6 +128,15 @@ function optionText(
   const length = encapsulation === 'geneve' ? words : bytes;
   const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0');
   return `${hex(number, 4)}${hex(type, 2)}${hex(length, 2)}${data.toLowerCase().padEnd(words * 8, '0')}`;
+}
+
+/** Bytes around what a workload sends: outer IP, UDP, the encapsulation, and the inner Ethernet header. */
+export function overheadOf(spec: TunnelSpec): number {
+  const { over, metadata } = ENCAPSULATIONS[spec.encapsulation];
+  const ip = over === 'ethernet' ? 0 : spec.local?.includes(':') ? 40 : 20;
+  const udp = over === 'udp' || spec.port !== undefined ? 8 : 0;
+  const nshBehindVxlan = metadata === 'context' && over === 'udp' ? 8 : 0;
+  return ip + udp + nshBehindVxlan + 8 + metadataOf(spec).length / 2 + 14;
 }
 
 /** The key of a segment with that VNI; NSH: the path, at its first service index. */

@@ -1,4 +1,5 @@
 // The documents as everything behind the reader sees them: checked, typed, and knowing where they come from.
+import type { EdgePairSpec } from './edge-pair.js';
 import type { GroupSpec } from './group.js';
 import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
@@ -8,6 +9,7 @@ import type { ServiceChainSpec } from './service-chain.js';
 import type { ServiceInsertionSpec } from './service-insertion.js';
 import type { ServicePortalSpec } from './service-portal.js';
 import type { ServiceTagSpec } from './service-tag.js';
+import type { TrackerSpec } from './tracker.js';
 import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
@@ -17,6 +19,8 @@ export const API_VERSION = 'headgate/v1';
 interface Specs {
   Segment: SegmentSpec;
   Workload: WorkloadSpec;
+  Tracker: TrackerSpec;
+  EdgePair: EdgePairSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
   Tunnel: TunnelSpec;
@@ -32,6 +36,8 @@ export type Kind = keyof Specs;
 export const KINDS: Kind[] = [
   'Segment',
   'Workload',
+  'Tracker',
+  'EdgePair',
   'Group',
   'Service',
   'SecurityPolicy',
@@ -69,6 +75,8 @@ export type Document = { [K in Kind]: DocumentOf<K> }[Kind];
 
 export type SegmentDocument = DocumentOf<'Segment'>;
 export type WorkloadDocument = DocumentOf<'Workload'>;
+export type TrackerDocument = DocumentOf<'Tracker'>;
+export type EdgePairDocument = DocumentOf<'EdgePair'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;

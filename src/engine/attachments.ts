@@ -56,7 +56,7 @@ export class Attachments {
 
   /** Called after a delta was published: attaches what is new, moves what changed, detaches what was removed. */
   published(delta: Delta): void {
-    const moved = (delta.setWorkloads ?? []).filter((workload) => {
+    const moved = attachedIn(delta).filter((workload) => {
       const known = this.#entries.get(workload.name);
       if (known !== undefined && isSameAs(known, workload)) return false;
       if (known !== undefined) this.#release(workload.name, known, true);
@@ -87,7 +87,7 @@ export class Attachments {
    * what is attached. `tick` puts them back if the delta is then refused.
    */
   releaseMoving(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    for (const workload of attachedIn(delta)) {
       const entry = this.#entries.get(workload.name);
       if (entry?.state !== 'attached' || isSameAs(entry, workload)) continue;
       this.#release(workload.name, entry, !isDeepStrictEqual(entry.attach, workload.attach));
@@ -195,12 +195,21 @@ export class Attachments {
   }
 }
 
+type Attachable = EngineWorkload & { attach: Attach; segment: string };
+
+/** The delta's workloads that have a port: all but trackers. */
+function attachedIn({ setWorkloads = [] }: Delta): Attachable[] {
+  return setWorkloads.filter(
+    (one): one is Attachable => one.attach !== undefined && one.segment !== undefined,
+  );
+}
+
 /** The namespace that it lies in. */
 function pathOf(attach: Attach): string | undefined {
   return attach.kind === 'tap' || attach.kind === 'tunnel' ? namespacePath(attach.netns) : undefined;
 }
 
-function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
+function isSameAs(entry: Entry, workload: Attachable): boolean {
   return entry.segment === workload.segment && isDeepStrictEqual(entry.attach, workload.attach);
 }
 

@@ -51,15 +51,29 @@ export const ruleSchema = z.strictObject({
   onChange: z.enum(['reevaluate', 'keep', 'reset']),
 });
 
-/** A logical switch. */
+const vlan = z.int().min(1).max(4094).optional();
+
+/** One of the logical switches that an edge pair joins: the VLAN ids of its frames on either side. */
+const bridgeSchema = z.strictObject({
+  southVlan: vlan,
+  southInnerVlan: vlan,
+  northVlan: vlan,
+  northInnerVlan: vlan,
+  tracker: name,
+  /** The workload without a segment that judges what crosses. */
+  judge: name,
+});
+
+/** A logical switch; or, with bridges, an edge pair. */
 export const segmentSchema = z.strictObject({
   name,
   digest,
   /** Outer and, for QinQ, inner VLAN id that the segment's frames carry on a nic port. */
-  vlan: z.int().min(1).max(4094).optional(),
-  innerVlan: z.int().min(1).max(4094).optional(),
-  /** Name of the connection tracker; segments that name the same one share their connections. */
-  tracker: name,
+  vlan,
+  innerVlan: vlan,
+  /** Name of the connection tracker; segments that name the same one share their connections. Not of an edge pair. */
+  tracker: name.optional(),
+  bridges: z.array(bridgeSchema).min(1).max(65_536).optional(),
 });
 
 const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
@@ -121,12 +135,16 @@ export const limitsSchema = z.strictObject({
   newPerSecond: z.int().min(1).max(100_000_000).optional(),
 });
 
-/** A workload: its port, and what it may send as. */
+/**
+ * Who has rules or a port of its own: a workload, with its port and what it may send as; an interface of an edge pair,
+ * with its side; a tracker, without segment and port, which judges what crosses edge pairs.
+ */
 export const workloadSchema = z.strictObject({
   name,
   digest,
-  segment: name,
-  attach: attachSchema,
+  segment: name.optional(),
+  side: z.enum(['south', 'north']).optional(),
+  attach: attachSchema.optional(),
   /** The only MAC it may use, pinned in its segment; absent: learned. */
   mac: mac.optional(),
   /** The only addresses it may use (IPv4, IPv6, ranges); absent: any. */

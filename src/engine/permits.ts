@@ -95,6 +95,7 @@ function list(globs: readonly string[]): string {
 export function checkPermits(permits: AttachPermits, delta: Delta, hostFile: string): void {
   const faults: string[] = [];
   for (const workload of delta.setWorkloads ?? []) {
+    if (workload.attach === undefined) continue;
     try {
       const why = refusal(permits, workload.attach);
       if (why !== undefined) faults.push(`workload ${workload.name}: ${why}`);

@@ -27,10 +27,10 @@ export function checkTunnels(documents: readonly Document[], error: Find, warn: 
 
 /** What only one tunnel can receive on. */
 function socketOf({ spec }: TunnelDocument): string {
-  const { over } = ENCAPSULATIONS[spec.encapsulation];
+  const { over, port: own } = ENCAPSULATIONS[spec.encapsulation];
+  const port = spec.port ?? own;
   const where = `${spec.netns ?? ''} ${spec.local === undefined ? (spec.interface ?? '') : remoteAddress(spec.local)}`;
-  const port = spec.port ?? { vxlan: 4789, geneve: 6081, nsh: 4790 }[spec.encapsulation as string];
-  return `${over} ${where} ${over === 'udp' ? port : ''}`;
+  return `${port === undefined ? over : 'udp'} ${where} ${port ?? ''}`;
 }
 
 function checkSegment(

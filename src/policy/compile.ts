@@ -9,7 +9,7 @@ import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
 import { lowerInsertion, lowerServices, PORTAL_SEGMENT } from './lower-services.js';
 import { remotesOf } from './lower-tunnel.js';
-import { engineSegment, engineWorkload } from './lower-workload.js';
+import { engineEdge, engineSegment, engineTracker, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
 import { isFixed, stated, World, type Names } from './resolve.js';
@@ -61,22 +61,24 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(
-      [...lists.Segment.map(engineSegment), ...serviceParts.segments].map((one) => [one.name, one]),
-    ),
+    segments: byName([
+      ...lists.Segment.map(engineSegment),
+      ...lists.EdgePair.map((pair) => engineEdge(pair).segment),
+      ...serviceParts.segments,
+    ]),
     workloads:
       sameWorld &&
       lists.Segment === previous.kinds.lists.Segment &&
       lists.Tunnel === previous.kinds.lists.Tunnel &&
       samePortals(previous.desired, serviceParts.workloads)
         ? previous.desired.workloads
-        : new Map(
-            [
-              ...[...world.workloads.values()].map(engineWorkload),
-              ...remotesOf(lists.Segment, lists.Tunnel),
-              ...serviceParts.workloads,
-            ].map((one) => [one.name, one]),
-          ),
+        : byName([
+            ...[...world.workloads.values()].map(engineWorkload),
+            ...[...world.trackers.values()].map(engineTracker),
+            ...lists.EdgePair.flatMap((pair) => engineEdge(pair).interfaces),
+            ...remotesOf(lists.Segment, lists.Tunnel),
+            ...serviceParts.workloads,
+          ]),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,
@@ -121,13 +123,17 @@ function samePortals({ workloads, segments }: Desired, portals: readonly EngineW
   );
 }
 
-function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
+function byName<T extends { name: string }>(all: readonly T[]): Map<string, T> {
+  return new Map(all.map((one) => [one.name, one]));
+}
+
+function worldOf({ lists }: Kinds, before: Lowered | undefined): World {
   // Nothing is to be taken over from a world without workloads, and much to be compared.
-  if (before === undefined || before.world.workloads.size === 0) return new World(Workload, Group);
+  if (before === undefined || before.world.workloads.size === 0) return new World(lists);
   const { world, desired } = before;
   // A world that was asked for much that is no longer there is left for one like it.
   const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
-  return world.isOf(Workload, Group) && !isCrowded ? world : new World(Workload, Group, world);
+  return world.isOf(lists) && !isCrowded ? world : new World(lists, world);
 }
 
 /** Each once, by name. */

@@ -68,7 +68,8 @@ function isAttachedAs(
   replacement: Replacement | undefined,
   { attachments }: Examined,
 ): boolean {
-  if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Tunnel' && one.kind !== 'Host';
+  if (one.kind !== 'Workload')
+    return !['Segment', 'Host', 'Tracker', 'EdgePair', 'Tunnel'].includes(one.kind);
   if (!replacement) return false;
   const { before, after } = replacement;
   // Where something stands is part of a warning.

@@ -8,7 +8,13 @@ import type {
   IndexEntry,
   SharedRule,
 } from '../engine/messages.js';
-import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
+import type {
+  AppliedTo,
+  HostSpec,
+  SecurityPolicyDocument,
+  Selection,
+  ServiceDocument,
+} from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
 import type { Uses } from './uses.js';
@@ -57,10 +63,10 @@ export interface LoweredPolicy {
 /** What an address set is of: a group by its name, or what a rule selects itself. */
 export type AddressSource = string | Selection;
 
-/** What both select; absent: all workloads. */
+/** What both select; absent: all workloads and trackers. */
 export interface ScopeSource {
-  policy: Selection | undefined;
-  rule: Selection | undefined;
+  policy: AppliedTo | undefined;
+  rule: AppliedTo | undefined;
   /** Of a service insertion: only the workloads of its client. */
   segment?: string;
 }

@@ -1,5 +1,6 @@
 // A frame's way as a list of steps, each in plain words with the actual values: what the engine says, and for each
 // verdict what the policy says.
+import { edgeSegment } from '../documents/edge-pair.js';
 import { ofKind, type Document } from '../documents/index.js';
 import { parseAddress } from '../documents/ip.js';
 import { ENCAPSULATIONS } from '../documents/tunnel.js';
@@ -87,6 +88,8 @@ function port({ workload, device, length, packets }: Trace): Step {
 
 type Tell = (trace: Trace, explains: Explains) => Step[];
 
+const isEdge = (segment: string | undefined) => segment?.startsWith(edgeSegment('')) ?? false;
+
 const ok = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'ok', text }];
 const skip = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'skip', text }];
 
@@ -114,13 +117,18 @@ function parsed({ headers }: Trace): string {
   return `${ethertypeName(ethertype)} from ${sourceMac} to ${destinationMac}${tags}${flags}`;
 }
 
-function guarded({ headers, workload = 'its sender' }: Trace): string {
+function guarded({ headers, workload = 'its sender', segment }: Trace): string {
+  if (isEdge(segment)) {
+    const vlans = headers?.vlans.filter((vlan) => vlan > 0) ?? [];
+    return `${workload} has a bridge for ${vlans.length === 0 ? 'untagged frames' : `VLAN ${vlans.join('.')}`}`;
+  }
   const address = headers?.flow?.source;
   return `${workload} may use ${headers?.sourceMac ?? 'its MAC'}${address === undefined ? '' : ` and ${address}`}`;
 }
 
 function located(trace: Trace, { world, macs }: Surroundings): Step[] {
   const { headers, segment, destination } = trace;
+  if (isEdge(segment)) return ok('locate', `the partner is ${destination ?? 'not there'}`);
   const mac = headers?.destinationMac ?? '';
   const on = segment === undefined ? '' : ` in segment ${segment}`;
   if (destination !== undefined) return ok('locate', `${mac} is ${destination}${on}`);

@@ -146,7 +146,8 @@ function applied(state: State, delta: Delta): State {
 
 /** Everything that is named has to be there, and no two entries at one place. */
 function check({ addressSets, rules, segments, workloads, scopes, entries, portals, tags }: State): void {
-  for (const { segment } of workloads.values()) held(segments, segment);
+  for (const { segment } of workloads.values()) if (segment !== undefined) held(segments, segment);
+  for (const { bridges = [] } of segments.values()) for (const { judge } of bridges) held(workloads, judge);
   for (const { sources = [], destinations = [] } of rules.values())
     for (const name of [...sources, ...destinations]) held(addressSets, name);
   for (const scope of scopes.values()) for (const name of scope.workloads) held(workloads, name);

@@ -60,6 +60,7 @@ export class FakeEngine implements NativeEngine {
     const published = this.state.workloads.get(workload);
     if (published === undefined) throw new Error(`no workload ${workload} was published`);
     if (this.#attached.has(workload)) throw new Error(`${workload} is attached already`);
+    if (published.segment === undefined) throw new Error(`${workload} is a tracker`);
     this.#attached.set(workload, published.segment);
     return port.kind === 'tap' ? { mac: port.mac } : {};
   }

@@ -1,10 +1,10 @@
-// Encapsulations: the header between the outer packet and the inner Ethernet frame. Each has a file of its own here, and
-// one small interface: write the header for a key, or read it.
+// Encapsulations: the header between the outer packet and the inner Ethernet frame. Each has a file of its own here,
+// and one small interface: write the header for a key, or read it.
 //
 // The key says whose frame it is: VNI (VXLAN, Geneve), key (GRE), virtual subnet id (NVGRE), service path header (NSH:
-// path id << 8 | service index). Outer IP and UDP headers are the kernel's work (ports/tunnel.h). `read` is the one gate
-// for what comes from the underlay: every length, flag and option is checked there, once, and what it refuses has a
-// reason of its own. Behind it the inner frame goes through the parse stage like any other.
+// path id << 8 | service index). Outer IP and UDP headers are the kernel's work (ports/tunnel.h). `read` is the one
+// gate for what comes from the underlay: every length, flag and option is checked there, once, and what it refuses has
+// a reason of its own. Behind it the inner frame goes through the parse stage like any other.
 #pragma once
 
 #include <cstdint>
@@ -58,12 +58,12 @@ struct Encapsulation {
   Reason (*read)(const Encapsulator& own, std::span<const uint8_t> bytes, Encapsulated& found);
 };
 
-extern const Encapsulation kVxlan;         // RFC 7348
-extern const Encapsulation kGeneve;        // RFC 8926
-extern const Encapsulation kGre;           // RFC 2784, 2890
-extern const Encapsulation kNvgre;         // RFC 7637
-extern const Encapsulation kNsh;           // RFC 8300 over VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe)
-extern const Encapsulation kNshEthernet;   // RFC 8300, EtherType 0x894f
+extern const Encapsulation kVxlan;        // RFC 7348
+extern const Encapsulation kGeneve;       // RFC 8926
+extern const Encapsulation kGre;          // RFC 2784, 2890
+extern const Encapsulation kNvgre;        // RFC 7637
+extern const Encapsulation kNsh;          // RFC 8300 over VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe)
+extern const Encapsulation kNshEthernet;  // RFC 8300, EtherType 0x894f
 
 std::span<const Encapsulation* const> encapsulations();
 // Null if there is none of that name.

@@ -1,5 +1,5 @@
-// Geneve (RFC 8926, section 3): 8 bytes and options. Options that are not known are passed over unless they are critical;
-// an endpoint knows those of its own tunnel. Control packets are none of a tunnel's frames.
+// Geneve (RFC 8926, section 3): 8 bytes and options. Options that are not known are passed over unless they are
+// critical; an endpoint knows those of its own tunnel. Control packets are none of a tunnel's frames.
 //
 //   |Ver|  opt len  |O|C|   rsvd    |         protocol type         |
 //   |                     VNI                       |   reserved    |

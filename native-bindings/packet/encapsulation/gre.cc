@@ -1,5 +1,5 @@
-// GRE with a key, carrying Ethernet frames (RFC 2784, 2.1; RFC 2890, 2). A checksum and a sequence number may come with a
-// packet: the one is checked, the other passed over (RFC 2890 leaves order to the receiver). Neither is sent.
+// GRE with a key, carrying Ethernet frames (RFC 2784, 2.1; RFC 2890, 2). A checksum and a sequence number may come with
+// a packet: the one is checked, the other passed over (RFC 2890 leaves order to the receiver). Neither is sent.
 //
 //   |C| |K|S| reserved0       | Ver |         protocol type         |
 //   |      checksum (optional)      |      reserved1 (optional)     |

@@ -1,8 +1,8 @@
 // The network service header (RFC 8300, section 2) over Ethernet and over VXLAN-GPE, carrying Ethernet frames.
 //
 // The key is the service path header: path id << 8 | service index. The TTL is that of a first hop; a packet with none
-// left is refused, and so is one whose service index has run out (2.3). Metadata is checked for its form and passed over:
-// type 1 is 16 bytes, type 2 a row of headers, each with its length.
+// left is refused, and so is one whose service index has run out (2.3). Metadata is checked for its form and passed
+// over: type 1 is 16 bytes, type 2 a row of headers, each with its length.
 //
 //   |Ver|O|U|    TTL    |   length  |U|U|U|U|MD type| next protocol |
 //   |             service path id                   | service index |
@@ -115,8 +115,7 @@ Reason read_over_gpe(const Encapsulator&, std::span<const uint8_t> bytes, Encaps
 
 const Encapsulation kNsh = {"nsh", Carrier::kUdp, 4790, 0xffffffff, prepare_over_gpe, write_over_gpe, read_over_gpe};
 
-const Encapsulation kNshEthernet = {
-    "nsh-ethernet", Carrier::kEthernet, 0x894f, 0xffffffff, prepare_over_ethernet, write_over_ethernet,
-    read_over_ethernet};
+const Encapsulation kNshEthernet = {"nsh-ethernet",      Carrier::kEthernet, 0x894f, 0xffffffff, prepare_over_ethernet,
+                                    write_over_ethernet, read_over_ethernet};
 
 }  // namespace headgate

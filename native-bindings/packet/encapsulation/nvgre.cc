@@ -1,5 +1,5 @@
-// NVGRE (RFC 7637, 3.2): GRE whose key is a virtual subnet id of 24 bits and a flow id of 8. There is neither checksum nor
-// sequence number. The flow id is sent as zero, which says that it tells nothing, and ignored.
+// NVGRE (RFC 7637, 3.2): GRE whose key is a virtual subnet id of 24 bits and a flow id of 8. There is neither checksum
+// nor sequence number. The flow id is sent as zero, which says that it tells nothing, and ignored.
 #include <cstring>
 
 #include "packet/encapsulation/gre.h"

@@ -1,5 +1,5 @@
-// VXLAN (RFC 7348, section 5): 8 bytes. Reserved bits are sent as zero and ignored, but for the flag that says that there
-// is a VNI.
+// VXLAN (RFC 7348, section 5): 8 bytes. Reserved bits are sent as zero and ignored, but for the flag that says that
+// there is a VNI.
 //
 //    0                   1                   2                   3
 //   |R|R|R|R|I|R|R|R|            reserved                           |

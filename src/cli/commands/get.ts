@@ -7,7 +7,7 @@ import type {
   UnusedResult,
   UnusedRule,
 } from '../../control/api.js';
-import type { DocumentOf, Kind, Selection } from '../../documents/index.js';
+import type { AppliedTo, DocumentOf, Kind, Selection } from '../../documents/index.js';
 import { HeadgateError } from '../../shared/errors.js';
 import type { Revision } from '../../store/store.js';
 import { ApiClient } from '../client.js';
@@ -44,7 +44,7 @@ export function registerGet(program: Command): void {
       )
       .argument(
         '<kind>',
-        'segment, workload, group, service, securitypolicy, tunnel, serviceportal, servicetag, serviceinsertion, servicechain, host, rules, revisions, observed',
+        'segment, workload, tracker, edgepair, group, service, securitypolicy, tunnel, serviceportal, servicetag, serviceinsertion, servicechain, host, rules, revisions, observed',
       )
       .argument('[name]', 'only this one; for rules and observed a policy or policy/rule')
       .option(
@@ -238,10 +238,44 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     column('DETAIL', ({ status }) => status?.detail ?? '', { shrink: true }),
     column('MAC', ({ status }) => status?.mac, { wide: true }),
   ],
+  Tracker: [
+    column(
+      'CONNECTIONS',
+      of('Tracker', ({ spec }) => spec.limits?.connections),
+      { align: 'right' },
+    ),
+    column(
+      'HALF-OPEN',
+      of('Tracker', ({ spec }) => spec.limits?.halfOpen),
+      { align: 'right' },
+    ),
+    column(
+      'NEW/S',
+      of('Tracker', ({ spec }) => spec.limits?.newPerSecond),
+      { align: 'right' },
+    ),
+  ],
+  EdgePair: [
+    column(
+      'SOUTH',
+      of('EdgePair', ({ spec }) => spec.south.interface),
+    ),
+    column(
+      'NORTH',
+      of('EdgePair', ({ spec }) => spec.north.interface),
+    ),
+    column(
+      'BRIDGES',
+      of('EdgePair', ({ spec }) => bridgesOf(spec)),
+      { shrink: true },
+    ),
+    column('STATE', ({ status }) => status && paintState(status.state)),
+    column('DETAIL', ({ status }) => status?.detail ?? '', { shrink: true }),
+  ],
   Group: [
     column(
       'WORKLOADS',
-      of('Group', ({ spec }) => selectorOf(spec)),
+      of('Group', ({ spec }) => selectorOf(spec.workloads)),
       { shrink: true },
     ),
     column(
@@ -461,26 +495,42 @@ function attachOf({ attach }: DocumentOf<'Workload'>['spec']): string {
   return attach.veth ? `veth ${attach.veth.interface}` : `nic ${attach.nic?.interface ?? ''}`;
 }
 
+/** `10>110 corp`: south, north, tracker. */
+function bridgesOf({ bridges }: DocumentOf<'EdgePair'>['spec']): string | undefined {
+  const tags = (outer?: number, inner?: number) => [outer, inner].filter(Boolean).join('.') || 'untagged';
+  return shortList(
+    bridges.map(
+      ({ southVlan, southInnerVlan, northVlan, northInnerVlan, tracker }) =>
+        `${tags(southVlan, southInnerVlan)}>${tags(northVlan, northInnerVlan)} ${tracker}`,
+    ),
+  );
+}
+
 function labelsOf(labels: Record<string, string> | undefined): string | undefined {
   const pairs = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
   return pairs.length === 0 ? undefined : pairs.join(',');
 }
 
-function selectorOf({ workloads }: Selection): string | undefined {
-  if (workloads === undefined) return undefined;
+function selectorOf(selector: Selection['workloads']): string | undefined {
+  if (selector === undefined) return undefined;
   const parts = [
-    labelsOf(workloads.matchLabels),
-    ...(workloads.matchExpressions ?? []).map(({ key, operator, values }) =>
+    labelsOf(selector.matchLabels),
+    ...(selector.matchExpressions ?? []).map(({ key, operator, values }) =>
       `${key} ${operator} ${(values ?? []).join('|')}`.trimEnd(),
     ),
-    shortList(workloads.names),
+    shortList(selector.names),
   ];
   return parts.filter(Boolean).join(' ') || 'all';
 }
 
-function selectionOf(selection: Selection): string {
-  const { addresses, groups, except } = selection;
-  const parts = [selectorOf(selection), shortList(addresses), shortList(groups)];
+function selectionOf(selection: Selection & AppliedTo): string {
+  const { workloads, addresses, trackers, groups, except } = selection;
+  const parts = [
+    selectorOf(workloads),
+    trackers && `trackers ${selectorOf(trackers)}`,
+    shortList(addresses),
+    shortList(groups),
+  ];
   return [...parts, except && `except ${selectionOf(except)}`].filter(Boolean).join(' ');
 }
 

@@ -81,7 +81,8 @@ const benches: Record<string, Bench> = {
     measurement: tcp,
     joins: () => [
       headgateTunnel('vxlan', 'headgate'),
-      ...(['geneve', 'gre', 'nvgre', 'nsh', 'nsh-ethernet'] as const).map((one) => headgateTunnel(one)),
+      ...(['geneve', 'nsh', 'gre', 'nsh-ethernet'] as const).map((one) => headgateTunnel(one)),
+      headgateTunnel('gre', 'headgate-gre-udp', 4754),
       openVswitchVxlan(),
       kernelVxlan(),
     ],

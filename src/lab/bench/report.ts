@@ -53,7 +53,7 @@ export function manyOverOne(runs: Record<string, Figures[]>): Record<string, num
   const median = (name: string) => spread((runs[name] ?? []).map(({ value }) => value)).median;
   const one = ['headgate-1', 'headgate'].find((name) => name in runs);
   const many = Object.keys(runs).filter((name) =>
-    /^headgate-(10000|datacenter|standing|geneve|gre|nvgre|nsh|nsh-ethernet)$/.test(name),
+    /^headgate-(10000|datacenter|standing|geneve|gre|gre-udp|nsh|nsh-ethernet)$/.test(name),
   );
   if (one === undefined) return {};
   return Object.fromEntries(many.map((name) => [`${name} / ${one}`, rounded(median(name) / median(one))]));

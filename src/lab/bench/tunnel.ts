@@ -20,14 +20,18 @@ import {
   type Join,
 } from './join.js';
 
-export function headgateTunnel(encapsulation: EncapsulationName, name = `headgate-${encapsulation}`): Join {
+export function headgateTunnel(
+  encapsulation: EncapsulationName,
+  name = `headgate-${encapsulation}`,
+  port?: number,
+): Join {
   const ends = endsOf(name);
   const underlay = underlayOf(name);
   const directories: string[] = [];
   const running: Headgate[] = [];
   return {
     name,
-    about: `two Headgates, TAP, stateful, 1 rule at each workload, ${encapsulation}`,
+    about: `two Headgates, TAP, stateful, 1 rule at each workload, ${encapsulation}${port === undefined ? '' : ` in UDP, port ${port}`}`,
     async setUp() {
       makeEnds(ends);
       makeUnderlay(underlay);
@@ -43,7 +47,7 @@ export function headgateTunnel(encapsulation: EncapsulationName, name = `headgat
           encapsulation === 'nsh-ethernet'
             ? { remotes: [macs[1 - i]] }
             : { local: UNDERLAY_ADDRESSES[i], remotes: [UNDERLAY_ADDRESSES[1 - i]] };
-        const tunnel = { encapsulation, ...where, ...way };
+        const tunnel = { encapsulation, ...where, ...way, ...(port !== undefined && { port }) };
         writeFileSync(config, writeYaml([HOST]));
         writeFileSync(join(directory, 'conf.d', 'bench.yaml'), writeYaml(documents(netns, i + 1, tunnel)));
         running.push(await startHeadgate({ ...foldersIn(directory), config }));
