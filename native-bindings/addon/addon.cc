@@ -326,9 +326,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void forget_upgrade(const Napi::CallbackInfo& info) { engine(info.Env()).forget_upgrade(); }
 
   Napi::Value hand_over(const Napi::CallbackInfo& info) {
-    return write_report(info.Env(), headgate::hand_over(engine(info.Env()), info[0].ToNumber().Int32Value(),
-                                                        info[1].ToNumber().Int32Value(),
-                                                        info[2].ToNumber().Int32Value()));
+    return write_report(info.Env(),
+                        headgate::hand_over(engine(info.Env()), info[0].ToNumber().Int32Value(),
+                                            info[1].ToNumber().Int32Value(), info[2].ToNumber().Int32Value()));
   }
 
   Napi::Value take_over(const Napi::CallbackInfo& info) {

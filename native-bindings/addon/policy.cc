@@ -125,8 +125,8 @@ Napi::Object write_delta(Napi::Env env, const Delta& delta) {
   if (delta.profiles) out.Set("profiles", each(*delta.profiles, write_profile));
   if (delta.timeouts) out.Set("timeouts", write_timeouts(env, *delta.timeouts));
   if (delta.limits) out.Set("limits", write_limits(env, *delta.limits));
-  out.Set("setAddressSets", write_list(env, delta.set_address_sets,
-                                       [&](const auto& set) { return named(set, "ranges", set.ranges); }));
+  out.Set("setAddressSets",
+          write_list(env, delta.set_address_sets, [&](const auto& set) { return named(set, "ranges", set.ranges); }));
   out.Set("setScopes", write_list(env, delta.set_scopes,
                                   [&](const auto& scope) { return named(scope, "workloads", scope.workloads); }));
   out.Set("setRules", each(delta.set_rules, write_rule));

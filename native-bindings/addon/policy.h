@@ -1,5 +1,5 @@
-// What one engine tells the next: the policy as a delta (src/engine/messages.ts, but for how workloads are attached, which
-// the engine's JavaScript knows) and the numbers that it goes by.
+// What one engine tells the next: the policy as a delta (src/engine/messages.ts, but for how workloads are attached,
+// which the engine's JavaScript knows) and the numbers that it goes by.
 #pragma once
 
 #include <napi.h>

@@ -14,7 +14,7 @@ size_t padded(size_t bytes) {
   return (bytes + alignof(FlowRecord) - 1) / alignof(FlowRecord) * alignof(FlowRecord);
 }
 
-constexpr size_t kBefore = offsetof(FlowRecord, connection);                      // in a record of flow logs
+constexpr size_t kBefore = offsetof(FlowRecord, connection);  // in a record of flow logs
 constexpr size_t kBehind = offsetof(FlowRecord, connection) + sizeof(Connection);
 constexpr size_t kTail = sizeof(FlowRecord) - kBehind;
 

@@ -30,8 +30,8 @@ const RecordLayout* find_layout(uint32_t number);  // null: unknown
 
 class Conversion {
  public:
-  // Between the current layout and a former one, of either part that has such records; for each worker from one piece of
-  // memory to another.
+  // Between the current layout and a former one, of either part that has such records; for each worker from one piece
+  // of memory to another.
   enum class Way : uint8_t { kToCurrent, kFromCurrent };
   Conversion(const RecordLayout& former, Way way, const StateShape& shape);
 

@@ -329,7 +329,7 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
         from = w.context().connections.walk(from, kFlowsPerTask, [&](const Connection& c) {
           if (flows.size() >= limit || (is_denied(c) && !denied)) return;
           FlowReport report{publisher_.tracker_name(c.tracker), w.context().connections.flow_of(c), c, {},
-                            (now - c.created) / 1000.0,    (now - c.last_seen) / 1000.0,       0};
+                            (now - c.created) / 1000.0,         (now - c.last_seen) / 1000.0,       0};
           uint32_t timeout = current_->profiles.idle(c.list);
           report.expires = std::max(0.0, (timeout - std::min(timeout, now - c.last_seen)) / 1000.0);
           for (int side = 0; side < 2; ++side)

@@ -1,5 +1,5 @@
-// The moment in which one engine goes on in another's place. Everything slow is done before: the follower has mapped the
-// pools, holds the policy, and has the ports' descriptors.
+// The moment in which one engine goes on in another's place. Everything slow is done before: the follower has mapped
+// the pools, holds the policy, and has the ports' descriptors.
 //
 //   giver                                   follower
 //   stops between two batches
@@ -21,13 +21,13 @@ namespace headgate {
 class Engine;
 
 struct HandoverReport {
-  std::string error;          // empty: the follower runs
-  uint64_t waited = 0;        // nanoseconds that packets waited for whoever runs now
-  uint32_t connections = 0;   // that are there
+  std::string error;         // empty: the follower runs
+  uint64_t waited = 0;       // nanoseconds that packets waited for whoever runs now
+  uint32_t connections = 0;  // that are there
 };
 
-// Either side's end, with a stream socket to the other. `timeout` in milliseconds; a follower that holds on to the pools
-// for longer without running is killed.
+// Either side's end, with a stream socket to the other. `timeout` in milliseconds; a follower that holds on to the
+// pools for longer without running is killed.
 HandoverReport hand_over(Engine& engine, int channel, int timeout, pid_t follower);
 HandoverReport take_over(Engine& engine, int channel, int timeout);
 

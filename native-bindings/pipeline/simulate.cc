@@ -43,8 +43,18 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       connections_(connection_memory_.data(), kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, hits_, memo_,   fragments_, counters_,
-           log_,         outputs_,     pool_, nullptr, counters_.totals.answers,   secret} {
+      ctx_{&generation_,
+           connections_,
+           hits_,
+           memo_,
+           fragments_,
+           counters_,
+           log_,
+           outputs_,
+           pool_,
+           nullptr,
+           counters_.totals.answers,
+           secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;

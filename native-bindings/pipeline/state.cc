@@ -212,8 +212,8 @@ bool State::convert_for(uint32_t number, std::string& error) {
   copy_ = std::make_unique<Copy>(*layout, Conversion::Way::kFromCurrent, shape_);
   for (size_t i = 0; i < std::size(kRecords); ++i) {
     unlink(next_path(kRecords[i]).c_str());
-    copy_->others[i] = Pool::open(next_path(kRecords[i]), number,
-                                  bytes_in(*layout, kRecords[i], shape_) * shape_.workers, error);
+    copy_->others[i] =
+        Pool::open(next_path(kRecords[i]), number, bytes_in(*layout, kRecords[i], shape_) * shape_.workers, error);
     if (!copy_->others[i]) {
       drop_copy();
       return false;
@@ -226,8 +226,8 @@ uint32_t State::update_copy() {
   uint32_t all = 0;
   const bool forwards = copy_->way == Conversion::Way::kToCurrent;
   for (unsigned worker = 0; worker < shape_.workers; ++worker) {
-    uint8_t* ours = pools_[static_cast<size_t>(Part::kConnections)]->content() +
-                    bytes_of(Part::kConnections, shape_) * worker;
+    uint8_t* ours =
+        pools_[static_cast<size_t>(Part::kConnections)]->content() + bytes_of(Part::kConnections, shape_) * worker;
     uint8_t* theirs = copy_->other(0, worker, shape_);
     const uint8_t* from = forwards ? theirs : ours;
     uint8_t* to = forwards ? ours : theirs;

@@ -1,8 +1,8 @@
 // The state of an engine that outlives it, in pools: one for each part (state.def), with room for each worker.
 //
-// An engine owns all of them or none. One that is to follow maps them first and becomes the owner when the other lets go:
-// then it finds everything where it was. After a crash there is nobody to let go; what the parts hold is then checked by
-// each of them before it counts.
+// An engine owns all of them or none. One that is to follow maps them first and becomes the owner when the other lets
+// go: then it finds everything where it was. After a crash there is nobody to let go; what the parts hold is then
+// checked by each of them before it counts.
 #pragma once
 
 #include <array>
@@ -57,8 +57,9 @@ class State {
   Left left() const { return left_; }
   uint64_t generation() const;
 
-  // Whether it is, or is to be, a copy in another layout: of the engine's before, when that has another, or for one that
-  // is to follow. In the latter case `layout` is that one's; false with `error` set when this version does not know it.
+  // Whether it is, or is to be, a copy in another layout: of the engine's before, when that has another, or for one
+  // that is to follow. In the latter case `layout` is that one's; false with `error` set when this version does not
+  // know it.
   bool converts() const { return copy_ != nullptr; }
   bool convert_for(uint32_t layout, std::string& error);
   // Brings the copy up to date while its source is worked on. Returns how many records that took.

@@ -47,8 +47,8 @@ Worker::Worker(const WorkerOptions& options)
       counters_(memory(Part::kCounters)),
       log_(memory(Part::kLogLines)),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, hits_,   memo_,    fragments_,               counters_, log_,
-           outputs_,          pool_,        nullptr, counters_.totals.answers, options.secret} {
+      ctx_{generation_.get(),        connections_,  hits_, memo_, fragments_, counters_, log_, outputs_, pool_, nullptr,
+           counters_.totals.answers, options.secret} {
   connections_.set_secret(options.secret);
   connections_.populate();
   for (Frame*& frame : frames_) frame = pool_.acquire();

@@ -97,11 +97,21 @@ struct Connection {
   uint64_t tally[2];
   uint64_t bytes[2];
 
-  uint64_t packets(int side) const { return tally[side] & ((uint64_t{1} << kTallyBits) - 1); }
-  uint16_t account() const { return static_cast<uint16_t>(tally[0] >> kTallyBits); }
-  TimeoutClass timeout_class() const { return static_cast<TimeoutClass>(list & ((1u << kClassBits) - 1)); }
-  uint8_t profile() const { return static_cast<uint8_t>(list >> kClassBits); }
-  bool is_ipv6() const { return layer3 == Layer3::kIpv6; }
+  uint64_t packets(int side) const {
+    return tally[side] & ((uint64_t{1} << kTallyBits) - 1);
+  }
+  uint16_t account() const {
+    return static_cast<uint16_t>(tally[0] >> kTallyBits);
+  }
+  TimeoutClass timeout_class() const {
+    return static_cast<TimeoutClass>(list & ((1u << kClassBits) - 1));
+  }
+  uint8_t profile() const {
+    return static_cast<uint8_t>(list >> kClassBits);
+  }
+  bool is_ipv6() const {
+    return layer3 == Layer3::kIpv6;
+  }
   // Of the key, what are no addresses: compared as one word.
   uint64_t key() const {
     return uint64_t{protocol} << 56 | uint64_t{static_cast<uint8_t>(layer3)} << 48 | uint64_t{tracker} << 32 |
@@ -166,8 +176,12 @@ class ConnectionTable {
   void populate() const;
 
   // From now on marks[place] is set behind each change of a record, where frames are not told; null: no longer.
-  void mark_changes(uint8_t* marks) { marks_ = marks; }
-  bool marks_changes() const { return marks_; }
+  void mark_changes(uint8_t* marks) {
+    marks_ = marks;
+  }
+  bool marks_changes() const {
+    return marks_;
+  }
   // After a batch: the frame's record has changed, if it is one of this table.
   void mark(const Connection* c) {
     if (c >= records_ && c <= records_ + limit_) marks_[place_of(*c)] = 1;
@@ -179,7 +193,9 @@ class ConnectionTable {
   };
   static Image image(uint32_t limit, size_t record_bytes);
   static constexpr size_t kPairBytes = 2 * sizeof(Address);
-  static uint32_t high_water(const uint8_t* memory) { return reinterpret_cast<const Head*>(memory)->high_water; }
+  static uint32_t high_water(const uint8_t* memory) {
+    return reinterpret_cast<const Head*>(memory)->high_water;
+  }
 
   // Where the flow's record is found, on its way to the cache.
   uint32_t prefetch(uint64_t hash, uint16_t tracker) const {
@@ -235,11 +251,19 @@ class ConnectionTable {
   void remove(Connection& connection);
 
   // Where the ends of connections are told from now on; null: nowhere.
-  void tell(FlowLog* log) { log_ = log; }
+  void tell(FlowLog* log) {
+    log_ = log;
+  }
 
-  uint32_t size() const { return head_->used; }
-  uint32_t limit() const { return limit_; }
-  Accounts& accounts() { return accounts_; }
+  uint32_t size() const {
+    return head_->used;
+  }
+  uint32_t limit() const {
+    return limit_;
+  }
+  Accounts& accounts() {
+    return accounts_;
+  }
 
   // Calls visit(connection) for each record in places [from, from + count); returns the next place, 0 at the end.
   template <class Visit>
@@ -251,10 +275,14 @@ class ConnectionTable {
     return i < end ? i : 0;
   }
 
-  uint32_t place_of(const Connection& c) const { return static_cast<uint32_t>(&c - records_); }
+  uint32_t place_of(const Connection& c) const {
+    return static_cast<uint32_t>(&c - records_);
+  }
 
   // Set once, before the first frame: the secret of hash_flow that headers.hash was made with.
-  void set_secret(uint64_t secret) { secret_ = secret; }
+  void set_secret(uint64_t secret) {
+    secret_ = secret;
+  }
 
  private:
   struct Pair {

@@ -117,11 +117,10 @@ class HitTable {
   uint32_t size() const { return head_->used; }
 
   // The workload whose place it is, by serial; 0: it is no place that is in use.
-  uint32_t owner(uint32_t place) const {
-    return place && place <= head_->high_water ? hits_[place].workload : 0;
-  }
+  uint32_t owner(uint32_t place) const { return place && place <= head_->high_water ? hits_[place].workload : 0; }
 
-  // For a table whose last owner did not let go of it in order: makes chains anew. A place that makes no sense is freed.
+  // For a table whose last owner did not let go of it in order: makes chains anew. A place that makes no sense is
+  // freed.
   void recover() {
     const uint32_t end = std::min(head_->high_water, capacity_ - 1);
     *head_ = {0, end, 0};

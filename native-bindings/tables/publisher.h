@@ -200,7 +200,7 @@ class Publisher {
   std::unordered_map<uint64_t, const HeldEntry*> orders_;
   std::unordered_map<uint32_t, HeldEntry*> entries_by_serial_;
   std::vector<std::unique_ptr<const IndexEntry>> retired_;  // until settled
-  size_t slots_ = 0;  // that all entries take
+  size_t slots_ = 0;                                        // that all entries take
   Classifier classifier_;
 
   ByName segment_places_;

@@ -12,8 +12,7 @@ void Publisher::apply_segments(const Delta& delta) {
     auto [known, fresh] = segment_places_.try_emplace(change.name, 0);
     Names::Numbers numbers;
     const bool former = fresh && names_.claim(Names::Kind::kSegment, change.name, numbers);
-    if (fresh && !former)
-      names_.note(Names::Kind::kSegment, change.name, numbers = {segment_numbers_.take(), 0});
+    if (fresh && !former) names_.note(Names::Kind::kSegment, change.name, numbers = {segment_numbers_.take(), 0});
     if (fresh) known->second = numbers.place;
     uint32_t place = known->second;
     segments_.resize(std::max<size_t>(segments_.size(), place + 1));

@@ -48,8 +48,9 @@ Delta Publisher::policy() const {
           {segment->name, segment->digest, segment->vlan[0], segment->vlan[1], trackers_[segment->tracker]});
   for (const auto& workload : workloads_) {
     if (!workload) continue;
-    WorkloadChange change{workload->name, workload->digest, segments_[workload->segment]->name, workload->trunk,
-                          {},             {},               workload->limits};
+    WorkloadChange change{
+        workload->name,  workload->digest, segments_[workload->segment]->name, workload->trunk, {}, {},
+        workload->limits};
     if (workload->pinned_mac) change.mac = format_mac(workload->mac);
     if (!workload->any_address) change.addresses = texts_of(workload->addresses);
     delta.set_workloads.push_back(std::move(change));

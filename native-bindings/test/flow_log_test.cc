@@ -24,7 +24,8 @@ struct Logged {
   std::vector<FlowRecord> take() {
     std::vector<FlowRecord> records;
     records.reserve(FlowLog::kRecords);
-    while (log().take(records, FlowLog::kRecords)) {}
+    while (log().take(records, FlowLog::kRecords)) {
+    }
     return records;
   }
   // The one record that there is.

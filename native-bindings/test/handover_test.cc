@@ -1,5 +1,5 @@
-// One engine goes on in another's place: everything that the first one knew is there, nothing is judged or counted twice,
-// and whatever fails on the way leaves the first one in charge.
+// One engine goes on in another's place: everything that the first one knew is there, nothing is judged or counted
+// twice, and whatever fails on the way leaves the first one in charge.
 #include "pipeline/handover.h"
 
 #include <doctest/doctest.h>

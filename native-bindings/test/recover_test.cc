@@ -1,5 +1,5 @@
-// What a crash may leave is never trusted: random damage anywhere in a table's memory, then recover. Records that were not
-// touched are all there; chains, lists and counts hold; and the table goes on working.
+// What a crash may leave is never trusted: random damage anywhere in a table's memory, then recover. Records that were
+// not touched are all there; chains, lists and counts hold; and the table goes on working.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -185,16 +185,15 @@ struct OtherRecord {
   uint8_t rest[sizeof(Connection)];
 };
 
-constexpr RecordLayout kOther = {
-    99, sizeof(OtherRecord),
-    [](const uint8_t* from, Connection& to) {
-      memcpy(&to, reinterpret_cast<const OtherRecord*>(from)->rest, sizeof to);
-    },
-    [](const Connection& from, uint8_t* to) {
-      auto& other = *reinterpret_cast<OtherRecord*>(to);
-      other.more = from.created;
-      memcpy(other.rest, &from, sizeof from);
-    }};
+constexpr RecordLayout kOther = {99, sizeof(OtherRecord),
+                                 [](const uint8_t* from, Connection& to) {
+                                   memcpy(&to, reinterpret_cast<const OtherRecord*>(from)->rest, sizeof to);
+                                 },
+                                 [](const Connection& from, uint8_t* to) {
+                                   auto& other = *reinterpret_cast<OtherRecord*>(to);
+                                   other.more = from.created;
+                                   memcpy(other.rest, &from, sizeof from);
+                                 }};
 
 TEST_CASE("property: a copy in another layout, made while the table works, is the table when it is finished") {
   const uint32_t seed = test_seed();

@@ -172,7 +172,10 @@ class Supervisor {
     void before.ended.then(() => this.#beside.delete(before));
     this.#children.set('engine', child);
     this.#followed();
-    this.#options.log.info({ engine: child.process.pid, before: before.process.pid }, 'another engine is in charge');
+    this.#options.log.info(
+      { engine: child.process.pid, before: before.process.pid },
+      'another engine is in charge',
+    );
     if (child.program.program === this.#program.program) return;
     this.#program = child.program;
     this.#children.get('control')?.process.kill('SIGTERM');

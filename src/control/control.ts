@@ -107,7 +107,10 @@ export class Control {
           : 'the engine is connected';
         this.events.add('engine', `${what}: process ${hello.pid}, version ${hello.version}`);
         if (another && forgotten > 0)
-          this.events.add('engine', `${forgotten} connections of the last engine were damaged and are forgotten`);
+          this.events.add(
+            'engine',
+            `${forgotten} connections of the last engine were damaged and are forgotten`,
+          );
         if (this.#lastEngine !== hello.pid)
           for (const alarm of alarms) {
             options.log.error({ engine: hello.pid }, alarm);

@@ -270,7 +270,11 @@ export class Attachments {
     try {
       this.#native.detach(name, remove && entry.attach.kind === 'tap');
       const port = portName(entry);
-      if (![...this.#entries].some(([other, one]) => other !== name && one.state === 'attached' && portName(one) === port))
+      if (
+        ![...this.#entries].some(
+          ([other, one]) => other !== name && one.state === 'attached' && portName(one) === port,
+        )
+      )
         this.#store.forget(port);
       if (remove) this.#log.info({ workload: name, device: entry.attach.device }, 'detached');
     } catch (error) {

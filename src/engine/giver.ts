@@ -136,7 +136,8 @@ export class Giver {
     const before = this.#before;
     if (before === undefined)
       throw new HeadgateError('no-engine-before', 'No engine stands by to which this one could go back.', {
-        remedy: 'Only after an upgrade there is one. `headgate upgrade` of the version that you want leads there too.',
+        remedy:
+          'Only after an upgrade there is one. `headgate upgrade` of the version that you want leads there too.',
       });
     return this.#try(() => {
       void before.peer.tell('take');
@@ -146,7 +147,9 @@ export class Giver {
 
   async #try(start: () => Launched): Promise<Outcome> {
     if (this.#attempt !== undefined)
-      throw new HeadgateError('upgrade-running', 'Another upgrade is on its way.', { remedy: 'Wait for its end.' });
+      throw new HeadgateError('upgrade-running', 'Another upgrade is on its way.', {
+        remedy: 'Wait for its end.',
+      });
     const outcome = new Promise<Outcome>((settle, fail) => {
       this.#attempt = { settle, fail, release: () => undefined };
     });
@@ -182,7 +185,8 @@ export class Giver {
         remedy: `Engine ${process.pid} (${this.#options.version}) goes on as before; nothing was lost. Its log has more.`,
       }),
     );
-    if (attempt.follower !== undefined && attempt.follower.pid !== this.#before?.pid) attempt.follower.peer.close();
+    if (attempt.follower !== undefined && attempt.follower.pid !== this.#before?.pid)
+      attempt.follower.peer.close();
   }
 
   #followerFailed(peer: Peer, reason: string): void {
@@ -197,7 +201,10 @@ export class Giver {
       throw new HeadgateError('no-upgrade', 'Nobody asked for an upgrade: headgate upgrade does.');
     attempt.follower = { peer, pid, version };
     if (handover !== HANDOVER_VERSION)
-      throw new HeadgateError('handover', `It hands over by version ${handover}, this one by ${HANDOVER_VERSION}.`);
+      throw new HeadgateError(
+        'handover',
+        `It hands over by version ${handover}, this one by ${HANDOVER_VERSION}.`,
+      );
     const converted = this.#layouts(begin);
     const published = native.inventory().defaultAction !== undefined;
     const attachments = engine.attachments.held();
@@ -222,8 +229,12 @@ export class Giver {
     if (differs.length === 0) return 0;
     const other = differs.filter((part) => !WITH_RECORDS.includes(part));
     if (other.length > 0)
-      throw new HeadgateError('layout', `it has another layout of ${other.join(', ')}, which nobody converts`);
-    if (!formerLayouts.includes(ours['connections'] ?? 0)) return native.convertFor(layouts['connections'] ?? 0);
+      throw new HeadgateError(
+        'layout',
+        `it has another layout of ${other.join(', ')}, which nobody converts`,
+      );
+    if (!formerLayouts.includes(ours['connections'] ?? 0))
+      return native.convertFor(layouts['connections'] ?? 0);
     native.markChanges(true);
     return 0;
   }
@@ -243,7 +254,8 @@ export class Giver {
   }
 
   #attemptOf(peer: Peer): Attempt {
-    if (this.#attempt?.follower?.peer !== peer) throw new HeadgateError('no-upgrade', 'The upgrade has ended.');
+    if (this.#attempt?.follower?.peer !== peer)
+      throw new HeadgateError('no-upgrade', 'The upgrade has ended.');
     return this.#attempt;
   }
 
@@ -251,7 +263,8 @@ export class Giver {
   #commit(peer: Peer): void {
     const attempt = this.#attemptOf(peer);
     const { native } = this.#options;
-    if (attempt.channel === undefined) throw new HeadgateError('no-channel', 'The ports have to be asked for first.');
+    if (attempt.channel === undefined)
+      throw new HeadgateError('no-channel', 'The ports have to be asked for first.');
     const { error } = native.handOver(attempt.channel, TAKE_MILLISECONDS, attempt.follower?.pid ?? 0);
     if (error !== undefined) this.#fail(attempt, error);
   }

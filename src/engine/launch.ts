@@ -26,8 +26,13 @@ let launches = 0;
 export function launch({ node, program }: Program, args: readonly string[]): Launched {
   for (const file of [node, program])
     if (!existsSync(file))
-      throw new HeadgateError('program', `The program that is to follow cannot be started: there is no ${file}.`);
-  return process.send === undefined ? launchAlone(node, program, args) : launchBySupervisor({ node, program });
+      throw new HeadgateError(
+        'program',
+        `The program that is to follow cannot be started: there is no ${file}.`,
+      );
+  return process.send === undefined
+    ? launchAlone(node, program, args)
+    : launchBySupervisor({ node, program });
 }
 
 /** To the supervisor, if there is one: this process is the engine in charge. */

@@ -6,7 +6,9 @@ import { HeadgateError, toErrorBody, type ErrorBody } from '../shared/errors.js'
 import { encodeMessage, FrameReader } from './framing.js';
 
 type Handler = (params: unknown) => unknown;
-type Message = { id: number } & ({ type: string; params: unknown } | { result: unknown } | { error: ErrorBody });
+type Message = { id: number } & (
+  { type: string; params: unknown } | { result: unknown } | { error: ErrorBody }
+);
 
 interface Waiting {
   resolve: (result: unknown) => void;
@@ -27,7 +29,8 @@ export class Peer {
     const reader = new FrameReader();
     socket.on('data', (chunk: Buffer) => {
       try {
-        for (const body of reader.push(chunk)) void this.#receive(JSON.parse(body.toString('utf8')) as Message);
+        for (const body of reader.push(chunk))
+          void this.#receive(JSON.parse(body.toString('utf8')) as Message);
       } catch (error) {
         socket.destroy(error as Error);
       }
@@ -76,7 +79,8 @@ export class Peer {
       return;
     }
     const reply = await this.#answer(message.type, message.params);
-    if (message.id !== 0 && !this.#socket.destroyed) this.#socket.write(encodeMessage({ id: message.id, ...reply }));
+    if (message.id !== 0 && !this.#socket.destroyed)
+      this.#socket.write(encodeMessage({ id: message.id, ...reply }));
   }
 
   async #answer(type: string, params: unknown): Promise<{ result: unknown } | { error: ErrorBody }> {

@@ -44,7 +44,11 @@ export class ServiceManager implements DescriptorStore {
     const microseconds = env['WATCHDOG_USEC'];
     // A child inherits the variables, but it is not the one that is watched.
     const ours = (env['WATCHDOG_PID'] ?? String(process.pid)) === String(process.pid);
-    return new ServiceManager(notify, microseconds && ours ? Number(microseconds) / 1000 : undefined, givenBack(env));
+    return new ServiceManager(
+      notify,
+      microseconds && ours ? Number(microseconds) / 1000 : undefined,
+      givenBack(env),
+    );
   }
 
   take(name: string): number[] {

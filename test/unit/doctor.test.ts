@@ -129,9 +129,13 @@ describe('the processes', () => {
 
   it('state of an engine before that was thrown away', () => {
     const began = (start: Partial<typeof ENGINE.start>) =>
-      checkState(subject({ status: { ...STATUS, engine: { ...ENGINE, start: { ...ENGINE.start, ...start } } } }));
+      checkState(
+        subject({ status: { ...STATUS, engine: { ...ENGINE, start: { ...ENGINE.start, ...start } } } }),
+      );
     expect(states(began({}))).toEqual(['ok']);
-    expect(began({ left: 'in-disorder', connections: 7, forgotten: 2 })[0]?.what).toMatch(/7 connections.*2 were/);
+    expect(began({ left: 'in-disorder', connections: 7, forgotten: 2 })[0]?.what).toMatch(
+      /7 connections.*2 were/,
+    );
     toMend(began({ alarms: ['Its layout 3 is unknown here.'] }), /layout 3/);
   });
 

@@ -15,7 +15,9 @@ function members(name: string, file: string): string[] {
   const from = text.indexOf(`\nclass ${name} {`);
   const body = text.slice(from, text.indexOf('\n};', from));
   const declaration = /^ {2}\w[^\n]*?[\s*&>](\w+_)(?:\[\w+\])?(?:\{[^\n}]*\}| = [^;(]+)?;(?: *\/\/.*)?$/gm;
-  return [...body.matchAll(declaration)].filter(([line]) => !line.includes('return')).map(([, member = '']) => member);
+  return [...body.matchAll(declaration)]
+    .filter(([line]) => !line.includes('return'))
+    .map(([, member = '']) => member);
 }
 
 function documented(name: string): string[] {
@@ -34,7 +36,9 @@ test.each(Object.entries(HEADERS))('each member of %s has a place', (name, file)
 });
 
 test('each pool is described', () => {
-  const parts = [...readFileSync('native-bindings/pipeline/state.def', 'utf8').matchAll(/^PART\(\w+, "([^"]+)"/gm)];
+  const parts = [
+    ...readFileSync('native-bindings/pipeline/state.def', 'utf8').matchAll(/^PART\(\w+, "([^"]+)"/gm),
+  ];
   const text = readFileSync('docs/architecture.md', 'utf8');
   const section = text.slice(text.indexOf('## Pools'), text.indexOf('## One engine after another'));
   for (const [, name = ''] of parts) expect(section).toContain(name);

@@ -1,6 +1,15 @@
 // What the tests of upgrades and crashes do to a bed (../netns/bed.ts).
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Outcome } from '../../src/engine/handover-messages.js';
 import { PROGRAM } from '../../src/lab/headgate.js';
@@ -13,7 +22,12 @@ export const RULES = [
   { name: 'udp', services: [{ protocol: 'udp', ports: [53] }], action: 'allow' },
   { name: 'tcp', services: [{ protocol: 'tcp', ports: [80] }], action: 'allow' },
 ];
-const KEPT = { name: 'kept', services: [{ protocol: 'tcp', ports: [90] }], action: 'allow', onChange: 'keep' };
+const KEPT = {
+  name: 'kept',
+  services: [{ protocol: 'tcp', ports: [90] }],
+  action: 'allow',
+  onChange: 'keep',
+};
 
 /** a and b, b listens; a connection to port 90 that only its record keeps alive, as `kept`. */
 export async function startBed(): Promise<Bed> {
@@ -67,7 +81,8 @@ export function otherVersion(options: {
   const tree = mkdtempSync('/run/hg-version-');
   chmodSync(tree, 0o755); // control is an ordinary user
   onEnd(() => rmSync(tree, { recursive: true, force: true }));
-  for (const part of ['bin', 'dist', 'package.json']) cpSync(join(ROOT, part), join(tree, part), { recursive: true });
+  for (const part of ['bin', 'dist', 'package.json'])
+    cpSync(join(ROOT, part), join(tree, part), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
   const release = join(tree, 'build/Release');
   mkdirSync(release, { recursive: true });

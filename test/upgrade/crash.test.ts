@@ -66,7 +66,9 @@ test('a pool whose header is damaged: a start without connections, and an alarm'
   await bed.attached();
   const { start } = (await bed.status()).engine ?? expect.fail();
   expect(start.left).toBe('nothing');
-  expect(start.alarms.join()).toMatch(/'connections' of the engine before was thrown away: its header is damaged/);
+  expect(start.alarms.join()).toMatch(
+    /'connections' of the engine before was thrown away: its header is damaged/,
+  );
   expect(await bed.agent('a').use('kept', 2000)).toMatchObject({ outcome: 'silent' });
   expect(await bed.agent('a').tcp(bed.ipv4('b'), 80)).toMatchObject({ outcome: 'reached' });
 }, 60_000);

@@ -73,7 +73,10 @@ test(
     await loads;
     const sorted = outages.toSorted((x, y) => x - y);
     console.log(`control had the next engine after ${sorted.map(Math.round).join(', ')} ms`);
-    await waitUntil('new connections work', async () => (await a.tcp(bed.ipv4('b'), 80)).outcome === 'reached');
+    await waitUntil(
+      'new connections work',
+      async () => (await a.tcp(bed.ipv4('b'), 80)).outcome === 'reached',
+    );
   },
   60_000 + KILLS * 10_000,
 );

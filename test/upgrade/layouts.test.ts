@@ -52,7 +52,8 @@ test('a layout that is unknown: a start without connections, and an alarm', asyn
   await bed.startHeadgate();
   await ready(bed);
   await bed.attached();
-  const alarm = /alarm: The state 'connections' of the engine before was thrown away: its layout 3 is unknown here/;
+  const alarm =
+    /alarm: The state 'connections' of the engine before was thrown away: its layout 3 is unknown here/;
   const { events } = await bed.control.get<{ events: { what: string }[] }>('/v1/events');
   expect(events.map(({ what }) => what).join('\n')).toMatch(alarm);
   expect(bed.log()).toMatch(/its layout 3 is unknown here/);

@@ -51,7 +51,12 @@ function lines(program: ReturnType<typeof spawnIn>): (n: number) => Promise<stri
   const ended = new Promise<void>((resolve) => program.once('close', () => resolve()));
   return async (n) => {
     while (said.split('\n').length <= n + 1)
-      if ((await Promise.race([ended.then(() => 'ended'), new Promise((resolve) => setTimeout(resolve, 20))])) === 'ended')
+      if (
+        (await Promise.race([
+          ended.then(() => 'ended'),
+          new Promise((resolve) => setTimeout(resolve, 20)),
+        ])) === 'ended'
+      )
         break;
     return (said.split('\n')[n] ?? '').split(' ');
   };
@@ -99,7 +104,9 @@ test('hits, counters and the policy are the same afterwards, and a change goes t
   const after = await bed.stats();
   expect(after.generation).toBe(before.generation);
   const flows = (stats: typeof before) =>
-    stats.hits.map(({ rule, workload, direction, flows }) => `${rule} ${workload} ${direction} ${flows}`).toSorted();
+    stats.hits
+      .map(({ rule, workload, direction, flows }) => `${rule} ${workload} ${direction} ${flows}`)
+      .toSorted();
   expect(flows(after)).toEqual(flows(before));
   await bed.applyRules([{ name: 'other', services: [{ protocol: 'tcp', ports: [81] }], action: 'allow' }]);
   expect(await bed.agent('a').tcp(bed.ipv4('b'), 81)).toMatchObject({ outcome: 'reached' });
@@ -108,7 +115,9 @@ test('hits, counters and the policy are the same afterwards, and a change goes t
 
 test('a change that is made while the engine is replaced takes effect', async () => {
   const engine = await ready(bed);
-  const rules = (port: number) => [{ name: 'other', services: [{ protocol: 'tcp', ports: [port] }], action: 'allow' }];
+  const rules = (port: number) => [
+    { name: 'other', services: [{ protocol: 'tcp', ports: [port] }], action: 'allow' },
+  ];
   const changes = (async () => {
     for (let i = 0; i < 20; i++) await bed.applyRules(rules(i % 2 === 0 ? 81 : 80));
   })();

@@ -20,7 +20,9 @@ export function registerUpgrade(program: Command): void {
   examples(
     program
       .command('upgrade')
-      .description('replace the engine that runs by that of this version, without losing a connection or a frame')
+      .description(
+        'replace the engine that runs by that of this version, without losing a connection or a frame',
+      )
       .option('--rollback', 'go back to the engine that the last upgrade replaced')
       .addOption(outputOption())
       .addOption(runDirOption())
@@ -81,6 +83,14 @@ const COLUMNS: Column<Outcome>[] = [
   { title: 'VERSION', value: ({ version }) => version },
   { title: 'BEFORE', value: ({ before }) => before.pid, align: 'right' },
   { title: 'CONNECTIONS', value: ({ connections }) => connections, align: 'right' },
-  { title: 'PAUSE', value: ({ pauseMicroseconds }) => `${(pauseMicroseconds / 1000).toFixed(1)} ms`, align: 'right' },
-  { title: 'PREPARED', value: ({ prepareMilliseconds }) => `${Math.round(prepareMilliseconds)} ms`, align: 'right' },
+  {
+    title: 'PAUSE',
+    value: ({ pauseMicroseconds }) => `${(pauseMicroseconds / 1000).toFixed(1)} ms`,
+    align: 'right',
+  },
+  {
+    title: 'PREPARED',
+    value: ({ prepareMilliseconds }) => `${Math.round(prepareMilliseconds)} ms`,
+    align: 'right',
+  },
 ];
