@@ -127,12 +127,19 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     std::string workload = name_argument(info);
     Napi::Object spec = object_argument(info, 1);
     Napi::Object result = Napi::Object::New(env);
-    if (std::string device = trunk_device(spec); !device.empty()) {
+    if (std::string device = shared_device(spec); !device.empty()) {
       Refusal refusal;
-      if (engine(env).attach_to_trunk(workload, device, refusal)) {
+      if (engine(env).attach_to_shared(workload, device, is_tunnel(spec), refusal)) {
         if (refusal) fail(env, refusal.code, refusal.message);
         return result;
       }
+    }
+    if (is_tunnel(spec)) {
+      OpenedTunnel opened = open_tunnel_port(spec, engine(env).queues());
+      if (!opened.port) fail(env, "attach-failed", opened.error);
+      if (Refusal refusal = engine_->attach(workload, std::move(opened.port), shared_device(spec)))
+        fail(env, refusal.code, refusal.message);
+      return result;
     }
     OpenedPort opened = open_port(spec, engine(env).queues(), read_descriptors(info[2]));
     if (!opened.port) fail(env, "attach-failed", opened.error);
@@ -150,6 +157,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value failures(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     Napi::Array out = Napi::Array::New(env);
+    engine(env).ask_path_mtus();
     for (const Failure& failure : engine(env).failures()) {
       Napi::Object one = Napi::Object::New(env);
       one.Set("workload", failure.workload);

@@ -8,6 +8,7 @@
 #include "pipeline/outputs.h"
 #include "tables/connections.h"
 #include "tables/counters.h"
+#include "tables/crossings.h"
 #include "tables/fragments.h"
 #include "tables/generation.h"
 #include "tables/hits.h"
@@ -30,6 +31,7 @@ struct Located {
 struct Context {
   const Generation* generation;
   ConnectionTable& connections;
+  Crossings& crossings;
   HitTable& hits;
   LookupMemo& memo;
   FragmentTable& fragments;

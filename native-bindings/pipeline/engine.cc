@@ -39,6 +39,19 @@ void add_accounts(std::vector<WorkloadReport>& reports, const Accounts& accounts
   }
 }
 
+void add_leg(LegCounters& sum, const LegCounters& one) {
+  if (one.serial > sum.serial) sum = LegCounters{.serial = one.serial};
+  if (one.serial != sum.serial) return;  // of what was at that place before
+  for (int side = 0; side < 2; ++side) {
+    sum.sent_packets[side] += one.sent_packets[side];
+    sum.sent_bytes[side] += one.sent_bytes[side];
+    sum.returned_packets[side] += one.returned_packets[side];
+    sum.returned_bytes[side] += one.returned_bytes[side];
+  }
+  sum.bypassed += one.bypassed;
+  sum.refused += one.refused;
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string& error) {
@@ -224,16 +237,39 @@ Refusal Engine::attach(const std::string& workload, std::unique_ptr<Port> port, 
   attached->port = std::move(port);
   attached->device = device;
   attached->trunk = trunk;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device) {
+  auto attached = std::make_shared<AttachedPort>();
+  attached->tunnel = port.get();
+  attached->port = std::move(port);
+  attached->device = device;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::shared_ptr<AttachedPort> attached) {
   if (Refusal refusal = publisher_.bind(workload, std::move(attached))) return refusal;
   spread();
+  ask_path_mtu(**publisher_.find_workload(workload));
   return {};
 }
 
-bool Engine::attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal) {
-  auto open = publisher_.find_trunk(device);
+void Engine::ask_path_mtu(const Workload& workload) {
+  if (!workload.remote || workload.port == kNoPort) return;
+  TunnelPort* tunnel = current_->ports[workload.port].tunnel;
+  workload.remote->most.store(tunnel->most_to(workload.remote->address), std::memory_order_relaxed);
+}
+
+void Engine::ask_path_mtus() {
+  for (const auto& workload : current_->workloads)
+    if (workload) ask_path_mtu(*workload);
+}
+
+bool Engine::attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal) {
+  auto open = publisher_.find_shared(device, tunnel);
   if (!open) return false;
-  refusal = publisher_.bind(workload, open);
-  if (!refusal) spread();
+  refusal = attach(workload, std::move(open));
   return true;
 }
 
@@ -266,10 +302,13 @@ StatsReport Engine::stats() {
   uint32_t now = now_milliseconds();
   for (const auto& workload : current_->workloads)
     report.workloads.push_back({workload ? workload->name : "", {}, 0, 0, 0, {}});
+  std::vector<LegCounters> legs(current_->services ? current_->services->legs : 0);
   for (auto& worker : workers_) {
     CounterTotals totals{};
     std::vector<WorkloadCounters> workloads;
+    std::vector<LegCounters> worker_legs;
     worker->ask([&](Worker& w) {
+      worker_legs = w.counters().legs;
       totals = w.counters().totals;
       workloads.assign(w.counters().workloads.begin(), w.counters().workloads.end());
       add_accounts(report.workloads, w.context().connections.accounts());
@@ -277,6 +316,7 @@ StatsReport Engine::stats() {
       report.connections_limit += w.context().connections.limit();
     });
     report.workers.emplace_back(totals.batches, totals.frames);
+    for (size_t i = 0; i < legs.size() && i < worker_legs.size(); ++i) add_leg(legs[i], worker_legs[i]);
     for (size_t r = 0; r < kReasons; ++r)
       for (int d = 0; d < 2; ++d) report.drops[r][d] += totals.drops[r][d];
     for (size_t i = 0; i < report.workloads.size() && i < workloads.size(); ++i) {
@@ -297,6 +337,7 @@ StatsReport Engine::stats() {
     }
   }
   std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
+  report_services(report, legs);
   return report;
 }
 
@@ -335,6 +376,7 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
           for (int side = 0; side < 2; ++side)
             if (c.verdict[side].epoch)
               report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.verdict[side].action));
+          report.service = service_report(c);
           flows.push_back(std::move(report));
         });
       });
@@ -418,7 +460,8 @@ bool Engine::classify(const std::string& name, Direction direction, const FlowHe
   const IndexEntry* decides =
       deciding_entry([&](uint64_t from) { return current_->lookup->first_match(workload, direction, flow, from); },
                      [](const IndexEntry&) {});
-  action = decides ? decides->rule->action : current_->default_action;
+  const bool is_remote = current_->workloads[workload]->remote != nullptr;
+  action = decides ? decides->rule->action : is_remote ? Action::kAllow : current_->default_action;
   entry = decides ? decides->id : "";
   return true;
 }

@@ -43,6 +43,22 @@ struct WorkloadReport {
   Limits limits;
 };
 
+struct PortalReport {
+  std::string portal;
+  const char* state;
+  const char* fault;  // empty: none
+  uint64_t probes, failures, changes;
+  double since;  // seconds; negative: it has not changed yet
+};
+
+struct LegReport {
+  std::string tag;
+  int hop;  // from 1; 0: where a gateway's clients are
+  std::string portal;
+  uint32_t key;
+  LegCounters counters;
+};
+
 // What an engine began with.
 struct StartReport {
   State::Left left;
@@ -59,6 +75,8 @@ struct StatsReport {
   std::vector<WorkloadReport> workloads;
   std::vector<HitReport> hits;
   std::vector<std::pair<uint64_t, uint64_t>> workers;  // batches, frames
+  std::vector<PortalReport> portals;
+  std::vector<LegReport> legs;
 };
 
 struct VerdictReport {
@@ -68,12 +86,19 @@ struct VerdictReport {
   Action action;
 };
 
+// What a connection's service tag is, and the portals that its frames go through now.
+struct ServiceReport {
+  std::string tag;  // empty: none
+  std::vector<std::string> portals;
+};
+
 struct FlowReport {
   std::string tracker;
   FlowHeaders flow;
   Connection connection;
   std::vector<VerdictReport> verdicts;
   double age, idle, expires;  // seconds
+  ServiceReport service = {};
 };
 
 struct LogReport {
@@ -124,14 +149,18 @@ class Engine {
 
   // Joins the workload to the opened port. A trunk stays open for other workloads under its device's name.
   Refusal attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk);
-  // Joins it to a trunk that is open already; false if there is none.
-  bool attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal);
+  // Likewise for the far side of a segment and a tunnel.
+  Refusal attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device);
+  // Joins it to a trunk or tunnel that is open already; false if there is none.
+  bool attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal);
   // `remove`: a TAP device is deleted, where nobody else uses it.
   void detach(const std::string& workload, bool remove);
   Port* port_of(const std::string& workload) const;
   unsigned queues() const { return static_cast<unsigned>(workers_.size()); }
 
   std::vector<Failure> failures() const;
+  // Has the path MTU of every remote asked for again: once a second or so.
+  void ask_path_mtus();
   Publisher::InventoryView inventory() const { return publisher_.inventory(); }
   uint64_t generation() const { return publisher_.number(); }
   StatsReport stats();
@@ -158,6 +187,8 @@ class Engine {
   std::string workload_name(uint32_t serial) const { return publisher_.workload_name(serial); }
   std::string entry_id(uint32_t serial) const { return publisher_.entry_id(serial); }
   std::string segment_of(const std::string& workload) const;
+  std::string tag_name(uint16_t tag) const;
+  std::string portal_name(uint16_t portal) const;
   std::string tracker_name(uint16_t tracker) const { return publisher_.tracker_name(tracker); }
   double age(uint32_t time) const { return (now_milliseconds() - time) / 1000.0; }
 
@@ -190,6 +221,8 @@ class Engine {
   void stop();
 
  private:
+  Refusal attach(const std::string& workload, std::shared_ptr<AttachedPort> attached);
+  void ask_path_mtu(const Workload& workload);
   Engine(const EngineOptions& options, std::unique_ptr<State> state, const StateShape& shape);
   void make_workers(const EngineOptions& options);
   void connect_workers();
@@ -202,6 +235,8 @@ class Engine {
   void begin_flow_log(Worker& worker);
   FlowRecordReport flow_record_report(const FlowRecord& record) const;
   std::vector<Hit> hits_of(Worker& worker) const;
+  void report_services(StatsReport& report, const std::vector<LegCounters>& legs) const;
+  ServiceReport service_report(const Connection& c) const;
   Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
   std::optional<Mac> mac_of(uint32_t place) const;
   Refusal start_trace(std::shared_ptr<const TraceFilter> filter, uint32_t& id);

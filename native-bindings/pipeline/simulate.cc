@@ -3,6 +3,7 @@
 #include "packet/embedded.h"
 #include "packet/hash.h"
 #include "packet/parse.h"
+#include "pipeline/transmit.h"
 
 namespace headgate {
 namespace {
@@ -18,6 +19,7 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   copy.profiles = from.profiles;
   copy.limits = from.limits;
   copy.lookup = from.lookup;
+  copy.services = from.services;
   return copy;
 }
 
@@ -41,24 +43,17 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       connection_memory_(ConnectionTable::bytes_for(kConnections)),
       pool_(kFrames),
       connections_(connection_memory_.data(), kConnections),
+      crossings_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_,
-           connections_,
-           hits_,
-           memo_,
-           fragments_,
-           counters_,
-           log_,
-           outputs_,
-           pool_,
-           nullptr,
-           counters_.totals.answers,
+      ctx_{&generation_, connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,    log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
            secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
   counters_.cover(generation_.workloads.size());
+  if (generation_.services) counters_.legs.resize(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);
 }
@@ -73,6 +68,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, *generation_.workloads[place]);
   frame.trace = make_record(frame, ctx_, frame.length).release();
   std::unique_ptr<TraceRecord> record(frame.trace);
   ctx_.located = {};
@@ -90,6 +86,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
 
 // Gives the segments of the port's workloads MAC tables of their own, so that what a frame teaches stays here.
 void Simulation::isolate(const PortView& view, uint32_t place) {
+  if (view.edge) return;  // learns nothing
   const auto isolate_one = [&](uint32_t workload) {
     const uint32_t at = topology_->workloads[workload]->segment;
     if (isolated_[at]) return;
@@ -102,6 +99,7 @@ void Simulation::isolate(const PortView& view, uint32_t place) {
   };
   isolate_one(place);
   for (const TrunkMember& member : view.members) isolate_one(member.workload);
+  for (const TunnelMember& member : view.remotes) isolate_one(member.workload);
 }
 
 // Workers go on meanwhile: a record that one touched a moment ago must not seem to be of the future.

@@ -33,6 +33,7 @@ class Simulation {
   std::vector<uint8_t> connection_memory_;
   FramePool pool_;
   ConnectionTable connections_;
+  Crossings crossings_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;

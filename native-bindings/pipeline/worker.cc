@@ -15,7 +15,7 @@ namespace headgate {
 namespace {
 
 constexpr uint32_t kWakeEvent = UINT32_MAX;
-constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
+constexpr uint32_t kIdleMilliseconds = 1000;  // connections age at least that often
 constexpr uint32_t kAgedPerRound = 64;
 constexpr size_t kSpareFrames = 192;  // answers and segments
 // Per port and batch: each frame once, and answers to it in both directions.
@@ -42,13 +42,15 @@ Worker::Worker(const WorkerOptions& options)
       pool_(kBatch + kSpareFrames),
       connections_(state_ ? memory(Part::kConnections) : options.connection_memory, options.connections,
                    memory(Part::kAccounts)),
+      crossings_(options.connections),
       hits_(HitTable::kMost, memory(Part::kHits)),
       fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
       counters_(memory(Part::kCounters)),
       log_(memory(Part::kLogLines)),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(),        connections_,  hits_, memo_, fragments_, counters_, log_, outputs_, pool_, nullptr,
-           counters_.totals.answers, options.secret} {
+      ctx_{generation_.get(), connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,         log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+           options.secret} {
   connections_.set_secret(options.secret);
   connections_.populate();
   for (Frame*& frame : frames_) frame = pool_.acquire();
@@ -173,7 +175,7 @@ void Worker::run_tasks() {
 void Worker::loop() {
   epoll_event events[64];
   while (!stopping_.load(std::memory_order_relaxed)) {
-    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : kIdleMilliseconds);
+    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : most_idle());
     set_time(clock_now());
     if (has_tasks_.load(std::memory_order_relaxed)) {
       run_tasks();
@@ -193,6 +195,11 @@ void Worker::loop() {
   run_tasks();
 }
 
+// The time of the last round counts: it was just now.
+int Worker::most_idle() const {
+  return index_ == 0 ? static_cast<int>(prober_.wait(ctx_, kIdleMilliseconds)) : kIdleMilliseconds;
+}
+
 size_t Worker::run(uint64_t now) {
   set_time(now);
   size_t frames = 0;
@@ -207,6 +214,7 @@ size_t Worker::run(uint64_t now) {
 void Worker::end_round() {
   fragments_.expire(ctx_.now);
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
+  if (index_ == 0 && prober_.run(ctx_)) transmit_outputs(ctx_, index_);
   ageing_behind_ = connections_.expire(ctx_.now, generation_->profiles, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
@@ -216,6 +224,13 @@ void Worker::end_round() {
 }
 
 size_t Worker::run_port(uint16_t port) {
+  size_t count = receive_from(port);
+  if (const TunnelPort* tunnel = generation_->ports[port].tunnel)
+    while (tunnel->has_more(index_)) count += receive_from(port);
+  return count;
+}
+
+size_t Worker::receive_from(uint16_t port) {
   const PortView& view = generation_->ports[port];
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
@@ -228,7 +243,9 @@ size_t Worker::run_port(uint16_t port) {
     frame.source_workload = workload;
     frame.source = sender;
     frame.segment = segment;
+    frame.bridge = nullptr;
     frame.joined = false;
+    frame.passage = {};
   }
   counters_.totals.frames += count;
   run_batch(0, count, false);
@@ -267,11 +284,22 @@ bool Worker::find_workloads(Frame& frame) const {
   auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
   frame.source = find(frame.source_workload);
   frame.destination = find(frame.destination_workload);
-  if (frame.source) {
-    frame.segment = &ctx_.segment_of(*frame.source);
-    frame.tracker = frame.segment->tracker;
-  }
-  return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
+  if (!frame.source) return false;
+  if (frame.bridge) return frame.destination && find_bridge(frame);
+  frame.segment = &ctx_.segment_of(*frame.source);
+  frame.tracker = frame.segment->tracker;
+  return frame.destination || frame.destination_workload == kManyOutputs;
+}
+
+// The same for the bridge by which it crosses an edge pair.
+bool Worker::find_bridge(Frame& frame) const {
+  if (frame.source->port == kNoPort) return false;
+  const PortView& port = generation_->ports[frame.source->port];
+  frame.bridge = port.edge ? port.find_bridge(frame.headers) : nullptr;
+  if (!frame.bridge) return false;
+  frame.segment = port.segment;
+  frame.tracker = frame.bridge->tracker;
+  return true;
 }
 
 void Worker::drop_unbound(Frame& frame) {
@@ -293,6 +321,7 @@ void Worker::inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, ctx_.workload(place));
   frame.trace = make_record(frame, ctx_, frame.length).release();
   frame.trace->traces[trace] = id;
   run_batch(0, 1, true);
@@ -326,6 +355,8 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
+  prober_ = Prober(ctx_.now);
+  if (generation_->services) counters_.legs.resize(std::max(counters_.legs.size(), generation_->services->legs));
   if (same_topology) return;
   counters_.cover(generation_->workloads.size());
   for (size_t i = 0; i < generation_->workloads.size(); ++i) {

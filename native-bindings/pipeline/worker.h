@@ -11,6 +11,7 @@
 
 #include "pipeline/context.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/prober.h"
 #include "pipeline/state.h"
 #include "pipeline/steering.h"
 #include "pipeline/trace.h"
@@ -82,9 +83,11 @@ class Worker {
 
  private:
   void loop();
+  int most_idle() const;
   void run_tasks();
   void wake();
   size_t run_port(uint16_t port);
+  size_t receive_from(uint16_t port);
   size_t run_rings();
   size_t resume_frames(auto&& next);
   void drop_unbound(Frame& frame);
@@ -93,6 +96,7 @@ class Worker {
   void run_batch(size_t from, size_t frames, bool traced);
   void end_round();
   bool find_workloads(Frame& frame) const;
+  bool find_bridge(Frame& frame) const;
   void retain_fragments(const Generation& next);
   uint8_t* memory(Part part) const { return state_ ? state_->memory(part, index_).data() : nullptr; }
   void watch_ports();
@@ -107,6 +111,7 @@ class Worker {
   Pipeline pipeline_;
   FramePool pool_;
   ConnectionTable connections_;
+  Crossings crossings_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;
@@ -115,6 +120,7 @@ class Worker {
   std::unique_ptr<FlowLog> flow_log_;
   Outputs outputs_;
   Tracer tracer_;
+  Prober prober_;  // the first worker's asks
   Steering steering_;
   std::vector<Worker*> peers_;
   std::shared_ptr<const Generation> generation_;

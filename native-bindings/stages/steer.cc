@@ -18,11 +18,16 @@ namespace {
 
 }  // namespace
 
+[[gnu::always_inline]] inline uint64_t hash_of(const Frame& frame, const Context& ctx) {
+  const Headers& h = frame.headers;
+  if (h.icmp_error) return hash_embedded(frame, ctx.secret);
+  return hash_flow(h.source, h.source_port, h.destination, h.destination_port, h.protocol, ctx.secret);
+}
+
 bool steer_stage(Frame& frame, Context& ctx) {
   Headers& h = frame.headers;
   if (!is_tracked(h)) return true;
-  h.hash = h.icmp_error ? hash_embedded(frame, ctx.secret)
-                        : hash_flow(h.source, h.source_port, h.destination, h.destination_port, h.protocol, ctx.secret);
+  h.hash = hash_of(frame, ctx);
   if (ctx.steering) {
     unsigned owner = ctx.steering->owner(h.hash);
     if (owner != ctx.steering->self)

@@ -22,8 +22,11 @@ namespace {
     if (!is_tracked(h) || h.icmp_error || ctx.connections.peek(h, frame->tracker)) continue;
     FlowHeaders& flow = flows[flow_count++] = {h.source,   h.destination, h.source_port, h.destination_port,
                                                h.protocol, h.icmp_type,   h.icmp_code};
-    questions[count++] = {frame->source_workload, Direction::kOut, &flow};
-    if (frame->destination) questions[count++] = {frame->destination_workload, Direction::kIn, &flow};
+    if (frame->bridge)
+      questions[count++] = {frame->bridge->judge, edge_direction(*frame, false), &flow};
+    else
+      questions[count++] = {frame->source_workload, Direction::kOut, &flow};
+    if (frame->destination && !frame->bridge) questions[count++] = {frame->destination_workload, Direction::kIn, &flow};
     if (flow_count < std::size(flows)) continue;
     ctx.memo.anticipate(*ctx.generation->lookup, {questions, count});
     flow_count = count = 0;
@@ -42,13 +45,15 @@ Reason over_limit(ConnectionTable& connections, uint16_t number, uint32_t now) {
   return Reason::kNone;
 }
 
-// The record of a new flow, on the account of the workload that sent this frame; null if it was dropped.
+// The record of a new flow, on the account of the workload that sent this frame, at an edge pair of the tracker; null
+// if it was dropped.
 [[gnu::noinline]] Connection* begin(Frame& frame, Context& ctx) {
   frame.reply = false;
-  const uint16_t account = ctx.connections.accounts().number_of(frame.source_workload);
+  const uint32_t payer = frame.bridge ? frame.bridge->judge : frame.source_workload;
+  const uint16_t account = ctx.connections.accounts().number_of(payer);
   const Reason over = over_limit(ctx.connections, account, ctx.now);
   if (over != Reason::kNone) {
-    drop(ctx, frame, over);
+    drop(ctx, frame, payer, over, Direction::kOut);
     return nullptr;
   }
   if (!ctx.ahead.empty()) look_ahead(ctx);

@@ -93,7 +93,8 @@ struct Connection {
     PlainTracking plain;
   };
   // Packets from the initiator and from the responder in the lower 48 bits, which counting never leaves. Above the
-  // first stands the number of its account (tables/accounts.h); above the second is room.
+  // first stands the number of its account (tables/accounts.h), above the second the place of its service tag
+  // (tables/services.h).
   uint64_t tally[2];
   uint64_t bytes[2];
 
@@ -102,6 +103,12 @@ struct Connection {
   }
   uint16_t account() const {
     return static_cast<uint16_t>(tally[0] >> kTallyBits);
+  }
+  uint16_t service() const {
+    return static_cast<uint16_t>(tally[1] >> kTallyBits);
+  }
+  void set_service(uint16_t place) {
+    tally[1] = (tally[1] & ((uint64_t{1} << kTallyBits) - 1)) | uint64_t{place} << kTallyBits;
   }
   TimeoutClass timeout_class() const {
     return static_cast<TimeoutClass>(list & ((1u << kClassBits) - 1));

@@ -29,6 +29,19 @@ struct WorkloadCounters {
   TokenBucket flood{2000, 4000};
 };
 
+// Of one portal at one hop of a service tag (tables/services.h). Pairs: from the initiator, from the responder.
+struct LegCounters {
+  uint32_t serial = 0;
+  int64_t credit = 64;  // packets that it may give back (stages/services.cc)
+  uint64_t sent_packets[2] = {};
+  uint64_t sent_bytes[2] = {};
+  uint64_t returned_packets[2] = {};  // of an entry: that came in
+  uint64_t returned_bytes[2] = {};
+  // Of the first leg of a hop at which none was up: frames that went on without, and that were dropped.
+  uint64_t bypassed = 0;
+  uint64_t refused = 0;
+};
+
 struct CounterTotals {
   uint64_t batches;
   uint64_t frames;    // from ports and from other workers; what was held counts once
@@ -61,6 +74,7 @@ class Counters {
  public:
   CounterTotals& totals;
   std::span<WorkloadCounters> workloads;  // by place
+  std::vector<LegCounters> legs;          // likewise
 };
 
 }  // namespace headgate

@@ -18,6 +18,15 @@ uint8_t key_protocol(const Headers& h) {
   return h.layer3 == Layer3::kIpv4 ? h.protocol : 0;
 }
 
+// At an edge pair it is not known: there the tracker stands for all who send, on either side.
+uint32_t sender_of(const Frame& frame) {
+  return frame.bridge ? frame.bridge->judge : frame.source_workload;
+}
+
+bool from_north(const Frame& frame) {
+  return frame.bridge && *frame.source->side == EdgeSide::kNorth;
+}
+
 }  // namespace
 
 FragmentTable::FragmentTable(uint64_t secret, Drop drop)
@@ -112,11 +121,12 @@ FragmentTable::Place& FragmentTable::bucket_of(const Address& source, const Addr
 
 FragmentTable::Place FragmentTable::find(const Frame& frame) {
   const Headers& h = frame.headers;
-  Place place = bucket_of(h.source, h.destination, h.fragment_id, frame.source_workload);
+  const uint32_t sender = sender_of(frame);
+  Place place = bucket_of(h.source, h.destination, h.fragment_id, sender);
   for (; place; place = all_[place].next) {
     const Datagram& d = all_[place];
-    if (d.id == h.fragment_id && d.workload == frame.source_workload && d.protocol == key_protocol(h) &&
-        d.source == h.source && d.destination == h.destination)
+    if (d.id == h.fragment_id && d.workload == sender && d.from_north == from_north(frame) &&
+        d.protocol == key_protocol(h) && d.source == h.source && d.destination == h.destination)
       break;
   }
   return place;
@@ -130,7 +140,8 @@ FragmentTable::Place FragmentTable::make(const Frame& frame, uint32_t now) {
   key.destination = h.destination;
   key.id = h.fragment_id;
   key.protocol = key_protocol(h);
-  return make(key, frame.source_workload, now);
+  key.from_north = from_north(frame);
+  return make(key, sender_of(frame), now);
 }
 
 FragmentTable::Place FragmentTable::make(const Datagram& key, uint32_t workload, uint32_t now) {
@@ -150,6 +161,7 @@ FragmentTable::Place FragmentTable::make(const Datagram& key, uint32_t workload,
   d.destination = key.destination;
   d.id = key.id;
   d.workload = workload;
+  d.from_north = key.from_north;
   d.created = now;
   d.protocol = key.protocol;
   Place& bucket = bucket_of(d.source, d.destination, d.id, d.workload);

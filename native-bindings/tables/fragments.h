@@ -75,6 +75,7 @@ class FragmentTable {
     Address source, destination;
     uint32_t id;
     uint32_t workload;
+    bool from_north;  // at an edge pair
     uint32_t created;
     uint8_t protocol;  // IPv4: a part of the key
     // What the first fragment said.

@@ -12,7 +12,7 @@ uint64_t mac_part(uint64_t word) {
 
 }  // namespace
 
-MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now) {
+MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now, uint32_t most) {
   uint64_t key = key_of(mac), wanted = word_of(key, workload, false);
   uint32_t slot = slot_of(key);
   Entry* room = nullptr;
@@ -31,7 +31,7 @@ MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_
       room_word = word;
     }
   }
-  if (!room || learned_by(workload, now) >= kLearnedPerWorkload) return Learned::kNoRoom;
+  if (!room || learned_by(workload, now) >= most) return Learned::kNoRoom;
   room->seen.store(now, std::memory_order_relaxed);
   // Where another worker was faster, the next frame learns.
   room->word.compare_exchange_strong(room_word, wanted, std::memory_order_relaxed);

@@ -23,6 +23,7 @@ class MacTable {
   static constexpr uint32_t kProbes = 64;            // half a table of pinned MACs fits
   static constexpr uint32_t kMostWorkload = 0x7ffe;  // workloads fit in 15 bits
   static constexpr uint32_t kLearnedPerWorkload = 64;
+  static constexpr uint32_t kLearnedPerRemote = 1024;  // all that another host has of the segment
   static constexpr uint32_t kAgeSeconds = 300;
 
   static constexpr size_t kBytes = size_t{kSlots} * 16;
@@ -55,7 +56,7 @@ class MacTable {
   enum class Learned { kYes, kNoRoom, kPinnedElsewhere };
 
   // Notes that the workload sends from that MAC. kNoRoom: the neighbourhood is full or the workload has its share.
-  Learned learn(const uint8_t* mac, uint32_t workload, uint32_t now);
+  Learned learn(const uint8_t* mac, uint32_t workload, uint32_t now, uint32_t most = kLearnedPerWorkload);
 
   // False if the neighbourhood is full of pinned entries. Off the packet threads.
   bool pin(const Mac& mac, uint32_t workload);

@@ -44,9 +44,12 @@ Refusal Publisher::apply(const Delta& delta) {
   apply_rules(delta);
   apply_segments(delta);
   apply_workloads(delta);
+  apply_bridges(delta);
   apply_scopes(delta);
+  apply_services(delta);
   put_in_entries(delta);
   remove_policy(delta);
+  remove_services(delta);
   remove_places(delta);
   if (delta.limits) limits_ = *delta.limits;
   if (delta.default_action && *delta.default_action != default_action_) {
@@ -147,8 +150,10 @@ void Publisher::put_in_entries(const Delta& delta) {
     }
     HeldRule& rule = rules_.at(change.rule);
     uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
-    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile)}, rule,
-           scopes_.at(change.scope));
+    held.tag = change.tag;
+    const auto tag = change.tag.empty() ? uint16_t{0} : static_cast<uint16_t>(tags_.at(change.tag).place);
+    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile), tag},
+           rule, scopes_.at(change.scope));
   }
 }
 
@@ -156,7 +161,7 @@ bool Publisher::same(const HeldEntry& held, const EntryChange& change) const {
   const IndexEntry& entry = *held.entry;
   return entry.order == (uint64_t{change.category} << kCategoryShift | change.order) && entry.in == change.in &&
          entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope &&
-         profiles_[entry.profile].name == change.profile;
+         profiles_[entry.profile].name == change.profile && held.tag == change.tag;
 }
 
 // Returns what the entry was. Readers may use that until settled().
@@ -351,6 +356,8 @@ void Publisher::start_epochs_anew() {
 }
 
 std::shared_ptr<const Generation> Publisher::build() {
+  // Places of workloads and segments are in the table of services too.
+  if (!topology_ || services_stale_) make_services();
   if (!topology_) topology_ = make_topology();
   if (!epochs_built_) epochs_built_ = std::make_shared<const std::vector<uint32_t>>(epochs_);
   if (!lookup_) lookup_ = classifier_.commit();
@@ -360,6 +367,7 @@ std::shared_ptr<const Generation> Publisher::build() {
   next->profiles = make_profiles();
   next->limits = limits_;
   next->lookup = lookup_;
+  next->services = services_;
   return next;
 }
 
@@ -368,7 +376,9 @@ void Publisher::settled() {
   retired_.clear();
   for (auto& [macs, workload] : forget_) macs->forget(workload);
   forget_.clear();
-  for (Places* places : {&set_numbers_, &segment_numbers_, &workload_numbers_}) places->settled();
+  for (Places* places :
+       {&set_numbers_, &segment_numbers_, &workload_numbers_, &portal_numbers_, &tag_numbers_, &leg_numbers_})
+    places->settled();
 }
 
 Publisher::InventoryView Publisher::inventory() const {
@@ -381,6 +391,8 @@ Publisher::InventoryView Publisher::inventory() const {
   for (const auto& workload : workloads_)
     if (workload) view.workloads[workload->name] = workload->digest;
   for (const auto& [name, scope] : scopes_) view.scopes[name] = scope.digest;
+  for (const auto& [name, portal] : portals_) view.portals[name] = portal.change.digest;
+  for (const auto& [name, tag] : tags_) view.tags[name] = tag.change.digest;
   constexpr uint64_t kOrder = (uint64_t{1} << kCategoryShift) - 1;
   for (const auto& [id, held] : entries_) {
     uint64_t order = held.entry->order;

@@ -42,8 +42,8 @@ class Publisher {
   // Takes the workload off its device; returns the device when nobody is left on it. For a workload that the last
   // delta removed it returns the device that it had.
   std::shared_ptr<AttachedPort> unbind(const std::string& workload);
-  // The trunk that is open on that device, if any.
-  std::shared_ptr<AttachedPort> find_trunk(const std::string& device) const;
+  // The trunk that is open on that device, or the tunnel of that name, if any.
+  std::shared_ptr<AttachedPort> find_shared(const std::string& device, bool tunnel) const;
 
   std::shared_ptr<const Generation> build();
   // To be called when every worker has taken over the built generation: lets go of what only earlier ones used.
@@ -61,7 +61,7 @@ class Publisher {
   };
   struct InventoryView {
     std::optional<Action> default_action;
-    std::map<std::string, std::string> address_sets, segments, workloads, scopes;
+    std::map<std::string, std::string> address_sets, segments, workloads, scopes, portals, tags;
     std::vector<std::string> rules;
     std::map<std::string, EntryView> entries;
   };
@@ -122,6 +122,21 @@ class Publisher {
     HeldRule* rule = nullptr;
     Scope* scope = nullptr;
     size_t place = 0;  // among the scope's entries
+    std::string tag;   // of an insertion
+  };
+  struct HeldPortal {
+    PortalChange change;
+    uint32_t place = 0;
+    std::shared_ptr<PortalHealth> health;
+  };
+  struct HeldTag {
+    ServiceTagChange change;
+    uint32_t place = 0;
+    uint32_t serial = 0;
+  };
+  struct HeldLeg {
+    uint32_t place;
+    uint32_t serial;
   };
   struct OpenPort {
     std::shared_ptr<AttachedPort> attached;  // null: a free place
@@ -146,6 +161,18 @@ class Publisher {
   Refusal check_workloads(const Delta& delta, const DeltaNames& names) const;
   Refusal check_macs(const Delta& delta, const DeltaNames& names) const;
   Refusal check_leavers(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_bridges(const SegmentChange& edge, const std::string& where, const DeltaNames& names) const;
+  Refusal check_side(const WorkloadChange& w, const std::string& where, const DeltaNames& names) const;
+  Refusal check_judges(const Delta& delta, const DeltaNames& names) const;
+
+  // publisher_services.cc
+  Refusal check_services(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_tags(const Delta& delta, const DeltaNames& names) const;
+  Refusal check_insertions(const Delta& delta, const DeltaNames& names) const;
+  void apply_services(const Delta& delta);
+  void remove_services(const Delta& delta);
+  void make_services();
+  Leg make_leg(const std::string& tag, size_t hop, const LegChange& change, std::map<std::string, HeldLeg>& kept);
 
   // publisher.cc
   void apply_profiles(const Delta& delta);
@@ -172,13 +199,15 @@ class Publisher {
 
   // publisher_places.cc
   void apply_segments(const Delta& delta);
+  void apply_bridges(const Delta& delta);
   void apply_workloads(const Delta& delta);
+  uint16_t tracker_number(const std::string& name);
   void remove_places(const Delta& delta);
   void leave_segment(uint32_t workload);
   Refusal join_port(Workload& workload, std::shared_ptr<AttachedPort> attached);
   std::shared_ptr<const Topology> make_topology() const;
+  void make_edge(PortView& view, EdgeSide side) const;
   std::shared_ptr<MacTable> macs_of(uint32_t segment, bool former) const;
-  uint32_t number_of_tracker(const std::string& name);
   void leave_former(bool with_profiles);
 
   std::unique_ptr<Names> own_names_;  // where none were given
@@ -218,6 +247,13 @@ class Publisher {
   std::unordered_map<std::string, std::shared_ptr<AttachedPort>> released_;  // of workloads that the last delta removed
   std::vector<std::pair<std::shared_ptr<MacTable>, uint32_t>> forget_;       // MACs of workloads that left
 
+  std::map<std::string, HeldPortal> portals_;
+  std::map<std::string, HeldTag> tags_;
+  std::map<std::string, HeldLeg> legs_;  // by tag, hop and portal
+  Places portal_numbers_, tag_numbers_, leg_numbers_;
+  uint32_t next_service_serial_ = 1;
+  bool services_stale_ = false;
+
   uint32_t next_epoch_;            // 0: never judged
   std::vector<uint32_t> epochs_;   // by workload
   std::vector<uint64_t> touched_;  // by workload: number of the delta that last gave it a new epoch
@@ -226,6 +262,7 @@ class Publisher {
   std::shared_ptr<const Topology> topology_;
   std::shared_ptr<const std::vector<uint32_t>> epochs_built_;
   std::shared_ptr<const Lookup> lookup_;
+  std::shared_ptr<const Services> services_;
 };
 
 }  // namespace headgate

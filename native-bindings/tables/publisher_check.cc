@@ -51,7 +51,8 @@ Refusal Publisher::check(const Delta& delta) const {
   for (auto part :
        {&Publisher::check_sets, &Publisher::check_rules, &Publisher::check_segments, &Publisher::check_workloads,
         &Publisher::check_macs, &Publisher::check_profiles, &Publisher::check_scopes, &Publisher::check_entries,
-        &Publisher::check_users, &Publisher::check_leavers, &Publisher::check_slots})
+        &Publisher::check_users, &Publisher::check_leavers, &Publisher::check_services, &Publisher::check_insertions,
+        &Publisher::check_slots})
     if (Refusal refusal = (this->*part)(delta, names)) return refusal;
   return {};
 }
@@ -141,7 +142,7 @@ Refusal Publisher::check_entries(const Delta& delta, const DeltaNames& names) co
   orders.reserve(delta.set_entries.size());
   for (const EntryChange& entry : delta.set_entries) {
     const std::string where = "Entry " + quoted(entry.id);
-    if (entry.category >= kCategories || entry.order >> kCategoryShift)
+    if (entry.category > kInsertions || entry.order >> kCategoryShift)
       return invalid_delta(where + " has a category or an order out of range.");
     if (!entry.in && !entry.out) return invalid_delta(where + " is for no direction.");
     bool removed = names.removed_rules.contains(entry.rule);

@@ -90,7 +90,9 @@ struct Sections {
     strict.timeouts[3] = 1'000;  // udpOneWay
     delta.profiles = {strict};
     RuleChange web = rule("web", Action::kAllow);
-    web.services = {{.ports = {{80, 80}}}};
+    ServiceMatch port;
+    port.ports = {{80, 80}};
+    web.services.emplace({port});
     delta.set_rules = {web, rule("any", Action::kAllow)};
     delta.set_scopes = {{"b", "1", {"b"}}};
     delta.set_entries = {{"web", "1", "web", 0, 1, true, false, "b", "strict"},
@@ -153,7 +155,9 @@ TEST_CASE("an ICMP error about a packet of a connection passes under its verdict
   for (bool v6 : {false, true}) {
     Bed bed(Action::kDrop);
     RuleChange udp = rule("udp", Action::kAllow);
-    udp.services = {{.protocol = kUdp}};
+    ServiceMatch any;
+    any.protocol = kUdp;
+    udp.services.emplace({any});
     bed.index("a", {{}}, {{udp}});
     bed.index("b", {{udp}}, {{}});
     Packet p;

@@ -38,7 +38,7 @@ interface Entry {
   state: Attachment['state'];
   detail?: string;
   mac?: string;
-  /** The namespace attached to; set while attached to a tap in a named namespace. */
+  /** The namespace attached to; set while attached in a named namespace. */
   namespace?: string;
   /** Ticks to let pass before the next try. */
   rest: number;
@@ -70,10 +70,20 @@ export class Attachments {
 
   /** Called after a delta was published: attaches what is new, moves what changed, detaches what was removed. */
   published(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    const moved = attachedIn(delta).filter((workload) => {
       const known = this.#entries.get(workload.name);
-      if (known !== undefined && isSameAs(known, workload)) continue;
+      if (known !== undefined && isSameAs(known, workload)) return false;
       if (known !== undefined) this.#release(workload.name, known, true);
+      return true;
+    });
+    for (const name of delta.removeWorkloads ?? []) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      this.#release(name, entry, true);
+      this.#entries.delete(name);
+    }
+    // A tunnel that says something else is opened anew once nobody is left on it as it was.
+    for (const workload of moved) {
       const entry: Entry = {
         attach: workload.attach,
         segment: workload.segment,
@@ -84,12 +94,6 @@ export class Attachments {
       this.#entries.set(workload.name, entry);
       this.#try(workload.name, entry);
     }
-    for (const name of delta.removeWorkloads ?? []) {
-      const entry = this.#entries.get(name);
-      if (entry === undefined) continue;
-      this.#release(name, entry, true);
-      this.#entries.delete(name);
-    }
   }
 
   /**
@@ -97,7 +101,7 @@ export class Attachments {
    * what is attached. `tick` puts them back if the delta is then refused.
    */
   releaseMoving(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    for (const workload of attachedIn(delta)) {
       const entry = this.#entries.get(workload.name);
       if (entry?.state !== 'attached' || isSameAs(entry, workload)) continue;
       this.#release(workload.name, entry, !isDeepStrictEqual(entry.attach, workload.attach));
@@ -183,7 +187,7 @@ export class Attachments {
   }
 
   #checkNamespace(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     if (path === undefined) return;
     const now = this.#identify(path);
     if (now === entry.namespace) return;
@@ -202,7 +206,7 @@ export class Attachments {
   }
 
   #try(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     const namespace = path === undefined ? undefined : this.#identify(path);
     if (path !== undefined && namespace === undefined) {
       this.#fail(name, entry, 'waiting', `the namespace ${path} does not exist`);
@@ -288,7 +292,21 @@ function portName({ attach, namespace }: Pick<Entry, 'attach' | 'namespace'>): s
   return [attach.kind === 'tap' ? 'tap' : 'socket', attach.device, namespace ?? ''].join('/');
 }
 
-function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
+type Attachable = EngineWorkload & { attach: Attach; segment: string };
+
+/** The delta's workloads that have a port: all but trackers. */
+function attachedIn({ setWorkloads = [] }: Delta): Attachable[] {
+  return setWorkloads.filter(
+    (one): one is Attachable => one.attach !== undefined && one.segment !== undefined,
+  );
+}
+
+/** The namespace that it lies in. */
+function pathOf(attach: Attach): string | undefined {
+  return attach.kind === 'tap' || attach.kind === 'tunnel' ? namespacePath(attach.netns) : undefined;
+}
+
+function isSameAs(entry: Entry, workload: Attachable): boolean {
   return entry.segment === workload.segment && isDeepStrictEqual(entry.attach, workload.attach);
 }
 

@@ -5,6 +5,7 @@
 // rules apply is `scope:DIGEST`. So what a policy comes to does not depend on what the names stand for, and stays when
 // workloads come and go. A selection that finds no address is an empty set: it matches nothing, and is never "any".
 import type {
+  AppliedTo,
   Rule,
   SecurityPolicyDocument,
   Selection,
@@ -133,8 +134,8 @@ class PolicyLowering {
     return name;
   }
 
-  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
-  private scope(rule: Selection | undefined): string {
+  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads and trackers. */
+  private scope(rule: AppliedTo | undefined): string {
     const policy = this.document.spec.appliedTo;
     const text = `${policy ? canonicalOf(policy) : ''} ${rule ? canonical(rule) : ''}`;
     let name = this.scopeNames.get(text);

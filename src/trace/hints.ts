@@ -10,7 +10,27 @@ const OWN = 'Add it to spec.addresses of the workload if it may use it; else its
 const ASYMMETRIC =
   'Does the other direction take a way around Headgate? Then set tracking: pickup or liberal in the section.';
 
+const FAR = "The remote makes it wrong: is it of the tunnel's encapsulation, and of its version?";
+
 export const HINTS: Record<string, string> = {
+  'tunnel-unknown-peer': 'Add the address to spec.remotes of the Tunnel, if it may be trusted.',
+  'tunnel-truncated': FAR,
+  'tunnel-not-ethernet': 'A tunnel carries Ethernet frames alone: set the remote to bridge, not to route.',
+  'tunnel-control': 'Control and OAM packets are not answered: turn them off at the remote.',
+  'vxlan-no-vni': FAR,
+  'vxlan-gpe-not-nsh': 'Set the remote to NSH over VXLAN-GPE, or use the encapsulation vxlan.',
+  'gre-bad-version': FAR,
+  'gre-bad-flags': FAR,
+  'gre-no-key': 'Set a key at the remote: the VNI of the segment.',
+  'gre-bad-checksum': DAMAGED,
+  'geneve-bad-version': FAR,
+  'geneve-bad-option': FAR,
+  'geneve-critical-option': 'Add the option to spec.options of the Tunnel, or turn it off at the remote.',
+  'nsh-bad-version': FAR,
+  'nsh-bad-length': FAR,
+  'nsh-bad-metadata': FAR,
+  'nsh-expired': 'It went through too many service functions: look for a loop in the path.',
+  'tunnel-unknown-key': 'Give a Segment that names the tunnel the VNI that the remote uses: spec.vni.',
   'ethernet-truncated': BROKEN,
   'ethernet-bad-source': BROKEN,
   'vlan-truncated': BROKEN,
@@ -61,6 +81,7 @@ export const HINTS: Record<string, string> = {
     'The destination MAC is behind the same port: is its ARP entry old? Clear it at the sender.',
   'mac-reserved': 'Spanning tree, LACP and LLDP stay on their link: nothing is to be mended.',
   'no-member': 'Attach another workload to the segment: headgate get workloads',
+  'split-horizon': 'Hosts are joined each with each: give the two the other as a remote.',
   'flood-limited':
     'More than 2,000 broadcast and unknown frames a second: find the loop or storm at the sender.',
   'fragment-duplicate': 'The network doubles packets: look for a loop or a mirror. The first copy went on.',
@@ -96,6 +117,8 @@ export const HINTS: Record<string, string> = {
   'output-detached': "The destination's device is not there: headgate get workloads -o wide says why.",
   'output-down': "Set the destination's device up: ip link set DEVICE up in its namespace.",
   'output-full': 'The destination reads too slowly: look at its load and at the length of its queue.',
+  'tunnel-too-big':
+    'Lower the MTU of the workload (tap.mtu), raise that of the underlay, or set spec.oversized of the Segment.',
   'output-too-big': 'Set the same MTU at both ends, or let ICMP "fragmentation needed" reach the sender.',
   'output-unsegmentable': 'Turn the offload off at the sender: ethtool -K DEVICE tso off gso off',
 };

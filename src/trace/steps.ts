@@ -1,5 +1,6 @@
 // A frame's way as a list of steps, each in plain words with the actual values: what the engine says, and for each
 // verdict what the policy says.
+import { edgeSegment } from '../documents/edge-pair.js';
 import { parseAddress } from '../documents/ip.js';
 import type { FlowHeaders, Trace } from '../engine/trace-messages.js';
 import type { Decision, Direction, Packet, RuleReference } from '../policy/index.js';
@@ -27,6 +28,7 @@ const ENGINE_STAGES = [
   'track',
   'classify',
   'advance',
+  'services',
   'forward',
   'transmit',
 ];
@@ -84,6 +86,8 @@ function port({ workload, device, length, packets }: Trace): Step {
 
 type Tell = (trace: Trace, explains: Explains) => Step[];
 
+const isEdge = (segment: string | undefined) => segment?.startsWith(edgeSegment('')) ?? false;
+
 const ok = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'ok', text }];
 const skip = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'skip', text }];
 
@@ -99,7 +103,8 @@ const TELL: Partial<Record<Stage, Tell>> = {
     return ok('fragments', 'a later one: it has the ports of its first');
   },
   track: (trace) => tracked(trace),
-  forward: (trace) => [...skip('services', 'there are none yet'), ...forwarded(trace)],
+  services: (trace) => serviced(trace),
+  forward: (trace) => forwarded(trace),
   transmit: (trace) => transmitted(trace),
 };
 
@@ -110,13 +115,18 @@ function parsed({ headers }: Trace): string {
   return `${ethertypeName(ethertype)} from ${sourceMac} to ${destinationMac}${tags}${flags}`;
 }
 
-function guarded({ headers, workload = 'its sender' }: Trace): string {
+function guarded({ headers, workload = 'its sender', segment }: Trace): string {
+  if (isEdge(segment)) {
+    const vlans = headers?.vlans.filter((vlan) => vlan > 0) ?? [];
+    return `${workload} has a bridge for ${vlans.length === 0 ? 'untagged frames' : `VLAN ${vlans.join('.')}`}`;
+  }
   const address = headers?.flow?.source;
   return `${workload} may use ${headers?.sourceMac ?? 'its MAC'}${address === undefined ? '' : ` and ${address}`}`;
 }
 
 function located(trace: Trace, { world, macs }: Surroundings): Step[] {
   const { headers, segment, destination } = trace;
+  if (isEdge(segment)) return ok('locate', `the partner is ${destination ?? 'not there'}`);
   const mac = headers?.destinationMac ?? '';
   const on = segment === undefined ? '' : ` in segment ${segment}`;
   if (destination !== undefined) return ok('locate', `${mac} is ${destination}${on}`);
@@ -237,6 +247,15 @@ function answers({ outputs, headers }: Trace): Step[] {
       text: `${workload} is answered with ${isTcp ? 'a TCP reset' : 'an ICMP error'}`,
       workload,
     }));
+}
+
+function serviced({ services = [] }: Trace): Step[] {
+  if (services.length === 0) return skip('services', 'no service is inserted');
+  return services.flatMap(({ tag, hop, portal, key, what }) => {
+    const at = hop === 0 ? `${portal}, where its client is` : `${portal}, hop ${hop}`;
+    const how = what === 'sent' ? 'sent to' : 'has come from';
+    return ok('services', `${how} ${at}, under tag ${tag} (number ${key} on the wire)`);
+  });
 }
 
 function forwarded({ outputs, verdicts, drops }: Trace): Step[] {

@@ -67,6 +67,7 @@ export class FakeEngine implements NativeEngine {
     const published = this.state.workloads.get(workload);
     if (published === undefined) throw new Error(`no workload ${workload} was published`);
     if (this.#attached.has(workload)) throw new Error(`${workload} is attached already`);
+    if (published.segment === undefined) throw new Error(`${workload} is a tracker`);
     this.#attached.set(workload, published.segment);
     return port.kind === 'tap' ? { mac: port.mac } : {};
   }
@@ -141,6 +142,8 @@ export class FakeEngine implements NativeEngine {
       workloads: [],
       hits: this.hits,
       workers: [],
+      portals: [],
+      legs: [],
     };
   }
 

@@ -8,6 +8,7 @@ import { checkAddon, checkNode } from './program.js';
 import type { Result } from './result.js';
 import { checkPrivileges, checkRunning, checkState, checkVersions, checkWorkloads } from './running.js';
 import type { Subject } from './subject.js';
+import { checkTunnelMtu } from './tunnels.js';
 
 export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   checkRunning,
@@ -20,6 +21,7 @@ export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   () => checkAddon(),
   checkWorkloads,
   checkMtu,
+  checkTunnelMtu,
   checkOffloads,
   checkConnections,
   checkSlots,
