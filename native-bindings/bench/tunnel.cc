@@ -104,6 +104,7 @@ struct Messages {
   iovec parts[kPackets] = {};
   void send(int fd, size_t count, const sockaddr_in* to) {
     for (size_t i = 0; i < count; ++i) {
+      messages[i].msg_hdr = {};
       messages[i].msg_hdr.msg_iov = &parts[i];
       messages[i].msg_hdr.msg_iovlen = 1;
       if (!to) continue;
