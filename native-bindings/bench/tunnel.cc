@@ -1,12 +1,13 @@
 // What a tunnel costs by itself.
 //
-//   bench_tunnel ways NETNS NETNS MAC ROUNDS   64 KiB of TCP in 46 packets from 192.0.2.1 in the one namespace to 192.0.2.2 in
-//                                              the other (device `under` in both), by each kind of socket: processor time
-//                                              of sending and of receiving, as JSON. MAC: of the second
+//   bench_tunnel ways NETNS NETNS MAC ROUNDS   64 KiB of TCP in 46 packets from 192.0.2.1 in the one namespace to
+//   192.0.2.2 in
+//                                              the other (device `under` in both), by each kind of socket: processor
+//                                              time of sending and of receiving, as JSON. MAC: of the second
 //   bench_tunnel count ENCAPSULATION send|receive small|super ROUNDS
 //                                              encapsulation or decapsulation alone, no sockets, for callgrind
-//                                              (--collect-atstart=no), which is switched on around it: what it collects,
-//                                              divided by the "frames" printed
+//                                              (--collect-atstart=no), which is switched on around it: what it
+//                                              collects, divided by the "frames" printed
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -49,7 +50,8 @@ double processor_seconds() {
 int open_in(const char* netns, const std::function<int()>& open) {
   int fd = -1;
   std::string error;
-  if (!run_in_namespace(namespace_path(netns), [&] { fd = open(); }, error)) {
+  if (!run_in_namespace(
+          namespace_path(netns), [&] { fd = open(); }, error)) {
     std::fprintf(stderr, "%s\n", error.c_str());
     exit(1);
   }
@@ -104,6 +106,7 @@ struct Messages {
   iovec parts[kPackets] = {};
   void send(int fd, size_t count, const sockaddr_in* to) {
     for (size_t i = 0; i < count; ++i) {
+      messages[i].msg_hdr = {};
       messages[i].msg_hdr.msg_iov = &parts[i];
       messages[i].msg_hdr.msg_iovlen = 1;
       if (!to) continue;
@@ -330,7 +333,8 @@ int count(char** argv) {
       sender.transmit(frames, outcomes);
     } else {
       for (const OuterMessage& m : sent)
-        underlay.receiver->take(m.bytes.data(), static_cast<uint32_t>(m.bytes.size()), m.segment, frames[0]->hop.remote);
+        underlay.receiver->take(m.bytes.data(), static_cast<uint32_t>(m.bytes.size()), m.segment,
+                                frames[0]->hop.remote);
       while (underlay.receiver->has_more()) underlay.receiver->receive(in, 1464);
     }
     CALLGRIND_TOGGLE_COLLECT;
