@@ -60,7 +60,7 @@ export interface StartReport {
   alarms: string[];
 }
 
-/** The policy that an engine holds, but for how its workloads are attached, and the numbers that it goes by. */
+/** The policy that an engine holds, and the numbers that it goes by; natively without what HeldPolicy has. */
 export interface NativePolicy {
   delta: Delta;
   numbering: { number: number; epochs: Record<string, number> };

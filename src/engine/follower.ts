@@ -72,8 +72,8 @@ async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promis
     follow: true,
   });
   try {
-    if (legacy.policy !== undefined) native.follow(legacy.policy.delta, legacy.policy.numbering);
     const engine = options.wrap(native, legacy.uptime);
+    if (legacy.policy !== undefined) engine.follow(legacy.policy);
     const channel = await takePorts(predecessor, options, engine, legacy);
     await engine.prepare();
     const converted = legacy.converted + native.convert();
