@@ -317,6 +317,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Napi::Object out = Napi::Object::New(env);
     if (!report.error.empty()) out.Set("error", report.error);
     out.Set("pauseMicroseconds", static_cast<double>(report.waited) / 1000);
+    out.Set("stopMicroseconds", static_cast<double>(report.stopping) / 1000);
+    out.Set("startMicroseconds", static_cast<double>(report.starting) / 1000);
     out.Set("connections", report.connections);
     return out;
   }

@@ -47,7 +47,7 @@ class TunnelPort : public Port {
   virtual uint32_t most_to(const Address& remote) = 0;
 
   // Its queues' receivers, for the engine that follows; of those that have one.
-  virtual std::vector<int> receivers() const = 0;
+  virtual std::vector<int> receivers() const { return {}; }
 };
 
 // Null with `error` set (what, where, how to mend) when that fails.

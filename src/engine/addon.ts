@@ -69,7 +69,10 @@ export interface NativePolicy {
 export interface HandoverReport {
   /** Absent: it succeeded. */
   error?: string;
+  /** For which packets waited; of these until the one before had let go, and from when the follower heard of it. */
   pauseMicroseconds: number;
+  stopMicroseconds: number;
+  startMicroseconds: number;
   connections: number;
 }
 

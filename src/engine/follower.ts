@@ -79,12 +79,12 @@ async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promis
     const converted = legacy.converted + native.convert();
     const prepareMilliseconds = performance.now() - began;
     await predecessor.tell('commit');
-    const { error, pauseMicroseconds, connections } = native.takeOver(channel, TAKE_MILLISECONDS);
+    const { error, ...waited } = native.takeOver(channel, TAKE_MILLISECONDS);
     addon.closeDescriptor(channel);
     if (error !== undefined) throw new HeadgateError('not-upgraded', error);
     native.forgetUpgrade();
     engine.serve();
-    const taken: Taken = { pauseMicroseconds, prepareMilliseconds, connections, converted };
+    const taken: Taken = { ...waited, prepareMilliseconds, converted };
     // It may be dead by now, which is no business of this one.
     await predecessor.ask('serving', taken).catch(() => undefined);
     return { native, engine, before: { peer: predecessor, pid: legacy.pid, version: legacy.version } };
