@@ -17,6 +17,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/handover.h"
 #include "ports/memory.h"
+#include "ports/tunnel.h"
 
 namespace headgate {
 namespace {
@@ -135,7 +136,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       }
     }
     if (is_tunnel(spec)) {
-      OpenedTunnel opened = open_tunnel_port(spec, engine(env).queues());
+      OpenedTunnel opened = open_tunnel_port(spec, engine(env).queues(), read_descriptors(info[2]));
       if (!opened.port) fail(env, "attach-failed", opened.error);
       if (Refusal refusal = engine_->attach(workload, std::move(opened.port), shared_device(spec)))
         fail(env, refusal.code, refusal.message);
@@ -278,7 +279,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value descriptors(const Napi::CallbackInfo& info) {
     std::vector<int> out;
-    if (const Port* port = engine(info.Env()).port_of(name_argument(info)))
+    const Port* port = engine(info.Env()).port_of(name_argument(info));
+    if (const auto* tunnel = dynamic_cast<const TunnelPort*>(port))
+      out = tunnel->receivers();
+    else if (port)
       for (unsigned queue = 0; queue < port->capabilities().queues; ++queue) out.push_back(port->descriptor(queue));
     return write_descriptors(info.Env(), out);
   }
@@ -313,6 +317,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     Napi::Object out = Napi::Object::New(env);
     if (!report.error.empty()) out.Set("error", report.error);
     out.Set("pauseMicroseconds", static_cast<double>(report.waited) / 1000);
+    out.Set("stopMicroseconds", static_cast<double>(report.stopping) / 1000);
+    out.Set("startMicroseconds", static_cast<double>(report.starting) / 1000);
     out.Set("connections", report.connections);
     return out;
   }

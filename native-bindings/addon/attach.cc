@@ -81,7 +81,7 @@ bool is_tunnel(const Napi::Object& spec) {
   return read_string(spec, "kind") == "tunnel";
 }
 
-OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues) {
+OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& receivers) {
   OpenedTunnel opened;
   TunnelSpec tunnel;
   tunnel.name = read_string(spec, "device");
@@ -106,6 +106,7 @@ OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues) {
   tunnel.device = read_optional_string(spec, "interface").value_or("");
   tunnel.mtu = read_optional_number(spec, "mtu", 65535).value_or(0);
   tunnel.queues = static_cast<uint16_t>(queues);
+  tunnel.receivers = receivers;
   opened.port = open_tunnel(tunnel, opened.error);
   return opened;
 }

@@ -28,7 +28,7 @@ bool is_tunnel(const Napi::Object& spec);
 // The trunk or tunnel that a specification names, else empty: it may be open already.
 std::string shared_device(const Napi::Object& spec);
 
-OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues);
+OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& receivers);
 
 // `descriptors`: of its queues, from an engine before; it owns them from then on. Empty: they are to be opened.
 OpenedPort open_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors);

@@ -72,43 +72,6 @@ Napi::Object write_rule(Napi::Env env, const RuleChange& rule) {
   return out;
 }
 
-Napi::Object write_bridge(Napi::Env env, const BridgeChange& bridge) {
-  constexpr const char* kFields[2][2] = {{"southVlan", "southInnerVlan"}, {"northVlan", "northInnerVlan"}};
-  Napi::Object out = Napi::Object::New(env);
-  for (int side : {0, 1})
-    for (int tag : {0, 1})
-      if (bridge.vlan[side][tag]) out.Set(kFields[side][tag], bridge.vlan[side][tag]);
-  out.Set("tracker", bridge.tracker);
-  out.Set("judge", bridge.judge);
-  return out;
-}
-
-Napi::Object write_segment(Napi::Env env, const SegmentChange& segment) {
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("name", segment.name);
-  out.Set("digest", segment.digest);
-  if (segment.vlan) out.Set("vlan", segment.vlan);
-  if (segment.inner_vlan) out.Set("innerVlan", segment.inner_vlan);
-  if (!segment.tracker.empty()) out.Set("tracker", segment.tracker);
-  if (segment.bridges.empty()) return out;
-  Napi::Array bridges = Napi::Array::New(env, segment.bridges.size());
-  for (uint32_t i = 0; i < segment.bridges.size(); ++i) bridges.Set(i, write_bridge(env, segment.bridges[i]));
-  out.Set("bridges", bridges);
-  return out;
-}
-
-Napi::Object write_workload(Napi::Env env, const WorkloadChange& workload) {
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("name", workload.name);
-  out.Set("digest", workload.digest);
-  if (!workload.segment.empty()) out.Set("segment", workload.segment);
-  if (workload.side) out.Set("side", *workload.side == EdgeSide::kSouth ? "south" : "north");
-  if (workload.mac) out.Set("mac", *workload.mac);
-  if (workload.addresses) out.Set("addresses", write_texts(env, *workload.addresses));
-  out.Set("limits", write_limits(env, workload.limits));
-  return out;
-}
-
 Napi::Object write_entry(Napi::Env env, const EntryChange& entry) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("id", entry.id);
@@ -119,6 +82,7 @@ Napi::Object write_entry(Napi::Env env, const EntryChange& entry) {
   out.Set("direction", entry.in && entry.out ? "both" : entry.in ? "in" : "out");
   out.Set("scope", entry.scope);
   if (!entry.profile.empty()) out.Set("profile", entry.profile);
+  if (!entry.tag.empty()) out.Set("tag", entry.tag);
   return out;
 }
 
@@ -146,8 +110,6 @@ Napi::Object write_delta(Napi::Env env, const Delta& delta) {
   out.Set("setScopes", write_list(env, delta.set_scopes,
                                   [&](const auto& scope) { return named(scope, "workloads", scope.workloads); }));
   out.Set("setRules", each(delta.set_rules, write_rule));
-  out.Set("setSegments", each(delta.set_segments, write_segment));
-  out.Set("setWorkloads", each(delta.set_workloads, write_workload));
   out.Set("setEntries", each(delta.set_entries, write_entry));
   return out;
 }

@@ -116,8 +116,11 @@ void Engine::connect_workers() {
 void Engine::begin() {
   names_.begin();
   start_ = {state_->left(), 0, 0, state_->alarms()};
-  const ConnectionTable::Known known{
-      now_milliseconds(), [this](uint16_t tracker) { return !publisher_.tracker_name(tracker).empty(); }, {}};
+  const std::vector<bool> tags = publisher_.known_tags();
+  const ConnectionTable::Known known{now_milliseconds(),
+                                     [this](uint16_t tracker) { return !publisher_.tracker_name(tracker).empty(); },
+                                     [&tags](uint16_t place) { return tags[place]; },
+                                     {}};
   for (auto& worker : workers_) {
     start_.forgotten += worker->begin(known);
     start_.connections += worker->context().connections.size();
@@ -308,7 +311,7 @@ StatsReport Engine::stats() {
     std::vector<WorkloadCounters> workloads;
     std::vector<LegCounters> worker_legs;
     worker->ask([&](Worker& w) {
-      worker_legs = w.counters().legs;
+      worker_legs.assign(w.counters().legs.begin(), w.counters().legs.end());
       totals = w.counters().totals;
       workloads.assign(w.counters().workloads.begin(), w.counters().workloads.end());
       add_accounts(report.workloads, w.context().connections.accounts());

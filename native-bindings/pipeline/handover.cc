@@ -13,8 +13,11 @@ namespace {
 
 constexpr int kPatience = 10;  // milliseconds between two tries to get the pools back
 
+// From the giver: when packets began to wait, and when it had let go. From the follower: when it heard of that, and
+// when it ran. Nanoseconds.
 struct Message {
-  uint64_t time;  // nanoseconds: when packets began to wait; when they no longer did
+  uint64_t begun;
+  uint64_t done;
   uint32_t connections;
 };
 
@@ -38,7 +41,8 @@ Heard hear(int channel, Message& message, int timeout) {
 
 HandoverReport hand_over(Engine& engine, int channel, int timeout, pid_t follower) {
   const uint64_t began = engine.let_go();
-  Message message{began, 0};
+  Message message{began, clock_now(), 0};
+  const uint64_t stopping = message.done - began;
   const bool told = send(channel, message);
   Heard heard = told ? hear(channel, message, timeout) : Heard::kEnd;
   const bool late = heard == Heard::kNothing;
@@ -51,20 +55,21 @@ HandoverReport hand_over(Engine& engine, int channel, int timeout, pid_t followe
     else
       poll(nullptr, 0, kPatience);
   }
-  if (heard == Heard::kMessage) return {"", message.time - began, message.connections};
+  if (heard == Heard::kMessage)
+    return {"", message.done - began, stopping, message.done - message.begun, message.connections};
   return {late ? "the new engine did not take over in time" : "the new engine ended while it took over",
-          clock_now() - began, engine.start_report().connections};
+          clock_now() - began, stopping, 0, engine.start_report().connections};
 }
 
 HandoverReport take_over(Engine& engine, int channel, int timeout) {
   Message message{};
-  if (hear(channel, message, timeout) != Heard::kMessage) return {"the engine before did not let go", 0, 0};
-  const uint64_t began = message.time;
+  if (hear(channel, message, timeout) != Heard::kMessage) return {"the engine before did not let go"};
+  const uint64_t began = message.begun, stopping = message.done - began, heard = clock_now();
   std::string error;
-  if (!engine.take_over(error)) return {error, 0, 0};
-  message = {clock_now(), engine.start_report().connections};
+  if (!engine.take_over(error)) return {error};
+  message = {heard, clock_now(), engine.start_report().connections};
   send(channel, message);  // nobody there any more: then there is nobody to tell
-  return {"", message.time - began, message.connections};
+  return {"", message.done - began, stopping, message.done - heard, message.connections};
 }
 
 }  // namespace headgate

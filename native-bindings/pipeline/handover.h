@@ -21,8 +21,10 @@ namespace headgate {
 class Engine;
 
 struct HandoverReport {
-  std::string error;         // empty: the follower runs
-  uint64_t waited = 0;       // nanoseconds that packets waited for whoever runs now
+  std::string error = {};    // empty: the follower runs
+  uint64_t waited = 0;       // nanoseconds that packets waited for whoever runs now; of these:
+  uint64_t stopping = 0;     // until the giver had let go
+  uint64_t starting = 0;     // from when the follower heard of it
   uint32_t connections = 0;  // that are there
 };
 

@@ -53,7 +53,7 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
   counters_.cover(generation_.workloads.size());
-  if (generation_.services) counters_.legs.resize(generation_.services->legs);
+  if (generation_.services) counters_.cover_legs(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);
 }

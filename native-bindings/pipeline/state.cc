@@ -10,6 +10,7 @@
 
 #include "pipeline/convert.h"
 #include "tables/counters.h"
+#include "tables/crossings.h"
 #include "tables/flow_log.h"
 #include "tables/fragments.h"
 #include "tables/log_ring.h"

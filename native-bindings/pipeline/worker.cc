@@ -42,7 +42,7 @@ Worker::Worker(const WorkerOptions& options)
       pool_(kBatch + kSpareFrames),
       connections_(state_ ? memory(Part::kConnections) : options.connection_memory, options.connections,
                    memory(Part::kAccounts)),
-      crossings_(options.connections),
+      crossings_(options.connections, memory(Part::kCrossings)),
       hits_(HitTable::kMost, memory(Part::kHits)),
       fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
       counters_(memory(Part::kCounters)),
@@ -356,7 +356,7 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
   prober_ = Prober(ctx_.now);
-  if (generation_->services) counters_.legs.resize(std::max(counters_.legs.size(), generation_->services->legs));
+  if (generation_->services) counters_.cover_legs(generation_->services->legs);
   if (same_topology) return;
   counters_.cover(generation_->workloads.size());
   for (size_t i = 0; i < generation_->workloads.size(); ++i) {

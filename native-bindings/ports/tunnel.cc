@@ -62,6 +62,13 @@ class SocketTunnel final : public TunnelPort {
     return receiver >= 0 ? receiver : silent_;
   }
 
+  std::vector<int> receivers() const override {
+    std::vector<int> all;
+    for (const auto& queue : queues_)
+      if (queue->sockets.receiver >= 0) all.push_back(queue->sockets.receiver);
+    return all;
+  }
+
   size_t receive(unsigned queue, std::span<Frame* const> frames) override {
     return queues_[queue]->receiver.receive(frames, most_.load(std::memory_order_relaxed));
   }

@@ -28,6 +28,9 @@ struct TunnelSpec {
   std::string device{};  // bound to this interface; empty: any. Over Ethernet it has to be given
   uint32_t mtu = 0;      // bytes of an outer IP packet (of a frame's payload over Ethernet); 0: as the kernel knows it
   uint16_t queues = 1;
+  // What an engine before received on, by queue, which the port owns from then on; empty: they are to be opened. The
+  // others send alone, and are opened anew.
+  std::vector<int> receivers{};
 
   Carrier carrier() const {
     return encapsulation->carrier == Carrier::kIp && number ? Carrier::kUdp : encapsulation->carrier;
@@ -42,6 +45,9 @@ class TunnelPort : public Port {
   // Bytes of the longest inner frame that gets to the remote whole, by the path MTU as it is known now; 0: there is no
   // way to it. Makes a system call: not on the packet path.
   virtual uint32_t most_to(const Address& remote) = 0;
+
+  // Its queues' receivers, for the engine that follows; of those that have one.
+  virtual std::vector<int> receivers() const { return {}; }
 };
 
 // Null with `error` set (what, where, how to mend) when that fails.

@@ -119,7 +119,7 @@ class Opener {
 };
 
 bool open_udp_sockets(Opener& opener, TunnelSockets& out) {
-  if ((out.receiver = opener.open_udp(true, IP_PMTUDISC_DO)) < 0) return false;
+  if (out.receiver < 0 && (out.receiver = opener.open_udp(true, IP_PMTUDISC_DO)) < 0) return false;
   for (; out.senders < kSenders; ++out.senders) {
     int& sender = out.sender[out.senders];
     if ((sender = opener.open_udp(false, IP_PMTUDISC_DO)) < 0) return false;
@@ -132,7 +132,7 @@ bool open_udp_sockets(Opener& opener, TunnelSockets& out) {
 
 // Every raw socket gets every packet: one alone receives.
 bool open_raw_sockets(Opener& opener, unsigned queue, TunnelSockets& out) {
-  if (queue == 0 && (out.receiver = opener.open_raw(IP_PMTUDISC_DO)) < 0) return false;
+  if (queue == 0 && out.receiver < 0 && (out.receiver = opener.open_raw(IP_PMTUDISC_DO)) < 0) return false;
   if ((out.sender[0] = opener.open_raw(IP_PMTUDISC_DO)) < 0) return false;
   out.senders = 1;
   keep_empty(out.sender[0]);
@@ -142,7 +142,7 @@ bool open_raw_sockets(Opener& opener, unsigned queue, TunnelSockets& out) {
 }
 
 bool open_packet_sockets(Opener& opener, unsigned queue, TunnelSockets& out) {
-  if (queue == 0 && (out.receiver = opener.open_packet(true)) < 0) return false;
+  if (queue == 0 && out.receiver < 0 && (out.receiver = opener.open_packet(true)) < 0) return false;
   if ((out.sender[0] = opener.open_packet(false)) < 0) return false;
   out.senders = 1;
   return true;
@@ -246,6 +246,7 @@ OuterAddress OuterAddresses::own(bool with_port) const {
 bool open_sockets(const TunnelSpec& spec, const OuterAddresses& addresses, unsigned queue, TunnelSockets& out,
                   std::string& error) {
   Opener opener(spec, addresses, error);
+  if (queue < spec.receivers.size()) out.receiver = spec.receivers[queue];
   switch (spec.carrier()) {
     case Carrier::kUdp:
       return open_udp_sockets(opener, out);

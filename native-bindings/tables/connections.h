@@ -174,6 +174,7 @@ class ConnectionTable {
   struct Known {
     uint32_t now;                                       // milliseconds
     std::function<bool(uint16_t tracker)> tracker;      // whether there is one
+    std::function<bool(uint16_t place)> service;        // likewise of a service tag
     std::function<uint32_t(uint32_t place)> hit_owner;  // the workload's serial; 0: no such place
   };
   // Returns how many were forgotten.

@@ -8,14 +8,15 @@
 namespace headgate {
 
 size_t Counters::bytes() {
-  return sizeof(Head) + sizeof(CounterTotals) + kMostWorkloads * sizeof(WorkloadCounters);
+  return kLegsAt + kMostLegs * sizeof(LegCounters);
 }
 
 Counters::Counters(uint8_t* memory)
     : memory_(memory, bytes()),
       head_(memory_.at<Head>()),
       totals(*memory_.at<CounterTotals>(sizeof(Head))),
-      workloads(memory_.at<WorkloadCounters>(sizeof(Head) + sizeof(CounterTotals)), 0) {
+      workloads(memory_.at<WorkloadCounters>(sizeof(Head) + sizeof(CounterTotals)), 0),
+      legs(memory_.at<LegCounters>(kLegsAt), 0) {
   if (!memory) begin();
 }
 

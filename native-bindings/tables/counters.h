@@ -2,6 +2,7 @@
 // stand in memory that an engine which follows another goes on with.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -53,6 +54,7 @@ struct CounterTotals {
 class Counters {
  public:
   static constexpr size_t kMostWorkloads = 32'768;
+  static constexpr size_t kMostLegs = 65'536;
   static size_t bytes();
 
   // `memory`: bytes(), zeroed or as earlier counters left them; null: its own.
@@ -62,19 +64,22 @@ class Counters {
   void begin();
   // Those of the workloads at the first `places` places; such that were never counted begin at 0.
   void cover(size_t places);
+  // The same of the places of portals at hops.
+  void cover_legs(size_t places) { legs = {legs.data(), std::max(legs.size(), std::min(places, kMostLegs))}; }
 
  private:
   struct alignas(8) Head {
     uint32_t workloads;  // places that were covered at some time
     char reasons[kReasonRoom][32];
   };
+  static constexpr size_t kLegsAt = sizeof(Head) + sizeof(CounterTotals) + kMostWorkloads * sizeof(WorkloadCounters);
   TableMemory memory_;
   Head* head_;
 
  public:
   CounterTotals& totals;
   std::span<WorkloadCounters> workloads;  // by place
-  std::vector<LegCounters> legs;          // likewise
+  std::span<LegCounters> legs;            // likewise
 };
 
 }  // namespace headgate

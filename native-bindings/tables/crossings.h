@@ -5,20 +5,21 @@
 //
 // A flow that crosses more than twice is judged again at every crossing but the last two.
 //
-// One array by the record's place. Its memory is touched only where flows cross twice.
+// One array by the record's place. Its memory is touched only where flows cross twice, and may stand in a pool.
 #pragma once
 
+#include "pools/memory.h"
 #include "tables/connections.h"
 
 namespace headgate {
 
 class Crossings {
  public:
-  // For a table with room for so many connections.
-  explicit Crossings(uint32_t connections);
-  ~Crossings();
-  Crossings(const Crossings&) = delete;
-  Crossings& operator=(const Crossings&) = delete;
+  static constexpr size_t bytes_for(uint32_t connections) { return (size_t{connections} + 1) * sizeof(Kept) * 2; }
+  // For a table with room for so many connections. `memory`: bytes_for(connections), zeroed or as earlier ones left
+  // them; null: its own.
+  explicit Crossings(uint32_t connections, uint8_t* memory = nullptr)
+      : memory_(memory, bytes_for(connections)), kept_(memory_.at<Kept>()) {}
 
   // Keeps the record's verdict of that side and gives back the one that was kept; without an epoch: there is none.
   Verdict exchange(const ConnectionTable& table, const Connection& c, int side);
@@ -34,9 +35,8 @@ class Crossings {
   static uint64_t mark_of(const Connection& c) {
     return ((c.key() ^ std::rotl(c.address_tails, 21)) * 0x9e3779b97f4a7c15ull ^ uint64_t{c.created} << 1) | 1;
   }
-  size_t bytes() const { return (size_t{connections_} + 1) * sizeof(Kept) * 2; }
 
-  uint32_t connections_;
+  TableMemory memory_;
   Kept* kept_;  // two by place
 };
 

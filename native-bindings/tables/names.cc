@@ -21,6 +21,11 @@ uint64_t checksum_of(const uint8_t* bytes, size_t count) {
   return sum | 1;
 }
 
+// Legs are made, and claimed, when the packet path's table of services is: after the first delta.
+bool stays(Names::Kind kind) {
+  return kind == Names::Kind::kTracker || kind == Names::Kind::kProfile || kind == Names::Kind::kLeg;
+}
+
 constexpr size_t padded(size_t bytes) {
   return (bytes + 7) / 8 * 8;
 }
@@ -35,6 +40,9 @@ Names::Names(uint8_t* memory, size_t journal_bytes)
   for (size_t kind = 0; kind < kKinds; ++kind)
     for (const auto& [name, numbers] : former_[kind])
       next_serial_[kind] = std::max(next_serial_[kind], numbers.serial + 1);
+  // Both from one count.
+  uint32_t& services = next_serial_[static_cast<int>(Kind::kTag)];
+  services = std::max(services, next_serial_[static_cast<int>(Kind::kLeg)]);
   next_epoch_ = head_->next_epoch;
   if (!memory) begin();
 }
@@ -89,7 +97,7 @@ void Names::each_former(Kind kind, const std::function<void(const std::string&, 
 
 void Names::forget_former() {
   for (size_t kind = 0; kind < kKinds; ++kind) {
-    if (static_cast<Kind>(kind) == Kind::kTracker || static_cast<Kind>(kind) == Kind::kProfile) continue;
+    if (stays(static_cast<Kind>(kind))) continue;
     for (const auto& [name, numbers] : former_[kind]) forget(static_cast<Kind>(kind), name);
     former_[kind].clear();
   }

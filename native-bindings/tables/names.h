@@ -20,7 +20,7 @@ namespace headgate {
 
 class Names {
  public:
-  enum class Kind : uint8_t { kTracker, kSegment, kWorkload, kEntry, kProfile, kCount };
+  enum class Kind : uint8_t { kTracker, kSegment, kWorkload, kEntry, kProfile, kTag, kLeg, kCount };
   struct Numbers {
     uint32_t place = 0;
     uint32_t serial = 0;
@@ -38,7 +38,8 @@ class Names {
   // The numbers that an engine before had for it, once; nothing where there were none.
   bool claim(Kind kind, const std::string& name, Numbers& numbers);
   void each_former(Kind kind, const std::function<void(const std::string& name, Numbers)>& visit) const;
-  // Those that were not claimed are forgotten, but for trackers, which records may still name, and profiles.
+  // Those that were not claimed are forgotten, but for trackers, which records may still name, profiles and
+  // legs of services.
   void forget_former();
 
   void note(Kind kind, std::string_view name, Numbers numbers);

@@ -19,6 +19,10 @@ Publisher::Publisher(size_t most_slots, uint32_t first_epoch, Names* names, std:
     names_.each_former(kind, [&](const std::string&, Names::Numbers numbers) { out.push_back(numbers.place); });
     return out;
   };
+  std::vector<uint32_t> tags = places(Names::Kind::kTag);
+  for (uint32_t& place : tags) place -= place > 0;
+  tag_numbers_.reserve(std::move(tags));
+  leg_numbers_.reserve(places(Names::Kind::kLeg));
   segment_numbers_.reserve(places(Names::Kind::kSegment));
   workload_numbers_.reserve(places(Names::Kind::kWorkload));
   // Until the first delta says which profiles there are, their numbers are nobody else's.
@@ -70,6 +74,9 @@ void Publisher::leave_former(bool with_profiles) {
                      [&](const std::string&, Names::Numbers numbers) { segment_numbers_.give_back(numbers.place); });
   names_.each_former(Names::Kind::kWorkload,
                      [&](const std::string&, Names::Numbers numbers) { workload_numbers_.give_back(numbers.place); });
+  names_.each_former(Names::Kind::kTag, [&](const std::string&, Names::Numbers numbers) {
+    tag_numbers_.give_back(numbers.place - (numbers.place > 0));
+  });
   names_.forget_former();
   for (const auto& segment : segments_)
     if (segment)

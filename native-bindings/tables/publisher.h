@@ -67,8 +67,8 @@ class Publisher {
   };
   InventoryView inventory() const;
 
-  // All that it holds as one change, as another publisher takes it to hold the same (publisher_policy.cc). `attach` of
-  // the workloads is not known here.
+  // All that it holds as one change, as another publisher takes it to hold the same, but for segments, workloads,
+  // portals and tags (publisher_policy.cc).
   Delta policy() const;
   // The numbers by which another publisher, which was given that change, is the same to the packet path: verdicts and
   // control's deltas go on to count.
@@ -83,6 +83,8 @@ class Publisher {
   std::string entry_id(uint32_t serial) const;
   uint32_t entry_serial(const std::string& id) const;  // 0: there is none
   std::string workload_name(uint32_t serial) const;
+  // By place: whether a service tag has it, or had it in an engine before.
+  std::vector<bool> known_tags() const;
   // Trackers keep their numbers for good; empty: there is none.
   std::string tracker_name(uint16_t number) const {
     return number < trackers_.size() ? trackers_[number] : std::string();
@@ -172,6 +174,7 @@ class Publisher {
   void apply_services(const Delta& delta);
   void remove_services(const Delta& delta);
   void make_services();
+  Names::Numbers numbers_of(Names::Kind kind, const std::string& name, Places& places, uint32_t first);
   Leg make_leg(const std::string& tag, size_t hop, const LegChange& change, std::map<std::string, HeldLeg>& kept);
 
   // publisher.cc
@@ -250,8 +253,9 @@ class Publisher {
   std::map<std::string, HeldPortal> portals_;
   std::map<std::string, HeldTag> tags_;
   std::map<std::string, HeldLeg> legs_;  // by tag, hop and portal
-  Places portal_numbers_, tag_numbers_, leg_numbers_;
-  uint32_t next_service_serial_ = 1;
+  Places portal_numbers_;
+  Places tag_numbers_;
+  Places leg_numbers_;
   bool services_stale_ = false;
 
   uint32_t next_epoch_;            // 0: never judged

@@ -1,4 +1,6 @@
-// What the publisher holds as a change, for another publisher that is to hold the same.
+// What the publisher holds as a change, for another publisher that is to hold the same. Segments, workloads, portals
+// and tags are not in it: they are few and rich in fields, and the engine's JavaScript has them as control sent them
+// (src/engine/held-policy.ts).
 #include <algorithm>
 
 #include "tables/publisher.h"
@@ -42,31 +44,6 @@ Delta Publisher::policy() const {
     delta.set_rules.push_back({key, names_of(rule.sources), names_of(rule.destinations), rule.services, rule.action,
                                rule.on_change, rule.observe, rule.log});
   }
-  for (const auto& segment : segments_)
-    if (segment) {
-      SegmentChange& change = delta.set_segments.emplace_back(
-          SegmentChange{segment->name, segment->digest, segment->vlan[0], segment->vlan[1], "", {}});
-      if (segment->bridges.empty()) change.tracker = trackers_[segment->tracker];
-      for (const Bridge& b : segment->bridges)
-        change.bridges.push_back({{{b.vlan[0][0], b.vlan[0][1]}, {b.vlan[1][0], b.vlan[1][1]}},
-                                  trackers_[b.tracker],
-                                  workloads_[b.judge]->name});
-    }
-  for (const auto& workload : workloads_) {
-    if (!workload) continue;
-    const bool is_tracker = workload->segment == kNoSegment;
-    WorkloadChange change{workload->name,
-                          workload->digest,
-                          is_tracker ? "" : segments_[workload->segment]->name,
-                          workload->trunk,
-                          {},
-                          {},
-                          workload->limits,
-                          workload->side};
-    if (workload->pinned_mac) change.mac = format_mac(workload->mac);
-    if (!workload->any_address) change.addresses = texts_of(workload->addresses);
-    delta.set_workloads.push_back(std::move(change));
-  }
   for (const auto& [name, scope] : scopes_) {
     ScopeChange change{name, scope.digest, {}};
     for (const uint32_t member : scope.members) change.workloads.push_back(workloads_[member]->name);
@@ -77,7 +54,7 @@ Delta Publisher::policy() const {
     const IndexEntry& entry = *held.entry;
     delta.set_entries.push_back({id, held.digest, entry.rule->key, static_cast<uint32_t>(entry.order >> kCategoryShift),
                                  entry.order & kOrder, entry.in, entry.out, held.scope->name,
-                                 profiles_[entry.profile].name});
+                                 profiles_[entry.profile].name, held.tag});
   }
   return delta;
 }

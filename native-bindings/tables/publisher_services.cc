@@ -168,6 +168,23 @@ Refusal Publisher::check_insertions(const Delta& delta, const DeltaNames& names)
   return {};
 }
 
+std::vector<bool> Publisher::known_tags() const {
+  std::vector<bool> known(UINT16_MAX + 1);
+  for (const auto& [name, tag] : tags_) known[tag.place & UINT16_MAX] = true;
+  names_.each_former(Names::Kind::kTag,
+                     [&](const std::string&, Names::Numbers numbers) { known[numbers.place & UINT16_MAX] = true; });
+  return known;
+}
+
+// Those of an engine before, or new ones that the next engine will find. Places begin at `first`.
+Names::Numbers Publisher::numbers_of(Names::Kind kind, const std::string& name, Places& places, uint32_t first) {
+  Names::Numbers numbers;
+  if (names_.claim(kind, name, numbers)) return numbers;
+  numbers = {places.take() + first, names_.take_serial(Names::Kind::kTag)};
+  names_.note(kind, name, numbers);
+  return numbers;
+}
+
 void Publisher::apply_services(const Delta& delta) {
   if (!delta.set_portals.empty() || !delta.remove_portals.empty()) topology_ = nullptr;
   if (!delta.set_portals.empty() || !delta.remove_portals.empty() || !delta.set_tags.empty() ||
@@ -185,8 +202,9 @@ void Publisher::apply_services(const Delta& delta) {
   for (const ServiceTagChange& change : delta.set_tags) {
     auto [at, fresh] = tags_.try_emplace(change.name);
     if (fresh) {
-      at->second.place = tag_numbers_.take() + 1;
-      at->second.serial = next_service_serial_++;
+      const Names::Numbers numbers = numbers_of(Names::Kind::kTag, change.name, tag_numbers_, 1);
+      at->second.place = numbers.place;
+      at->second.serial = numbers.serial;
     }
     at->second.change = change;
   }
@@ -197,6 +215,7 @@ void Publisher::remove_services(const Delta& delta) {
   for (const std::string& name : delta.remove_tags) {
     auto tag = tags_.find(name);
     tag_numbers_.give_back(tag->second.place - 1);
+    names_.forget(Names::Kind::kTag, name);
     tags_.erase(tag);
   }
   for (const std::string& name : delta.remove_portals) {
@@ -210,7 +229,13 @@ Leg Publisher::make_leg(const std::string& tag, size_t hop, const LegChange& cha
                         std::map<std::string, HeldLeg>& kept) {
   const std::string name = leg_name(tag, hop, change.portal);
   auto known = legs_.extract(name);
-  HeldLeg held = known ? known.mapped() : HeldLeg{leg_numbers_.take(), next_service_serial_++};
+  HeldLeg held;
+  if (known) {
+    held = known.mapped();
+  } else {
+    const Names::Numbers numbers = numbers_of(Names::Kind::kLeg, name, leg_numbers_, 0);
+    held = {numbers.place, numbers.serial};
+  }
   kept.emplace(name, held);
   return {static_cast<uint16_t>(portals_.at(change.portal).place), static_cast<uint16_t>(held.place), held.serial,
           change.key};
@@ -260,7 +285,10 @@ void Publisher::make_services() {
       for (const Leg& leg : tag->hops[hop].legs) arrive(leg, static_cast<uint8_t>(hop));
     next->tags[held.place] = std::move(tag);
   }
-  for (const auto& [name, leg] : legs_) leg_numbers_.give_back(leg.place);
+  for (const auto& [name, leg] : legs_) {
+    leg_numbers_.give_back(leg.place);
+    names_.forget(Names::Kind::kLeg, name);
+  }
   legs_ = std::move(kept);
   services_ = portals_.empty() && tags_.empty() ? nullptr : std::move(next);
   services_stale_ = false;

@@ -29,6 +29,7 @@ bool ConnectionTable::is_right(uint32_t place, const Known& known) const {
   if (c.timeout_class() >= TimeoutClass::kCount || !has_state(c)) return false;
   if (c.layer3 != Layer3::kIpv4 && c.layer3 != Layer3::kIpv6) return false;
   if (c.account() >= accounts_.size() || !known.tracker(c.tracker) || !in_order(c, known.now)) return false;
+  if (c.service() && !known.service(c.service())) return false;
   return !c.is_ipv6() || c.address_tails == tails_of(pairs_[place].source, pairs_[place].destination);
 }
 

@@ -106,7 +106,10 @@ struct Two {
     std::string error;
     second.engine = Engine::create(Side::options(folder.path, true), error);
     REQUIRE_MESSAGE(second.engine, error);
-    const Refusal refusal = second.engine->follow(first.engine->policy(), first.engine->numbering());
+    Delta handed = first.engine->policy();
+    handed.set_segments = policy().set_segments;  // these JavaScript keeps
+    handed.set_workloads = policy().set_workloads;
+    const Refusal refusal = second.engine->follow(handed, first.engine->numbering());
     REQUIRE_MESSAGE(!refusal, refusal.message);
     second.attach();
   }

@@ -60,7 +60,7 @@ export interface StartReport {
   alarms: string[];
 }
 
-/** The policy that an engine holds, but for how its workloads are attached, and the numbers that it goes by. */
+/** The policy that an engine holds, and the numbers that it goes by; natively without what HeldPolicy has. */
 export interface NativePolicy {
   delta: Delta;
   numbering: { number: number; epochs: Record<string, number> };
@@ -69,7 +69,10 @@ export interface NativePolicy {
 export interface HandoverReport {
   /** Absent: it succeeded. */
   error?: string;
+  /** For which packets waited; of these until the one before had let go, and from when the follower heard of it. */
   pauseMicroseconds: number;
+  stopMicroseconds: number;
+  startMicroseconds: number;
   connections: number;
 }
 

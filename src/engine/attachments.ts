@@ -289,7 +289,8 @@ export class Attachments {
 
 /** The name of a port among engines: its device, and the very namespace that that is in. */
 function portName({ attach, namespace }: Pick<Entry, 'attach' | 'namespace'>): string {
-  return [attach.kind === 'tap' ? 'tap' : 'socket', attach.device, namespace ?? ''].join('/');
+  const kind = attach.kind === 'veth' || attach.kind === 'nic' ? 'socket' : attach.kind;
+  return [kind, attach.device, namespace ?? ''].join('/');
 }
 
 type Attachable = EngineWorkload & { attach: Attach; segment: string };

@@ -5,7 +5,8 @@
 // host file (permits.ts) and once more by the addon before anything takes effect.
 import { performance } from 'node:perf_hooks';
 import { HeadgateError, errorCode, errorMessage } from '../shared/errors.js';
-import type { NativeEngine } from './addon.js';
+import type { NativeEngine, NativePolicy } from './addon.js';
+import { HeldPolicy } from './held-policy.js';
 import {
   Attachments,
   identifyNamespace,
@@ -46,6 +47,7 @@ export class EngineProcess {
   readonly #options: EngineProcessOptions;
   readonly #attachments: Attachments;
   readonly #traces: Traces;
+  readonly #policy = new HeldPolicy();
   readonly #started = performance.now();
   #generation = 0;
   #publishing: Promise<unknown> = Promise.resolve();
@@ -68,6 +70,20 @@ export class EngineProcess {
     );
     this.#traces = new Traces(options.native);
     this.#generation = options.native.inventory().generation;
+  }
+
+  /** All of the policy, for the engine that follows; undefined before the first. */
+  policy(): NativePolicy | undefined {
+    const { native } = this.#options;
+    if (native.inventory().defaultAction === undefined) return undefined;
+    const { delta, numbering } = native.policy();
+    return { delta: { ...delta, ...this.#policy.all() }, numbering };
+  }
+
+  /** Holds the policy of the engine before. */
+  follow({ delta, numbering }: NativePolicy): void {
+    this.#options.native.follow(delta, numbering);
+    this.#policy.apply(delta);
   }
 
   get attachments(): Attachments {
@@ -190,6 +206,7 @@ export class EngineProcess {
     const began = performance.now();
     const { generation } = await this.#publishNative(delta);
     this.#generation = generation;
+    this.#policy.apply(delta);
     this.#attachments.published(delta);
     return { generation, milliseconds: performance.now() - began };
   }

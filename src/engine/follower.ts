@@ -72,19 +72,19 @@ async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promis
     follow: true,
   });
   try {
-    if (legacy.policy !== undefined) native.follow(legacy.policy.delta, legacy.policy.numbering);
     const engine = options.wrap(native, legacy.uptime);
+    if (legacy.policy !== undefined) engine.follow(legacy.policy);
     const channel = await takePorts(predecessor, options, engine, legacy);
     await engine.prepare();
     const converted = legacy.converted + native.convert();
     const prepareMilliseconds = performance.now() - began;
     await predecessor.tell('commit');
-    const { error, pauseMicroseconds, connections } = native.takeOver(channel, TAKE_MILLISECONDS);
+    const { error, ...waited } = native.takeOver(channel, TAKE_MILLISECONDS);
     addon.closeDescriptor(channel);
     if (error !== undefined) throw new HeadgateError('not-upgraded', error);
     native.forgetUpgrade();
     engine.serve();
-    const taken: Taken = { pauseMicroseconds, prepareMilliseconds, connections, converted };
+    const taken: Taken = { ...waited, prepareMilliseconds, converted };
     // It may be dead by now, which is no business of this one.
     await predecessor.ask('serving', taken).catch(() => undefined);
     return { native, engine, before: { peer: predecessor, pid: legacy.pid, version: legacy.version } };

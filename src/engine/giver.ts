@@ -195,7 +195,7 @@ export class Giver {
 
   #begin(peer: Peer, begin: Begin): Legacy {
     const { handover, version, pid } = begin;
-    const { native, engine, workers, connections } = this.#options;
+    const { engine, workers, connections } = this.#options;
     const attempt = this.#attempt;
     if (attempt === undefined || attempt.follower !== undefined)
       throw new HeadgateError('no-upgrade', 'Nobody asked for an upgrade: headgate upgrade does.');
@@ -206,8 +206,7 @@ export class Giver {
         `It hands over by version ${handover}, this one by ${HANDOVER_VERSION}.`,
       );
     const converted = this.#layouts(begin);
-    const published = native.inventory().defaultAction !== undefined;
-    const attachments = engine.attachments.held();
+    const policy = engine.policy();
     return {
       handover: HANDOVER_VERSION,
       version: this.#options.version,
@@ -216,8 +215,8 @@ export class Giver {
       connections,
       uptime: engine.uptime,
       converted,
-      ...(published ? { policy: withAttach(native, attachments) } : {}),
-      attachments,
+      ...(policy === undefined ? {} : { policy }),
+      attachments: engine.attachments.held(),
     };
   }
 
@@ -295,16 +294,6 @@ export class Giver {
     const asked = new Promise<'take'>((resolve) => (this.#take = resolve));
     this.#leave({ follower: peer, pid: attempt.follower?.pid ?? 0, asked });
   }
-}
-
-function withAttach(native: NativeEngine, attachments: Legacy['attachments']): NonNullable<Legacy['policy']> {
-  const { delta, numbering } = native.policy();
-  const attach = new Map(attachments.map((one) => [one.workload, one.attach]));
-  const setWorkloads = (delta.setWorkloads ?? []).map((workload) => ({
-    ...workload,
-    attach: attach.get(workload.name) ?? workload.attach,
-  }));
-  return { delta: { ...delta, setWorkloads }, numbering };
 }
 
 function unlinkIfThere(path: string): void {

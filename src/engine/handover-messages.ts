@@ -27,8 +27,13 @@ export const outcomeSchema = z.strictObject({
   pid: z.int(),
   version: z.string(),
   before: z.strictObject({ pid: z.int(), version: z.string() }),
-  /** Microseconds that packets waited. */
+  /**
+   * Microseconds that packets waited. Of these: until the engine before had let go, and from when its follower heard of
+   * that until it ran; the rest is what the system took to wake the follower.
+   */
   pauseMicroseconds: z.number(),
+  stopMicroseconds: z.number(),
+  startMicroseconds: z.number(),
   /** Milliseconds that the follower needed before, while packets went on. */
   prepareMilliseconds: z.number(),
   connections: z.int(),
@@ -80,6 +85,8 @@ export const portsSchema = z.strictObject({ inbox: path });
 export const failedSchema = z.strictObject({ reason: z.string() });
 export const takenSchema = z.strictObject({
   pauseMicroseconds: z.number(),
+  stopMicroseconds: z.number(),
+  startMicroseconds: z.number(),
   prepareMilliseconds: z.number(),
   connections: z.int(),
   converted: z.int(),

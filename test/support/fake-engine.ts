@@ -107,11 +107,11 @@ export class FakeEngine implements NativeEngine {
   }
 
   handOver(): HandoverReport {
-    return { pauseMicroseconds: 0, connections: 0 };
+    return { pauseMicroseconds: 0, stopMicroseconds: 0, startMicroseconds: 0, connections: 0 };
   }
 
   takeOver(): HandoverReport {
-    return { pauseMicroseconds: 0, connections: 0 };
+    return { pauseMicroseconds: 0, stopMicroseconds: 0, startMicroseconds: 0, connections: 0 };
   }
 
   detach(workload: string, remove: boolean): void {

@@ -29,6 +29,9 @@ const KEPT = {
   onChange: 'keep',
 };
 
+/** Between two datagrams. A TAP device holds 500 frames: so long no engine may read it on a machine that is busy. */
+export const STREAM_MILLISECONDS = 4;
+
 /** a and b, b listens; a connection to port 90 that only its record keeps alive, as `kept`. */
 export async function startBed(): Promise<Bed> {
   const bed = await Bed.start({ workloads: ['a', 'b'], rules: [...RULES, KEPT] });

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../src/lab/namespaces.js';
 import { Bed } from '../netns/bed.js';
-import { otherVersion, ready, startBed, tryUpgrade, upgrade, type Run } from './bed.js';
+import { otherVersion, ready, startBed, STREAM_MILLISECONDS, tryUpgrade, upgrade, type Run } from './bed.js';
 
 let bed: Bed;
 
@@ -20,8 +20,8 @@ async function fails(run: () => Run | Promise<Run>, message: RegExp): Promise<vo
   const [a, b] = [bed.agent('a'), bed.agent('b')];
   const engine = await ready(bed);
   const before = await b.counted(53);
-  const count = 1500;
-  const traffic = a.sequence(bed.ipv4('b'), 53, count, 2);
+  const count = 750;
+  const traffic = a.sequence(bed.ipv4('b'), 53, count, STREAM_MILLISECONDS);
   const { status, stderr } = await run();
   expect(stderr).toMatch(message);
   expect(status).toBe(1);

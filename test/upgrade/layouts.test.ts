@@ -4,7 +4,7 @@
 //     a (10.77.0.1) ---TAP--- engine, one with other records ---TAP--- b (10.77.0.2, TCP 80, 90, UDP 53)
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Bed } from '../netns/bed.js';
-import { otherVersion, ready, startBed, upgrade } from './bed.js';
+import { otherVersion, ready, startBed, STREAM_MILLISECONDS, upgrade } from './bed.js';
 
 let bed: Bed;
 let next: string;
@@ -17,8 +17,8 @@ afterAll(() => bed?.stop());
 
 test('there and back three times under traffic: no frame, no connection is lost', async () => {
   const [a, b] = [bed.agent('a'), bed.agent('b')];
-  const count = 8000;
-  const traffic = a.sequence(bed.ipv4('b'), 53, count, 1);
+  const count = 5000;
+  const traffic = a.sequence(bed.ipv4('b'), 53, count, STREAM_MILLISECONDS);
   let engine = await ready(bed);
   for (let round = 0; round < 6; round++) {
     const outcome = upgrade(bed, round % 2 === 1 ? ['--rollback'] : [], next);

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { spawnIn } from '../../src/lab/namespaces.js';
 import { Bed } from '../netns/bed.js';
-import { ready, startBed, tryUpgrade, upgrade } from './bed.js';
+import { ready, startBed, STREAM_MILLISECONDS, tryUpgrade, upgrade } from './bed.js';
 
 let bed: Bed;
 
@@ -72,8 +72,8 @@ test('ten upgrades and rollbacks: a download, a session and a stream do not noti
   const server = lines(spawnIn(bed.netns('b'), ['python3', '-c', SERVER, String(seconds)]));
   expect(await server(0)).toEqual(['listens']);
   const client = lines(spawnIn(bed.netns('a'), ['python3', '-c', CLIENT, bed.ipv4('b')]));
-  const count = 12_000;
-  const traffic = a.sequence(bed.ipv4('b'), 53, count, 1);
+  const count = 8000;
+  const traffic = a.sequence(bed.ipv4('b'), 53, count, STREAM_MILLISECONDS);
   let engine = await ready(bed);
   const pauses: number[] = [];
   for (let i = 0; i < 10; i++) {
