@@ -20,7 +20,6 @@ import {
   type Begin,
   type Legacy,
   type Outcome,
-  type Taken,
 } from './handover-messages.js';
 import { launch, type Launched } from './launch.js';
 import type { AttachmentsLog } from './attachments.js';
@@ -99,7 +98,7 @@ export class Giver {
         begin: (params) => this.#begin(peer, beginSchema.parse(params)),
         ports: (params) => this.#ports(peer, portsSchema.parse(params).inbox),
         commit: () => this.#commit(peer),
-        serving: (params) => this.#serving(peer, takenSchema.parse(params)),
+        serving: (params) => this.#serving(peer, params),
         failed: (params) => this.#followerFailed(peer, failedSchema.parse(params).reason),
         take: () => this.#take('take'),
       });
@@ -269,7 +268,7 @@ export class Giver {
   }
 
   /** The follower runs and listens. */
-  async #serving(peer: Peer, taken: Taken): Promise<void> {
+  async #serving(peer: Peer, taken: unknown): Promise<void> {
     const attempt = this.#attemptOf(peer);
     const { engine, addon, version } = this.#options;
     this.#attempt = undefined;
@@ -283,12 +282,12 @@ export class Giver {
     if (this.#before?.pid !== attempt.follower?.pid) this.#before?.peer.close();
     this.#before = undefined;
     await engine.leave();
-    attempt.settle({
-      pid: attempt.follower?.pid ?? 0,
-      version: attempt.follower?.version ?? '',
-      before: { pid: process.pid, version },
-      ...taken,
-    });
+    const { pid, version: theirs } = attempt.follower as NonNullable<Attempt['follower']>;
+    const told = takenSchema.safeParse(taken);
+    // It is in charge whatever it says of it.
+    if (told.success)
+      attempt.settle({ pid, version: theirs, before: { pid: process.pid, version }, ...told.data });
+    else attempt.fail(new HeadgateError('taken', `Engine ${pid} is in charge; its figures cannot be read.`));
     this.#server?.close();
     this.#peers.delete(peer);
     const asked = new Promise<'take'>((resolve) => (this.#take = resolve));
