@@ -73,6 +73,11 @@
       'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
     },
     {
+      'target_name': 'bench_tunnel', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/bench/tunnel.cc'], 'libraries': ['-lpthread'],
+      'cflags': ['-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
+    },
+    {
       'target_name': 'bench_conns', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/bench/conns.cc', 'native-bindings/bench/conns_table.cc'], 'libraries': ['-lpthread'],
     },

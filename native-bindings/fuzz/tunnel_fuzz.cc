@@ -309,13 +309,13 @@ std::vector<Bytes> seeds() {
 }
 
 std::string summary() {
-  const auto& drops = bed().worker->counters().drops;
+  const auto& drops = bed().worker->counters().totals.drops;
   uint64_t dropped = 0, reasons = 0;
   for (const auto& both : drops) {
     dropped += both[0] + both[1];
     reasons += both[0] + both[1] > 0;
   }
-  return std::to_string(packets_in) + " packets in, " + std::to_string(bed().worker->counters().frames) +
+  return std::to_string(packets_in) + " packets in, " + std::to_string(bed().worker->counters().totals.frames) +
          " frames of them and thrown back, " + std::to_string(frames_out) + " to workloads, " +
          std::to_string(packets_out) + " packets out, " + std::to_string(dropped) + " drops for " +
          std::to_string(reasons) + " reasons";

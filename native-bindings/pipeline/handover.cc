@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kPatience = 10;  // milliseconds between two tries to get the pools back
 
-// From the giver: when packets began to wait, and when it had let go. From the follower: when it heard of that, and when
-// it ran. Nanoseconds.
+// From the giver: when packets began to wait, and when it had let go. From the follower: when it heard of that, and
+// when it ran. Nanoseconds.
 struct Message {
   uint64_t begun;
   uint64_t done;

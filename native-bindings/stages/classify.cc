@@ -85,7 +85,7 @@ Reason reason_of(const Connection& c, Side side) {
                                          uint32_t place, const uint32_t* epochs) {
   if (c.verdict[side].epoch != epochs[place]) {
     judge(ctx, c, side, w, place);
-    if (ctx.generation->services) choose_service(frame, ctx, c);
+    if (ctx.generation->services && !frame.bridge && !frame.headers.icmp_error) choose_service(frame, ctx, c);
   }
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.verdict[side].action == Action::kAllow || refuse(frame, ctx, side, place);

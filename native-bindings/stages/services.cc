@@ -292,7 +292,8 @@ Served admit_serviced(Frame& frame, Context& ctx) {
 
 bool services_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return !frame.passage.tag || pass_on(frame, ctx);
-  return !frame.connection->service() || set_out(frame, ctx);
+  // A flow that is served at a workload may cross an edge pair as well.
+  return !frame.connection->service() || frame.bridge || set_out(frame, ctx);
 }
 
 void choose_service(const Frame& frame, Context& ctx, Connection& c) {

@@ -72,8 +72,7 @@ class Counters {
     uint32_t workloads;  // places that were covered at some time
     char reasons[kReasonRoom][32];
   };
-  static constexpr size_t kLegsAt =
-      sizeof(Head) + sizeof(CounterTotals) + kMostWorkloads * sizeof(WorkloadCounters);
+  static constexpr size_t kLegsAt = sizeof(Head) + sizeof(CounterTotals) + kMostWorkloads * sizeof(WorkloadCounters);
   TableMemory memory_;
   Head* head_;
 

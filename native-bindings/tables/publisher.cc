@@ -81,7 +81,8 @@ void Publisher::leave_former(bool with_profiles) {
   for (const auto& segment : segments_)
     if (segment)
       segment->macs->retain([&](uint32_t place) {
-        return place < workloads_.size() && workloads_[place];
+        return place < workloads_.size() && workloads_[place] && workloads_[place]->segment != kNoSegment &&
+               segments_[workloads_[place]->segment] == segment;
       });
 }
 

@@ -1,5 +1,5 @@
-// What the publisher holds as a change, for another publisher that is to hold the same. Segments, workloads, portals and
-// tags are not in it: they are few and rich in fields, and the engine's JavaScript has them as control sent them
+// What the publisher holds as a change, for another publisher that is to hold the same. Segments, workloads, portals
+// and tags are not in it: they are few and rich in fields, and the engine's JavaScript has them as control sent them
 // (src/engine/held-policy.ts).
 #include <algorithm>
 

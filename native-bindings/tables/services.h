@@ -73,7 +73,7 @@ struct ServiceTag {
   std::string digest;
   uint32_t serial = 0;  // likewise
   uint16_t tracker = 0;
-  uint32_t segment = kNoSegment;  // of the client, where it is attached here
+  uint32_t segment = UINT32_MAX;  // of the client, where it is attached here
   std::unique_ptr<Leg> entry;     // of a gateway; null where rules choose the tag
   std::vector<Hop> hops;
 };

@@ -57,6 +57,45 @@ uint64_t dropped(Reason reason, const std::function<void(Bed&)>& act, Action def
   return bed.drops(reason);
 }
 
+// A bed in which the flows of "a" go through a service portal on a trunk, which `act` is given.
+uint64_t serviced(Reason reason, const std::function<void(Bed&, MemoryPort&)>& act, bool by_record = false) {
+  return dropped(reason, [&](Bed& bed) {
+    Delta delta;
+    delta.set_segments = {{"services", "1", 0, 0, "services"}, {"other", "1", 0, 0, "other"}};
+    WorkloadChange wire = workload("wire", {}, {}, "services");
+    wire.trunk = true;
+    delta.set_workloads = {wire, workload("c", kTestSource, {}, "other"), workload("d", kTestDestination, {}, "other")};
+    PortalChange portal{"fw", "1", "wire"};
+    portal.by_record = by_record;
+    delta.set_portals = {portal};
+    delta.set_rules = {rule("any", Action::kAllow)};
+    uint32_t key = 100;
+    for (const char* segment : {"lan", "other"}) {
+      ServiceTagChange tag;
+      tag.name = segment;
+      tag.digest = "1";
+      tag.segment = segment;
+      tag.hops = {{false, {{"fw", ++key}}}};
+      delta.set_tags.push_back(tag);
+      delta.set_scopes.push_back({segment, "1", {segment[0] == 'l' ? "a" : "c"}});
+      EntryChange entry{segment, "1", "any", kInsertions, key, true, true, segment};
+      entry.tag = segment;
+      delta.set_entries.push_back(entry);
+    }
+    bed.publish(delta);
+    auto memory = std::make_unique<MemoryPort>();
+    MemoryPort& trunk = *memory;
+    bed.attach("wire", std::move(memory), true);
+    act(bed, trunk);
+  });
+}
+
+Packet under_tag(uint16_t vlan) {
+  Packet p;
+  p.vlans = {vlan};
+  return p;
+}
+
 // Five SYNs of one workload under these limits.
 uint64_t limited(Reason reason, const Limits& limits) {
   return dropped(reason, [&](Bed& bed) {
@@ -337,6 +376,54 @@ std::map<Reason, Cause> causes() {
            bed.run();
            bed.index("b", {{rule("drop", Action::kDrop)}}, {{}});
            bed.send("a", Packet{});
+         });
+       }},
+      {R::kServiceTagUnknown,
+       [] {
+         return serviced(R::kServiceTagUnknown, [](Bed&, MemoryPort& trunk) { trunk.push(under_tag(7).bytes()); });
+       }},
+      {R::kServiceNotTracked,
+       [] {
+         return serviced(R::kServiceNotTracked, [](Bed&, MemoryPort& trunk) {
+           Bytes arp = arp_frame(1, kTestSource, "10.9.0.1", "10.9.0.2");
+           const uint8_t tag[4] = {0x81, 0, 0, 101};
+           arp.insert(arp.begin() + 12, tag, tag + 4);
+           trunk.push(arp);
+         });
+       }},
+      {R::kServicePortalDown,
+       [] {
+         return serviced(R::kServicePortalDown, [](Bed& bed, MemoryPort&) {
+           bed.worker().generation()->services->portals[0]->health->up = false;
+           bed.send("a", Packet{});
+         });
+       }},
+      {R::kServiceNoConnection,
+       [] {
+         return serviced(R::kServiceNoConnection, [](Bed&, MemoryPort& trunk) { trunk.push(under_tag(101).bytes()); });
+       }},
+      {R::kServiceAmbiguous,
+       [] {
+         return serviced(
+             R::kServiceAmbiguous,
+             [](Bed& bed, MemoryPort& trunk) {
+               auto memory = std::make_unique<MemoryPort>();
+               memory->push(Packet{}.bytes());
+               bed.attach("c", std::move(memory));
+               bed.attach("d", std::make_unique<MemoryPort>());
+               bed.send("a", Packet{});
+               while (bed.run()) {
+               }
+               trunk.push(Packet{}.bytes());
+             },
+             true);
+       }},
+      {R::kServiceLoop,
+       [] {
+         return serviced(R::kServiceLoop, [](Bed& bed, MemoryPort& trunk) {
+           bed.send("a", Packet{});
+           bed.run();
+           for (int i = 0; i < 100; ++i) trunk.push(under_tag(101).bytes());
          });
        }},
       {R::kWorkerRingFull, ring_full},

@@ -48,7 +48,8 @@ struct Table {
     return table->find(headers(flow), 1, now, Profiles(), reply);
   }
   uint32_t recover() {
-    return table->recover({kNow, [](uint16_t tracker) { return tracker == 1; }, [](uint16_t service) { return service == 1; }, [](uint32_t hit) { return hit; }});
+    return table->recover({kNow, [](uint16_t tracker) { return tracker == 1; },
+                           [](uint16_t service) { return service == 1; }, [](uint32_t hit) { return hit; }});
   }
   // Works on it for a while; every flow that is put in is found.
   void work(std::mt19937& random) {

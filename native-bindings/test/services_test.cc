@@ -269,6 +269,8 @@ TEST_CASE("service: a portal that is down is left for its alternate, passed, or 
     bed.check_sent("fw", packet, 201);
     bed.from_trunk("fw", tagged(packet, 201));
     CHECK(bed.take("red-b").size() == 1);
+    bed.from("red-b", packet.reversed());  // whose first hop is the one that is down
+    bed.check_sent("fw", packet.reversed(), 201);
   }
   SUBCASE("closed") {
     bed.insert("red", {hop("fw", 101)});

@@ -14,7 +14,15 @@ import type {
   ServiceEntry,
   WorkloadDocument,
 } from '../documents/index.js';
-import { addressesOf, ofKind, protocolName, protocolNumber, trackerPlace } from '../documents/index.js';
+import {
+  addressesOf,
+  edgePlace,
+  ofKind,
+  protocolName,
+  protocolNumber,
+  SIDES,
+  trackerPlace,
+} from '../documents/index.js';
 import { clip, parsePorts } from '../documents/fields.js';
 import type { Address, Range } from '../documents/ip.js';
 import { contains, parseAddress, parseRange } from '../documents/ip.js';
@@ -80,6 +88,8 @@ export class World {
   readonly workloads: Map<string, { document: WorkloadDocument; addresses: Range[] | undefined }>;
   /** Of trackers that edge pairs name, by what they are called among workloads. */
   readonly trackers: Map<string, Metadata>;
+  /** What the interfaces of edge pairs are called among workloads. */
+  readonly edges: Set<string>;
   readonly groups: Map<string, Selection>;
   readonly services: Map<string, ServiceEntry[]>;
   readonly policies: { document: SecurityPolicyDocument; ids: string[] }[];
@@ -91,9 +101,11 @@ export class World {
         return [name, { document, addresses: addressesOf(name, document.spec) }];
       }),
     );
-    const crossed = new Set(
-      ofKind(documents, 'EdgePair').flatMap(({ spec }) => spec.bridges.map(({ tracker }) => tracker)),
+    const pairs = ofKind(documents, 'EdgePair');
+    this.edges = new Set(
+      pairs.flatMap(({ metadata }) => SIDES.map((side) => edgePlace(metadata.name, side))),
     );
+    const crossed = new Set(pairs.flatMap(({ spec }) => spec.bridges.map(({ tracker }) => tracker)));
     this.trackers = new Map(
       ofKind(documents, 'Tracker')
         .filter(({ metadata }) => crossed.has(metadata.name))

@@ -77,6 +77,10 @@ export const HINTS: Record<string, string> = {
   'spoofed-arp': OWN,
   'spoofed-nd': `${OWN} Routers need a workload without spec.addresses.`,
   'mac-limit': 'A workload may use 64 MACs: attach bridges and routers apart, or pin a MAC in the document.',
+  'service-tag-unknown':
+    'Is there a ServiceTag of this number for the portal that it came from? headgate get servicetags',
+  'service-not-tracked':
+    'A portal gives back what it was given: ARP, spanning tree and the like belong on its management network.',
   'no-other-port':
     'The destination MAC is behind the same port: is its ARP entry old? Clear it at the sender.',
   'mac-reserved': 'Spanning tree, LACP and LLDP stay on their link: nothing is to be mended.',
@@ -113,6 +117,14 @@ export const HINTS: Record<string, string> = {
   'tcp-bad-reset': 'A forged reset, or one of a connection that was before: nothing is to be mended.',
   'sctp-mid-stream': `No INIT of it came by. ${ASYMMETRIC}`,
   'sctp-bad-tag': 'A forged packet, or one of an association that was before: nothing is to be mended.',
+  'service-portal-down':
+    'headgate get serviceportals says what its health check met; alternates, or fail: open, keep traffic going.',
+  'service-no-connection':
+    'The portal changes addresses or ports, or holds frames longer than connections live: headgate flows -o wide',
+  'service-ambiguous':
+    'Two clients have the same addresses there: make the portal keep tags, and leave out returns: record.',
+  'service-loop':
+    'The portal gives frames back under the tag of another hop, or sends more than it gets: look at its bridges.',
   'worker-ring-full': 'A packet thread is behind: more workers in the host file, or fewer frames.',
   'output-detached': "The destination's device is not there: headgate get workloads -o wide says why.",
   'output-down': "Set the destination's device up: ip link set DEVICE up in its namespace.",

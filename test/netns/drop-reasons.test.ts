@@ -35,6 +35,12 @@ const UNREACHABLE: Record<string, string> = {
   'ethernet-truncated': 'Linux makes every frame at least a header long',
   'offload-malformed': 'the kernel makes the virtio-net header itself',
   'port-unbound': 'a workload would have to leave while its frame is handed from one worker to another',
+  'service-tag-unknown': 'needs a service portal: services.test.ts has them, and this reason',
+  'service-not-tracked': 'needs a service portal that speaks for itself',
+  'service-portal-down': 'needs a service portal: services.test.ts has them, and this reason',
+  'service-no-connection': 'needs a service portal that makes flows up',
+  'service-ambiguous': 'needs a service portal that loses the tags of two tenants',
+  'service-loop': 'needs a service portal: services.test.ts has them, and this reason',
   'worker-ring-full': 'a worker would have to stand still',
   'output-unsegmentable': 'what is cut wrong would have to pass the parse stage',
 };

@@ -102,6 +102,12 @@ describe.each([1, 2])('with %i workers', (workers) => {
     expect(edge.out('> 10.2.0.1.81')).toEqual([]);
   });
 
+  test('an ICMP error about a flow passes by the other pair, without a rule for it', async () => {
+    expect(await edge.agent('south').udp(ADDRESS.north, 5353)).toMatchObject({ outcome: 'refused' });
+    const errors = await edge.waitFor('the error', 'udp port 5353 unreachable');
+    expect(places(errors)).toEqual(['south 2 102']);
+  });
+
   test('one pair loses its link: the flow lives on over the other', async () => {
     expect(await edge.agent('south').hold('moved', ADDRESS.north, 80)).toMatchObject({ outcome: 'reached' });
     const before = (await flows()).length;

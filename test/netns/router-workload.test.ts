@@ -127,6 +127,11 @@ test('a rule that keeps live connections does so at the second crossing too', as
   expect(await tcpTo(82)).toBe('silent');
 });
 
+test('an ICMP error passes all four ports by the verdicts of the flow that it is about', async () => {
+  await apply([allow('udp', { services: [{ protocol: 'udp' }] })]);
+  expect(await agents['a']?.udp('10.77.2.1', 9)).toMatchObject({ outcome: 'refused' });
+});
+
 test('a rule that resets them, at the last port alone, ends the connection everywhere', async () => {
   const last = { ...tcp(83), ...at('b') };
   await apply([allow('ended', { ...last, onChange: 'reset' }), allow('all')]);

@@ -231,7 +231,7 @@ describe.each([
   }, 60_000);
 });
 
-test('a portal on an ordinary Linux VXLAN device, asked over HTTP in the tunnel; bulk TCP goes through', async () => {
+test('a portal on an ordinary Linux VXLAN device, asked over HTTP in the tunnel', async () => {
   const p1 = bed.netns('p1');
   const vxlan = (id: number) => {
     ip(

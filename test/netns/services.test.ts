@@ -2,7 +2,9 @@
 // and a gateway, and portals behind it (services-bed.ts draws them). Underlay and portals speak VLAN here;
 // services-tunnels.test.ts has the other encapsulations.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { LiveResult, SimulateResult, TakenResult } from '../../src/control/trace-api.js';
 import { execIn, ip, spawnIn, waitUntil } from '../../src/lab/namespaces.js';
+import type { TraceAnswer } from '../../src/trace/answer.js';
 import { document, type Document } from './bed.js';
 import { ServicesBed, TENANTS, type Host } from './services-bed.js';
 
@@ -77,6 +79,12 @@ async function healthy(host: Host, ...names: string[]): Promise<void> {
     });
 }
 
+/** What the services stage says, of the traces in their order. */
+const servicesOf = (traces: TraceAnswer[]) =>
+  traces.flatMap(({ steps = [] }) =>
+    steps.filter(({ stage, outcome }) => stage === 'services' && outcome === 'ok').map(({ text }) => text),
+  );
+
 const seenBy = (portal: 'p1' | 'p2' | 'p3', payload: string) =>
   bed.appliances[portal].seen.filter((one) => one.payload?.includes(payload));
 
@@ -148,7 +156,27 @@ describe('two tenants with the same addresses', () => {
     expect(bed.appliances.p1.seen.some(({ protocol }) => protocol === 6)).toBe(true);
   });
 
-  test('trace and flows tell tag, portal and hop', async () => {
+  test('a trace tells tag, portal, hop and outer headers, at both ends', async () => {
+    const packet = { from: 'red-a', to: 'red-b', protocol: 17, destinationPort: 7100 };
+    const simulated = await bed.switch.control.post<SimulateResult>('/v1/trace/simulate', { packets: [packet] });
+    expect(servicesOf(simulated.traces)).toEqual([
+      'sent to gateway, hop 1, under tag red-inspect: VLAN 11',
+    ]);
+    const { id } = await bed.gateway.control.post<LiveResult>('/v1/trace/live', {});
+    expect(await bed.ask('red-a', 'traced')).toBe('red-b traced');
+    const told: string[] = [];
+    await waitUntil('there and back are told', async () => {
+      const path = `/v1/trace/live/${id}?steps=true`;
+      told.push(...servicesOf((await bed.gateway.control.get<TakenResult>(path)).traces));
+      return told.length >= 8;
+    });
+    const [at, fw] = ['switch, where its client is, under tag red-inspect: VLAN 11', 'p1, hop 1, under tag red-inspect: VLAN 11'];
+    const passage = [`has come from ${at}`, `sent to ${fw}`, `has come from ${fw}`, `sent to ${at}`];
+    expect(told).toEqual([...passage, ...passage]);
+    await bed.gateway.control.delete(`/v1/trace/live/${id}`);
+  });
+
+  test('flows tell tag, portal and hop', async () => {
     await bed.ask('red-a', 'told');
     const { flows } = await bed.switch.flows();
     expect(flows.find(({ service }) => service?.tag === 'red-inspect')?.service?.portals).toEqual([

@@ -10,7 +10,7 @@ import { transfer } from './tunnel-transfer.js';
 import { TunnelHost, Underlay, underlayAddress, underlayMac } from './tunnel-bed.js';
 
 let underlay: Underlay;
-let hosts: TunnelHost[] = [];
+const hosts: TunnelHost[] = [];
 const file = join(tmpdir(), `hg-tunnel-${process.pid}.pcap`);
 
 afterEach(async () => {

@@ -9,7 +9,7 @@ import { transfer } from './tunnel-transfer.js';
 import { TunnelHost, Underlay, type HostOptions } from './tunnel-bed.js';
 
 let underlay: Underlay;
-let hosts: TunnelHost[] = [];
+const hosts: TunnelHost[] = [];
 
 afterEach(async () => {
   for (const host of hosts.splice(0)) await host.stop();

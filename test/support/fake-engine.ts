@@ -25,6 +25,8 @@ export class FakeEngine implements NativeEngine {
   flowRecordsLost = 0;
   flowList: Result<'flows'>['flows'] = [];
   hits: Stats['hits'] = [];
+  portals: Stats['portals'] = [];
+  legs: Stats['legs'] = [];
   /** What every question about frames is answered with; a live trace gives them once. */
   traces: NativeTrace[] = [];
   readonly deltas: Delta[] = [];
@@ -142,8 +144,8 @@ export class FakeEngine implements NativeEngine {
       workloads: [],
       hits: this.hits,
       workers: [],
-      portals: [],
-      legs: [],
+      portals: this.portals,
+      legs: this.legs,
     };
   }
 

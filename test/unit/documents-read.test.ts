@@ -94,7 +94,7 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'no kind',
       'apiVersion: headgate/v1\n',
-      'f.yaml:1:1: kind: is missing: one of Segment, Workload, Tracker, EdgePair, Group, Service, SecurityPolicy, Host',
+      'f.yaml:1:1: kind: is missing: one of Segment, Workload, Tracker, EdgePair, Group, Service, SecurityPolicy, Tunnel, ServicePortal, ServiceTag, ServiceInsertion, ServiceChain, Host',
     ],
     [
       'no apiVersion',
