@@ -202,7 +202,9 @@ TEST_CASE("a record's share of the buckets is less than 8 bytes, whatever the li
   constexpr uint64_t kPair = 32;  // addresses of IPv6, whose memory IPv4 never touches
   for (uint32_t limit : {1000u, 1'000'000u, 1u << 20, (1u << 20) + 1, 4'000'000u, 1u << 26}) {
     CAPTURE(limit);
-    CHECK(ConnectionTable::bytes_for(limit) - (limit + 1) * (sizeof(Connection) + kPair) < uint64_t{limit} * 8);
+    const auto image = ConnectionTable::image(limit, sizeof(Connection));
+    CHECK(image.records - image.buckets < uint64_t{limit} * 8);
+    CHECK(image.end - image.records == (limit + 1) * (sizeof(Connection) + kPair));
   }
 }
 

@@ -46,8 +46,8 @@ export interface ControlOptions {
 }
 
 /** The engine holds something else than was thought, is being replaced, or was lost meanwhile. */
-const ASK_AGAIN = new Set(['stale', 'engine-replaced', 'engine-lost']);
-/** So soon there is another engine, if there is to be one. */
+const ASK_AGAIN = new Set(['stale', 'engine-replaced', 'engine-lost', 'engine-unavailable']);
+/** So soon after one is lost there is another engine, if there is to be one. */
 const FOLLOW_MILLISECONDS = 5_000;
 
 interface Changed {

@@ -48,6 +48,7 @@ export class EngineClient {
   #lastFault = 'not connected yet';
   /** Those who wait for a connection. */
   #expecting: (() => void)[] = [];
+  #lostAt = -Infinity;
 
   constructor(options: EngineClientOptions) {
     this.#options = { timeout: 60_000, firstPause: 50, mostPause: 200, ...options };
@@ -76,9 +77,10 @@ export class EngineClient {
     this.#fail('control stops');
   }
 
-  /** Waits until the engine is connected, for so long at most. */
-  async connected(milliseconds: number): Promise<void> {
-    if (this.#hello !== undefined || this.#closed) return;
+  /** Waits until an engine is connected again, for at most so long since the last was lost. */
+  async connected(mostMilliseconds: number): Promise<void> {
+    const milliseconds = mostMilliseconds - (performance.now() - this.#lostAt);
+    if (this.#hello !== undefined || this.#closed || milliseconds <= 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
       this.#expecting.push(() => {
@@ -185,6 +187,7 @@ export class EngineClient {
 
   #lost(why: string): void {
     const news = this.#hello !== undefined || this.#lastFault !== why;
+    if (this.#hello !== undefined) this.#lostAt = performance.now();
     this.#hello = undefined;
     this.#lastFault = why;
     this.#fail(why);
