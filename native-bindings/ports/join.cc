@@ -98,7 +98,7 @@ bool continues(const uint8_t* first, const Plain& of_first, const uint8_t* next,
   const uint32_t sequence = load32(a + 4) + static_cast<uint32_t>(after) * of_first.payload_length();
   return memcmp(a, b, 4) == 0 && load32(b + 4) == sequence && memcmp(a + 8, b + 8, 5) == 0 &&
          memcmp(a + 14, b + 14, 2) == 0 && memcmp(a + 18, b + 18, p.payload - p.layer4 - 18) == 0 &&
-         p.payload_length() <= of_first.payload_length();
+         p.payload_length() <= of_first.payload_length() && checksum_is_right(next, p);
 }
 
 void set_partial(Frame& out, const Plain& p, uint32_t segment_size) {

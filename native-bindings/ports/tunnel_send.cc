@@ -90,7 +90,7 @@ void TunnelSender::add_segment(size_t number, const Frame& frame, uint32_t heade
 // Whether the kernel can cut the message so that this segment comes out of it.
 bool TunnelSender::fits(const Message& message, const Frame& frame, uint32_t length) const {
   return join_ && !message.closed && message.segments < kMostSegments && length <= message.segment &&
-         message.length + length <= kMostMessage;
+         message.length + length <= kMostMessage && message.hop.remote == frame.hop.remote;
 }
 
 TunnelSender::Message& TunnelSender::begin_message(size_t number, const Frame& frame) {

@@ -11,7 +11,7 @@ namespace {
 [[gnu::noinline]] bool queue_aside(Frame& frame, Context& ctx, uint32_t place, const Workload& w) {
   if (w.port == kNoPort) return drop(ctx, frame, place, Reason::kOutputDetached, Direction::kIn);
   const uint32_t most = w.remote->most.load(std::memory_order_relaxed);
-  if (most != 0 && frame.length > most && !w.remote->fragment) {
+  if (most != 0 && longest_segment(frame) > most && !w.remote->fragment) {
     answer_too_big(ctx, frame, most);
     return drop(ctx, frame, place, Reason::kTunnelTooBig, Direction::kIn);
   }

@@ -106,7 +106,7 @@ uint32_t find_remote(const PortView& port, const Frame& frame, Reason& reason) {
   const std::pair hop{frame.hop.remote, frame.hop.key};
   const auto found = std::ranges::lower_bound(port.remotes, hop, {}, &TunnelMember::hop);
   if (found != port.remotes.end() && found->hop() == hop) {
-    return found->workload;
+    if (!frame.headers.tags) return found->workload;
     reason = Reason::kVlanNotAllowed;
     return kNoWorkload;
   }

@@ -39,7 +39,7 @@ bool cross_edge(Frame& frame, Context& ctx) {
       frame.destination = ctx.generation->workloads[place].get();
       if (frame.destination) {
         // Hosts are joined each with each: what came by a tunnel goes out by none.
-        if (false && frame.source->remote && frame.destination->remote) return drop(ctx, frame, Reason::kSplitHorizon);
+        if (frame.source->remote && frame.destination->remote) return drop(ctx, frame, Reason::kSplitHorizon);
         ctx.located = {frame.source, frame_mac(mac), frame.destination, place};
         return true;
       }

@@ -26,6 +26,8 @@ TunnelHop hop(uint8_t host = 2, uint32_t key = 7) {
 
 // What the kernel at the far end would get of a frame that a port was given.
 std::vector<Bytes> cut(Frame& frame, FramePool& pool) {
+  // A frame that stays alone may have a wrong checksum, which is not what is looked at here.
+  if (!frame.offload.partial_checksum) frame.offload.checksum_valid = true;
   REQUIRE(parse(frame) == Reason::kNone);
   if (frame.offload.kind == Offload::kNone) {
     checksum_complete(frame);
@@ -169,6 +171,7 @@ TEST_CASE("whatever comes, cutting gives it back") {
       Frame* frame = pool.acquire();
       frame->length = static_cast<uint32_t>(packet.size());
       std::copy(packet.begin(), packet.end(), frame->data);
+      frame->offload.checksum_valid = true;
       if (parse(*frame) == Reason::kNone) sound.push_back(packet);
       pool.release(frame);
     }

@@ -92,7 +92,7 @@ TEST_CASE("a super-frame goes out cut, in messages that the kernel can cut, and 
 
 TEST_CASE("small frames of one length share a message; another length, remote or sender begins one") {
   MemoryUnderlay underlay(kVxlan);
-  FramePool pool(6);
+  FramePool pool(7);
   Packet p;
   p.payload.resize(58);
   std::vector<Frame*> frames;
@@ -100,11 +100,12 @@ TEST_CASE("small frames of one length share a message; another length, remote or
   p.payload.resize(20);
   frames.push_back(&parsed(pool, p.bytes(), {}));  // shorter: the last of its message
   frames.push_back(&parsed(pool, p.bytes(), {}, "192.0.2.3"));
+  frames.push_back(&parsed(pool, p.bytes(), {}));
   std::vector<Reason> outcomes(frames.size());
   underlay.sent().clear();
   underlay.sender->transmit(frames, outcomes);
   auto sent = underlay.sent();
-  REQUIRE(sent.size() == 2);
+  REQUIRE(sent.size() == 3);
   CHECK(sent[0].segment == 108);
   CHECK(sent[0].bytes.size() == 4 * 108 + 70);
   CHECK(sent[1].bytes.size() == 70);

@@ -70,7 +70,7 @@ void write(const Encapsulator& own, uint32_t key, uint8_t* to) {
 Reason read_options(const Encapsulator& own, const uint8_t* options, uint32_t length, bool critical) {
   bool unknown = false;
   const bool whole = walk(options, length, [&](const uint8_t* option) {
-    if (option[2] & kCriticalOption) unknown |= !critical && !knows(own, option);
+    if (option[2] & kCriticalOption) unknown |= !critical || !knows(own, option);
   });
   if (!whole) return Reason::kGeneveBadOption;
   return unknown ? Reason::kGeneveCriticalOption : Reason::kNone;
@@ -81,7 +81,7 @@ Reason read(const Encapsulator& own, std::span<const uint8_t> bytes, Encapsulate
   if (bytes[0] >> 6) return Reason::kGeneveBadVersion;
   if (bytes[1] & kControl) return Reason::kTunnelControl;
   const uint32_t length = (bytes[0] & 63) * 4u;
-  
+  if (length > bytes.size() - kHeader) return Reason::kTunnelTruncated;
   if (load16(&bytes[2]) != kTransparentEthernet) return Reason::kTunnelNotEthernet;
   found = {load32(&bytes[4]) >> 8, kHeader + length, kHeader, length};
   return length ? read_options(own, &bytes[kHeader], length, bytes[1] & kCritical) : Reason::kNone;

@@ -42,7 +42,7 @@ Reason read_gre(std::span<const uint8_t> bytes, uint8_t allowed, Encapsulated& f
   if (bytes.size() < 4) return Reason::kTunnelTruncated;
   const uint8_t flags = bytes[0];
   // Bits 1 to 5 of reserved0 that a receiver does not know are refused, those behind it ignored (RFC 2784, 2.3).
-  constexpr uint8_t kMustBeZero = 0;
+  constexpr uint8_t kMustBeZero = 0x4c;
   if (bytes[1] & 7) return Reason::kGreBadVersion;
   if ((flags & kMustBeZero) || (flags & (kGreChecksum | kGreSequence) & ~allowed)) return Reason::kGreBadFlags;
   if (!(flags & kGreKey)) return Reason::kGreNoKey;

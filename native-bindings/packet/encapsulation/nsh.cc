@@ -69,7 +69,7 @@ Reason read_at(std::span<const uint8_t> bytes, uint32_t at, Encapsulated& found)
   const uint8_t type = nsh[2] & 15;
   if (type == 1 ? header != kBase + kType1Context : type != 2 || !is_whole(nsh + kBase, header - kBase))
     return Reason::kNshBadMetadata;
-  if ((first >> 6 & 63) == 0 ) return Reason::kNshExpired;
+  if ((first >> 6 & 63) == 0 || nsh[7] == 0) return Reason::kNshExpired;
   if (nsh[3] != kNextEthernet) return Reason::kTunnelNotEthernet;
   found = {load32(nsh + 4), at + header, at + kBase, header - kBase};
   return Reason::kNone;
