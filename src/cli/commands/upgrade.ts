@@ -1,10 +1,9 @@
 // upgrade: replaces the engine that runs by that of this version, under traffic, or goes back to the one before.
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command } from 'commander';
-import { outcomeSchema, type Outcome } from '../../engine/handover-messages.js';
-import { Peer } from '../../engine/peer.js';
+import type { Outcome } from '../../engine/handover-messages.js';
 import { errorCode, errorMessage, HeadgateError } from '../../shared/errors.js';
 import { handoverSocket } from '../../shared/paths.js';
 import { examples, runDirOption } from '../options.js';
@@ -36,7 +35,9 @@ export function registerUpgrade(program: Command): void {
 }
 
 async function upgrade({ rollback, runDir, output }: UpgradeOptions): Promise<void> {
-  const peer = await engineIn(resolve(runDir));
+  const { outcomeSchema } = await import('../../engine/handover-messages.js');
+  const { Peer } = await import('../../engine/peer.js');
+  const peer = new Peer(await engineIn(resolve(runDir)));
   const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const asked = rollback
     ? peer.ask('rollback')
@@ -51,14 +52,14 @@ async function upgrade({ rollback, runDir, output }: UpgradeOptions): Promise<vo
   else print(output, [outcome], COLUMNS, outcome);
 }
 
-async function engineIn(runDir: string): Promise<Peer> {
+async function engineIn(runDir: string): Promise<Socket> {
   const path = handoverSocket(runDir);
   const socket = connect(path);
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve);
     socket.once('error', (cause) => reject(unreachable(path, cause)));
   });
-  return new Peer(socket);
+  return socket;
 }
 
 function unreachable(path: string, cause: Error): HeadgateError {
