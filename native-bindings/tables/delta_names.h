@@ -26,10 +26,7 @@ class DeltaNames {
   ByName<ScopeChange> scopes;
   ByName<ScopeEdit> scope_edits;
   ByName<EntryChange> entries;
-  ByName<PortalChange> portals;
-  ByName<ServiceTagChange> tags;
-  Removed removed_sets, removed_rules, removed_segments, removed_workloads, removed_scopes, removed_entries,
-      removed_portals, removed_tags;
+  Removed removed_sets, removed_rules, removed_segments, removed_workloads, removed_scopes, removed_entries;
 };
 
 // `name` in quotes, cut where it is too long to read.

@@ -144,9 +144,8 @@ export class Bed {
     return [document('Segment', 'lan', {}), ...workloads, policy(rules), ...(this.options.documents ?? [])];
   }
 
-  async startHeadgate(program?: string): Promise<void> {
-    const options = { ...this.folders, config: this.config };
-    this.headgate = await startHeadgate(program === undefined ? options : { ...options, program });
+  async startHeadgate(): Promise<void> {
+    this.headgate = await startHeadgate({ ...this.folders, config: this.config });
     await waitUntil('the engine is connected', async () => (await this.status()).engine !== undefined);
   }
 

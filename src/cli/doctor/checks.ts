@@ -6,13 +6,11 @@ import { checkConnections, checkOpenFiles, checkPoolSpace, checkSlots } from './
 import { checkMtu, checkOffloads } from './network.js';
 import { checkAddon, checkNode } from './program.js';
 import type { Result } from './result.js';
-import { checkPrivileges, checkRunning, checkState, checkVersions, checkWorkloads } from './running.js';
+import { checkPrivileges, checkRunning, checkVersions, checkWorkloads } from './running.js';
 import type { Subject } from './subject.js';
-import { checkTunnelMtu } from './tunnels.js';
 
 export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   checkRunning,
-  checkState,
   checkVersions,
   checkPrivileges,
   checkKernel,
@@ -21,7 +19,6 @@ export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   () => checkAddon(),
   checkWorkloads,
   checkMtu,
-  checkTunnelMtu,
   checkOffloads,
   checkConnections,
   checkSlots,
