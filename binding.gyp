@@ -5,7 +5,7 @@
     'openssl_fips': '',
     'engine_sources': [
       # The stages and packet/parse.cc are part of pipeline/pipeline.cc.
-      '<!@(ls native-bindings/packet/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/tables/*.cc | grep -v packet/parse.cc)',
+      '<!@(ls native-bindings/packet/*.cc native-bindings/packet/encapsulation/*.cc native-bindings/pipeline/*.cc native-bindings/pools/*.cc native-bindings/ports/*.cc native-bindings/tables/*.cc | grep -v packet/parse.cc)',
       'native-bindings/stages/answers.cc',
     ],
     'test_sources': ['<!@(ls native-bindings/test/*.cc)'],
@@ -48,6 +48,14 @@
       'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS'],
     },
     {
+      # For tests of upgrades alone: the same engine with another layout of connection records (test/next_layout.h).
+      'target_name': 'headgate_next',
+      'sources': ['<@(engine_sources)', '<!@(ls native-bindings/addon/*.cc)'],
+      'include_dirs': ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      'defines': ['NAPI_VERSION=9', 'NAPI_CPP_EXCEPTIONS', 'HEADGATE_NEXT_LAYOUT'],
+      'libraries': ['-lpcap'],
+    },
+    {
       'target_name': 'headgate_native_tests',
       'type': 'executable',
       'dependencies': ['headgate_engine'],
@@ -63,6 +71,11 @@
     {
       'target_name': 'bench_pipeline', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/bench/pipeline.cc'], 'libraries': ['-lpthread'],
+    },
+    {
+      'target_name': 'bench_tunnel', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/bench/tunnel.cc'], 'libraries': ['-lpthread'],
+      'cflags': ['-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
     },
     {
       'target_name': 'bench_conns', 'type': 'executable', 'dependencies': ['headgate_engine'],
@@ -87,6 +100,11 @@
     {
       'target_name': 'fuzz_delta', 'type': 'executable', 'dependencies': ['headgate_engine'],
       'sources': ['native-bindings/fuzz/delta_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
+    },
+    {
+      'target_name': 'fuzz_tunnel', 'type': 'executable', 'dependencies': ['headgate_engine'],
+      'sources': ['native-bindings/fuzz/tunnel_fuzz.cc', 'native-bindings/fuzz/mutate.cc'], 'libraries': ['-lpthread'],
+      'cflags': ['-O1', '-Wno-array-bounds', '-Wno-stringop-overflow', '-Wno-stringop-overread'],
     },
     {'target_name': 'tcp_verdicts', 'type': 'executable', 'dependencies': ['headgate_engine'], 'sources': ['native-bindings/bench/tcp_verdicts.cc']},
     {'target_name': 'udp_blast', 'type': 'executable', 'sources': ['native-bindings/bench/udp_blast.cc'], 'libraries': ['-lpthread']},

@@ -1,16 +1,23 @@
 // The addon: the engine as a JavaScript object (src/engine/addon.ts has its types). JavaScript attaches, publishes and
 // asks; it never touches a packet, and nothing here calls back into JavaScript from another thread.
 #include <napi.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "addon/attach.h"
 #include "addon/convert.h"
+#include "addon/policy.h"
 #include "addon/reports.h"
 #include "addon/traces.h"
 #include "addon/unix_datagram.h"
+#include "pipeline/convert.h"
 #include "pipeline/engine.h"
+#include "pipeline/handover.h"
 #include "ports/memory.h"
+#include "ports/tunnel.h"
 
 namespace headgate {
 namespace {
@@ -31,6 +38,20 @@ Napi::Object object_argument(const Napi::CallbackInfo& info, size_t at) {
   if (info.Length() <= at || !info[at].IsObject())
     throw Napi::TypeError::New(info.Env(), "An argument must be an object.");
   return info[at].As<Napi::Object>();
+}
+
+std::vector<int> read_descriptors(const Napi::Value& value) {
+  std::vector<int> descriptors;
+  if (!value.IsArray()) return descriptors;
+  auto given = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < given.Length(); ++i) descriptors.push_back(given.Get(i).ToNumber().Int32Value());
+  return descriptors;
+}
+
+Napi::Array write_descriptors(Napi::Env env, const std::vector<int>& descriptors) {
+  Napi::Array out = Napi::Array::New(env, descriptors.size());
+  for (uint32_t i = 0; i < descriptors.size(); ++i) out.Set(i, descriptors[i]);
+  return out;
 }
 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
@@ -58,6 +79,16 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::collect>("collect"),
                            InstanceMethod<&EngineObject::run>("run"),
                            InstanceMethod<&EngineObject::await_workers>("awaitWorkers"),
+                           InstanceMethod<&EngineObject::descriptors>("descriptors"),
+                           InstanceMethod<&EngineObject::start_report>("startReport"),
+                           InstanceMethod<&EngineObject::policy>("policy"),
+                           InstanceMethod<&EngineObject::follow>("follow"),
+                           InstanceMethod<&EngineObject::mark_changes>("markChanges"),
+                           InstanceMethod<&EngineObject::convert>("convert"),
+                           InstanceMethod<&EngineObject::convert_for>("convertFor"),
+                           InstanceMethod<&EngineObject::forget_upgrade>("forgetUpgrade"),
+                           InstanceMethod<&EngineObject::hand_over>("handOver"),
+                           InstanceMethod<&EngineObject::take_over>("takeOver"),
                            InstanceMethod<&EngineObject::stop>("stop"),
                        });
   }
@@ -69,6 +100,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     options.connections = read_optional_number(given, "connections", 1u << 26).value_or(options.connections);
     options.rules = read_optional_number(given, "rules", 1u << 24).value_or(static_cast<uint32_t>(options.rules));
     options.pool_directory = read_string(given, "poolDirectory");
+    options.follow = given.Get("follow").ToBoolean();
     std::string error;
     engine_ = Engine::create(options, error);
     if (!engine_) fail(info.Env(), "engine-refused", error);
@@ -96,14 +128,21 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     std::string workload = name_argument(info);
     Napi::Object spec = object_argument(info, 1);
     Napi::Object result = Napi::Object::New(env);
-    if (std::string device = trunk_device(spec); !device.empty()) {
+    if (std::string device = shared_device(spec); !device.empty()) {
       Refusal refusal;
-      if (engine(env).attach_to_trunk(workload, device, refusal)) {
+      if (engine(env).attach_to_shared(workload, device, is_tunnel(spec), refusal)) {
         if (refusal) fail(env, refusal.code, refusal.message);
         return result;
       }
     }
-    OpenedPort opened = open_port(spec, engine(env).queues());
+    if (is_tunnel(spec)) {
+      OpenedTunnel opened = open_tunnel_port(spec, engine(env).queues(), read_descriptors(info[2]));
+      if (!opened.port) fail(env, "attach-failed", opened.error);
+      if (Refusal refusal = engine_->attach(workload, std::move(opened.port), shared_device(spec)))
+        fail(env, refusal.code, refusal.message);
+      return result;
+    }
+    OpenedPort opened = open_port(spec, engine(env).queues(), read_descriptors(info[2]));
     if (!opened.port) fail(env, "attach-failed", opened.error);
     if (Refusal refusal = engine_->attach(workload, std::move(opened.port), opened.device, opened.trunk))
       fail(env, refusal.code, refusal.message);
@@ -119,6 +158,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value failures(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     Napi::Array out = Napi::Array::New(env);
+    engine(env).ask_path_mtus();
     for (const Failure& failure : engine(env).failures()) {
       Napi::Object one = Napi::Object::New(env);
       one.Set("workload", failure.workload);
@@ -237,6 +277,79 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   void await_workers(const Napi::CallbackInfo& info) { engine(info.Env()).await_workers(); }
 
+  Napi::Value descriptors(const Napi::CallbackInfo& info) {
+    std::vector<int> out;
+    const Port* port = engine(info.Env()).port_of(name_argument(info));
+    if (const auto* tunnel = dynamic_cast<const TunnelPort*>(port))
+      out = tunnel->receivers();
+    else if (port)
+      for (unsigned queue = 0; queue < port->capabilities().queues; ++queue) out.push_back(port->descriptor(queue));
+    return write_descriptors(info.Env(), out);
+  }
+
+  Napi::Value start_report(const Napi::CallbackInfo& info) {
+    const StartReport& report = engine(info.Env()).start_report();
+    constexpr const char* kLeft[] = {"nothing", "in-order", "in-disorder"};
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("left", kLeft[static_cast<int>(report.left)]);
+    out.Set("connections", report.connections);
+    out.Set("forgotten", report.forgotten);
+    Napi::Array alarms = Napi::Array::New(info.Env());
+    for (const std::string& alarm : report.alarms) alarms.Set(alarms.Length(), alarm);
+    out.Set("alarms", alarms);
+    return out;
+  }
+
+  Napi::Value policy(const Napi::CallbackInfo& info) {
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("delta", write_delta(info.Env(), engine(info.Env()).policy()));
+    out.Set("numbering", write_numbering(info.Env(), engine_->numbering()));
+    return out;
+  }
+
+  void follow(const Napi::CallbackInfo& info) {
+    const Delta delta = read_delta(object_argument(info, 0));
+    if (Refusal refusal = engine(info.Env()).follow(delta, read_numbering(object_argument(info, 1))))
+      fail(info.Env(), refusal.code, refusal.message);
+  }
+
+  Napi::Value write_report(Napi::Env env, const HandoverReport& report) {
+    Napi::Object out = Napi::Object::New(env);
+    if (!report.error.empty()) out.Set("error", report.error);
+    out.Set("pauseMicroseconds", static_cast<double>(report.waited) / 1000);
+    out.Set("stopMicroseconds", static_cast<double>(report.stopping) / 1000);
+    out.Set("startMicroseconds", static_cast<double>(report.starting) / 1000);
+    out.Set("connections", report.connections);
+    return out;
+  }
+
+  void mark_changes(const Napi::CallbackInfo& info) { engine(info.Env()).mark_changes(info[0].ToBoolean()); }
+
+  Napi::Value convert(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), engine(info.Env()).convert());
+  }
+
+  Napi::Value convert_for(const Napi::CallbackInfo& info) {
+    std::string error;
+    uint32_t records = 0;
+    if (!engine(info.Env()).convert_for(info[0].ToNumber().Uint32Value(), records, error))
+      fail(info.Env(), "layout", error);
+    return Napi::Number::New(info.Env(), records);
+  }
+
+  void forget_upgrade(const Napi::CallbackInfo& info) { engine(info.Env()).forget_upgrade(); }
+
+  Napi::Value hand_over(const Napi::CallbackInfo& info) {
+    return write_report(info.Env(),
+                        headgate::hand_over(engine(info.Env()), info[0].ToNumber().Int32Value(),
+                                            info[1].ToNumber().Int32Value(), info[2].ToNumber().Int32Value()));
+  }
+
+  Napi::Value take_over(const Napi::CallbackInfo& info) {
+    return write_report(info.Env(), headgate::take_over(engine(info.Env()), info[0].ToNumber().Int32Value(),
+                                                        info[1].ToNumber().Int32Value()));
+  }
+
   void stop(const Napi::CallbackInfo&) { engine_.reset(); }
 
   std::unique_ptr<Engine> engine_;
@@ -248,12 +361,42 @@ void send(const Napi::CallbackInfo& info) {
     throw Napi::TypeError::New(info.Env(),
                                "The arguments must be a socket's name, a Uint8Array and an array of descriptors.");
   auto payload = info[1].As<Napi::Uint8Array>();
-  auto given = info[2].As<Napi::Array>();
-  std::vector<int> descriptors;
-  for (uint32_t i = 0; i < given.Length(); ++i) descriptors.push_back(given.Get(i).ToNumber().Int32Value());
+  const std::vector<int> descriptors = read_descriptors(info[2]);
   std::string error;
   if (!send_datagram(info[0].As<Napi::String>(), {payload.Data(), payload.ByteLength()}, descriptors, error))
     fail(info.Env(), "datagram-failed", error);
+}
+
+// openInbox(path)
+Napi::Value inbox(const Napi::CallbackInfo& info) {
+  std::string error;
+  const int fd = open_inbox(info[0].ToString(), error);
+  if (fd < 0) fail(info.Env(), "inbox-failed", error);
+  return Napi::Number::New(info.Env(), fd);
+}
+
+// receiveDatagram(inbox, milliseconds)
+Napi::Value receive(const Napi::CallbackInfo& info) {
+  std::string error;
+  auto datagram = receive_datagram(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(), error);
+  if (!datagram) fail(info.Env(), "datagram-failed", error);
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("payload", Napi::Buffer<uint8_t>::Copy(info.Env(), datagram->payload.data(), datagram->payload.size()));
+  out.Set("descriptors", write_descriptors(info.Env(), datagram->descriptors));
+  return out;
+}
+
+// socketPair()
+Napi::Value socket_pair(const Napi::CallbackInfo& info) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    fail(info.Env(), "socket-failed", std::string("no pair of sockets: ") + strerror(errno));
+  return write_descriptors(info.Env(), {pair[0], pair[1]});
+}
+
+// closeDescriptor(descriptor)
+void close_descriptor(const Napi::CallbackInfo& info) {
+  close(info[0].ToNumber().Int32Value());
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -270,8 +413,18 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     reasons.Set(reasons.Length(), one);
   }
   exports.Set("reasons", reasons);
+  Napi::Object layouts = Napi::Object::New(env);
+  for (const auto& [name, layout] : layouts_of_parts()) layouts.Set(name, layout);
+  exports.Set("layouts", layouts);
+  Napi::Array former = Napi::Array::New(env);
+  for (const RecordLayout& layout : former_layouts()) former.Set(former.Length(), layout.number);
+  exports.Set("formerLayouts", former);
   exports.Set("compileFilter", Napi::Function::New(env, compile_filter));
   exports.Set("sendDatagram", Napi::Function::New(env, send));
+  exports.Set("openInbox", Napi::Function::New(env, inbox));
+  exports.Set("receiveDatagram", Napi::Function::New(env, receive));
+  exports.Set("socketPair", Napi::Function::New(env, socket_pair));
+  exports.Set("closeDescriptor", Napi::Function::New(env, close_descriptor));
   return exports;
 }
 

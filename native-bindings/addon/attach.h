@@ -5,8 +5,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "ports/port.h"
+#include "ports/tunnel.h"
 
 namespace headgate {
 
@@ -17,9 +18,19 @@ struct OpenedPort {
   std::string error;
 };
 
-// The trunk that a nic or memory specification names, else empty: it may be open already.
-std::string trunk_device(const Napi::Object& spec);
+struct OpenedTunnel {
+  std::unique_ptr<TunnelPort> port;  // likewise
+  std::string error;
+};
 
-OpenedPort open_port(const Napi::Object& spec, unsigned queues);
+bool is_tunnel(const Napi::Object& spec);
+
+// The trunk or tunnel that a specification names, else empty: it may be open already.
+std::string shared_device(const Napi::Object& spec);
+
+OpenedTunnel open_tunnel_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& receivers);
+
+// `descriptors`: of its queues, from an engine before; it owns them from then on. Empty: they are to be opened.
+OpenedPort open_port(const Napi::Object& spec, unsigned queues, const std::vector<int>& descriptors);
 
 }  // namespace headgate

@@ -69,6 +69,7 @@ constexpr const char* kDefaults[] = {"allow", "drop"};
 constexpr const char* kOnChanges[] = {"reevaluate", "keep", "reset"};
 constexpr const char* kModes[] = {"enforce", "observe"};
 constexpr const char* kDirections[] = {"in", "out", "both"};
+constexpr const char* kSides[] = {"south", "north"};
 constexpr uint64_t kMostExact = (uint64_t{1} << 53) - 1;  // whole number that a JavaScript number holds
 
 AddressSetChange read_address_set(const Napi::Object& o) {
@@ -104,10 +105,26 @@ RuleChange read_rule(const Napi::Object& o) {
   return rule;
 }
 
+int read_vlan(const Napi::Object& o, const char* field) {
+  return static_cast<int>(read_optional_number(o, field, 4094).value_or(0));
+}
+
+BridgeChange read_bridge(const Napi::Object& o) {
+  return {{{read_vlan(o, "southVlan"), read_vlan(o, "southInnerVlan")},
+           {read_vlan(o, "northVlan"), read_vlan(o, "northInnerVlan")}},
+          read_string(o, "tracker"),
+          read_string(o, "judge")};
+}
+
 SegmentChange read_segment(const Napi::Object& o) {
-  return {read_string(o, "name"), read_string(o, "digest"),
-          static_cast<int>(read_optional_number(o, "vlan", 4094).value_or(0)),
-          static_cast<int>(read_optional_number(o, "innerVlan", 4094).value_or(0)), read_string(o, "tracker")};
+  SegmentChange segment{read_string(o, "name"),
+                        read_string(o, "digest"),
+                        read_vlan(o, "vlan"),
+                        read_vlan(o, "innerVlan"),
+                        read_optional_string(o, "tracker").value_or(""),
+                        {}};
+  each_object(o, "bridges", segment.bridges, read_bridge);
+  return segment;
 }
 
 Limits read_limits(const Napi::Value& value) {
@@ -121,10 +138,17 @@ WorkloadChange read_workload(const Napi::Object& o) {
   WorkloadChange workload;
   workload.name = read_string(o, "name");
   workload.digest = read_string(o, "digest");
-  workload.segment = read_string(o, "segment");
-  Napi::Value attach = o.Get("attach");
-  if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
-  workload.trunk = read_string(attach.As<Napi::Object>(), "kind") == "nic";
+  workload.segment = read_optional_string(o, "segment").value_or("");
+  if (Napi::Value attach = o.Get("attach"); !absent(attach)) {
+    if (!attach.IsObject()) refuse(o.Env(), "attach must be an object.");
+    const Napi::Object attached = attach.As<Napi::Object>();
+    const std::string kind = read_string(attached, "kind");
+    workload.trunk = kind == "nic";
+    if (kind == "tunnel")
+      workload.remote = {read_string(attached, "remote"), to_number(attached.Get("key"), "key", UINT32_MAX),
+                         read_bool(attached, "fragment")};
+  }
+  if (!absent(o.Get("side"))) workload.side = to_enum<EdgeSide>(o, "side", kSides);
   workload.mac = read_optional_string(o, "mac");
   workload.addresses = read_optional_strings(o, "addresses");
   if (Napi::Value limits = o.Get("limits"); !absent(limits)) workload.limits = read_limits(limits);
@@ -145,30 +169,88 @@ EntryChange read_entry(const Napi::Object& o) {
   entry.id = read_string(o, "id");
   entry.digest = read_string(o, "digest");
   entry.rule = read_string(o, "rule");
-  entry.category = to_number(o.Get("category"), "category", kCategories - 1);
+  entry.category = to_number(o.Get("category"), "category", kInsertions);
   entry.order = to_long(o.Get("order"), "order", (uint64_t{1} << kCategoryShift) - 1);
   int direction = to_enum<int>(o, "direction", kDirections);
   entry.in = direction != 1;
   entry.out = direction != 0;
   entry.scope = read_string(o, "scope");
+  entry.tag = read_optional_string(o, "tag").value_or("");
+  entry.profile = read_optional_string(o, "profile").value_or("");
   return entry;
 }
 
-// Seconds in messages, milliseconds in the engine; an absent one keeps the default.
-Timeouts read_timeouts(const Napi::Object& o) {
-  Timeouts t;
-  auto set = [&](const char* field, uint32_t& value) {
-    if (auto seconds = read_optional_number(o, field, 864'000)) value = std::max(1u, *seconds) * 1000;
-  };
-  set("tcpOpening", t.tcp_opening);
-  set("tcpEstablished", t.tcp_established);
-  set("tcpClosing", t.tcp_closing);
-  set("udpOneWay", t.udp_one_way);
-  set("udpTwoWay", t.udp_two_way);
-  set("icmp", t.icmp);
-  set("other", t.other);
-  set("denied", t.denied);
-  return t;
+PortalChange::Health read_health(const Napi::Object& o) {
+  constexpr const char* kProbes[] = {"icmp", "tcp", "http"};
+  constexpr ProbeKind kValues[] = {ProbeKind::kIcmp, ProbeKind::kTcp, ProbeKind::kHttp};
+  PortalChange::Health health;
+  health.kind = kValues[to_enum<int>(o, "kind", kProbes)];
+  health.address = read_string(o, "address");
+  health.source = read_string(o, "source");
+  health.mac = read_string(o, "mac");
+  health.path = read_optional_string(o, "path").value_or("");
+  health.port = static_cast<uint16_t>(read_optional_number(o, "port", 65535).value_or(0));
+  health.key = read_optional_number(o, "key", UINT32_MAX).value_or(0);
+  health.interval = to_number(o.Get("interval"), "interval", 60'000);
+  health.failures = to_number(o.Get("failures"), "failures", 100);
+  return health;
+}
+
+PortalChange read_portal(const Napi::Object& o) {
+  PortalChange portal;
+  portal.name = read_string(o, "name");
+  portal.digest = read_string(o, "digest");
+  portal.workload = read_string(o, "workload");
+  portal.nsh = read_bool(o, "nsh");
+  portal.by_record = read_bool(o, "byRecord");
+  if (Napi::Value health = o.Get("health"); health.IsObject()) portal.health = read_health(health.As<Napi::Object>());
+  return portal;
+}
+
+LegChange read_leg(const Napi::Object& o) {
+  return {read_string(o, "portal"), to_number(o.Get("key"), "key", UINT32_MAX)};
+}
+
+HopChange read_hop(const Napi::Object& o) {
+  HopChange hop{read_bool(o, "open"), {}};
+  each_object(o, "legs", hop.legs, read_leg);
+  return hop;
+}
+
+ServiceTagChange read_tag(const Napi::Object& o) {
+  ServiceTagChange tag;
+  tag.name = read_string(o, "name");
+  tag.digest = read_string(o, "digest");
+  tag.tracker = read_optional_string(o, "tracker").value_or("");
+  tag.segment = read_optional_string(o, "segment");
+  if (Napi::Value entry = o.Get("entry"); entry.IsObject()) tag.entry = read_leg(entry.As<Napi::Object>());
+  each_object(o, "hops", tag.hops, read_hop);
+  return tag;
+}
+
+// Seconds in messages, milliseconds in the engine.
+decltype(ProfileChange::timeouts) read_timeouts(const Napi::Value& value) {
+  constexpr const char* kNames[] = {"tcpOpening", "tcpEstablished", "tcpClosing", "udpOneWay",
+                                    "udpTwoWay",  "icmp",           "other",      "denied"};
+  static_assert(std::size(kNames) == kTimeoutFields.size());
+  if (!value.IsObject()) refuse(value.Env(), "timeouts must be an object.");
+  decltype(ProfileChange::timeouts) timeouts;
+  for (size_t i = 0; i < timeouts.size(); ++i)
+    if (auto seconds = read_optional_number(value.As<Napi::Object>(), kNames[i], 864'000))
+      timeouts[i] = std::max(1u, *seconds) * 1000;
+  return timeouts;
+}
+
+std::optional<TrackingMode> read_mode(const Napi::Object& o) {
+  constexpr const char* kTracking[] = {"strict", "pickup", "liberal"};
+  if (absent(o.Get("tracking"))) return std::nullopt;
+  return to_enum<TrackingMode>(o, "tracking", kTracking);
+}
+
+ProfileChange read_profile(const Napi::Object& o) {
+  ProfileChange profile{read_string(o, "name"), read_mode(o), {}};
+  if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) profile.timeouts = read_timeouts(timeouts);
+  return profile;
 }
 
 }  // namespace
@@ -211,10 +293,14 @@ Delta read_delta(const Napi::Object& o) {
   Delta delta;
   if (Napi::Value base = o.Get("base"); !absent(base)) delta.base = to_long(base, "base", kMostExact);
   if (!absent(o.Get("defaultAction"))) delta.default_action = to_enum<Action>(o, "defaultAction", kDefaults);
+  delta.mode = read_mode(o);
   if (Napi::Value timeouts = o.Get("timeouts"); !absent(timeouts)) {
-    if (!timeouts.IsObject()) refuse(o.Env(), "timeouts must be an object.");
-    delta.timeouts = read_timeouts(timeouts.As<Napi::Object>());
+    delta.timeouts = Timeouts();  // an absent one has its default
+    const auto given = read_timeouts(timeouts);
+    for (size_t i = 0; i < given.size(); ++i)
+      if (given[i]) (*delta.timeouts).*kTimeoutFields[i] = *given[i];
   }
+  if (!absent(o.Get("profiles"))) each_object(o, "profiles", delta.profiles.emplace(), read_profile);
   if (Napi::Value limits = o.Get("limits"); !absent(limits)) delta.limits = read_limits(limits);
   each_object(o, "setAddressSets", delta.set_address_sets, read_address_set);
   each_object(o, "editAddressSets", delta.edit_address_sets, edit_address_set);
@@ -224,12 +310,16 @@ Delta read_delta(const Napi::Object& o) {
   each_object(o, "setScopes", delta.set_scopes, read_scope);
   each_object(o, "editScopes", delta.edit_scopes, edit_scope);
   each_object(o, "setEntries", delta.set_entries, read_entry);
+  each_object(o, "setPortals", delta.set_portals, read_portal);
+  each_object(o, "setTags", delta.set_tags, read_tag);
   delta.remove_address_sets = to_strings(o.Get("removeAddressSets"), "removeAddressSets");
   delta.remove_rules = to_strings(o.Get("removeRules"), "removeRules");
   delta.remove_segments = to_strings(o.Get("removeSegments"), "removeSegments");
   delta.remove_workloads = to_strings(o.Get("removeWorkloads"), "removeWorkloads");
   delta.remove_scopes = to_strings(o.Get("removeScopes"), "removeScopes");
   delta.remove_entries = to_strings(o.Get("removeEntries"), "removeEntries");
+  delta.remove_portals = to_strings(o.Get("removePortals"), "removePortals");
+  delta.remove_tags = to_strings(o.Get("removeTags"), "removeTags");
   return delta;
 }
 

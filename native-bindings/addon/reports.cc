@@ -100,10 +100,37 @@ Napi::Object write_connection(Napi::Env env, const Connection& c, const FlowHead
                               const std::vector<VerdictReport>& verdicts) {
   Napi::Object out = write_flow_headers(env, flow);
   out.Set("tracker", tracker);
-  out.Set("state", is_denied(c) ? "denied" : name_of(c.state));
+  out.Set("state", is_denied(c) ? "denied" : state_of(c));
   out.Set("verdicts", write_list(env, verdicts, [&](const VerdictReport& v) { return write_verdict(env, v); }));
-  out.Set("packets", write_pair(env, c.packets));
+  out.Set("packets", write_pair(env, {c.packets(0), c.packets(1)}));
   out.Set("bytes", write_pair(env, c.bytes));
+  return out;
+}
+
+Napi::Object write_portal(Napi::Env env, const PortalReport& portal) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("portal", portal.portal);
+  out.Set("state", portal.state);
+  if (*portal.fault) out.Set("fault", portal.fault);
+  out.Set("probes", number(portal.probes));
+  out.Set("failures", number(portal.failures));
+  out.Set("changes", number(portal.changes));
+  if (portal.since >= 0) out.Set("since", portal.since);
+  return out;
+}
+
+Napi::Object write_leg(Napi::Env env, const LegReport& leg) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("tag", leg.tag);
+  out.Set("hop", leg.hop);
+  out.Set("portal", leg.portal);
+  out.Set("key", leg.key);
+  out.Set("sentPackets", write_pair(env, leg.counters.sent_packets));
+  out.Set("sentBytes", write_pair(env, leg.counters.sent_bytes));
+  out.Set("returnedPackets", write_pair(env, leg.counters.returned_packets));
+  out.Set("returnedBytes", write_pair(env, leg.counters.returned_bytes));
+  out.Set("bypassedPackets", number(leg.counters.bypassed));
+  out.Set("refusedPackets", number(leg.counters.refused));
   return out;
 }
 
@@ -112,6 +139,13 @@ Napi::Object write_flow(Napi::Env env, const FlowReport& flow) {
   out.Set("age", flow.age);
   out.Set("idle", flow.idle);
   out.Set("expires", flow.expires);
+  if (!flow.service.tag.empty()) {
+    Napi::Object service = Napi::Object::New(env);
+    service.Set("tag", flow.service.tag);
+    service.Set("portals", write_list(env, flow.service.portals,
+                                      [&](const std::string& name) { return Napi::String::New(env, name); }));
+    out.Set("service", service);
+  }
   return out;
 }
 
@@ -142,6 +176,8 @@ Napi::Object write_inventory(Napi::Env env, const Publisher::InventoryView& inve
   out.Set("segments", write_names(env, inventory.segments));
   out.Set("workloads", write_names(env, inventory.workloads));
   out.Set("scopes", write_names(env, inventory.scopes));
+  out.Set("portals", write_names(env, inventory.portals));
+  out.Set("tags", write_names(env, inventory.tags));
   Napi::Object entries = Napi::Object::New(env);
   for (const auto& [id, entry] : inventory.entries) {
     Napi::HandleScope scope(env);
@@ -170,6 +206,8 @@ Napi::Object write_stats(Napi::Env env, const StatsReport& stats) {
             one.Set("frames", number(worker.second));
             return one;
           }));
+  out.Set("portals", write_list(env, stats.portals, [&](const PortalReport& p) { return write_portal(env, p); }));
+  out.Set("legs", write_list(env, stats.legs, [&](const LegReport& leg) { return write_leg(env, leg); }));
   return out;
 }
 

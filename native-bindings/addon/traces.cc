@@ -45,8 +45,8 @@ Napi::Object write_connection(Napi::Env env, const Engine& engine, const TraceCo
   out.Set("tracker", engine.tracker_name(c.tracker));
   out.Set("isNew", c.is_new);
   out.Set("reply", c.reply);
-  out.Set("before", name_of(c.before));
-  out.Set("after", name_of(c.after));
+  out.Set("before", c.before);
+  out.Set("after", c.after);
   out.Set("flow", write_flow_headers(env, c.flow));
   return out;
 }
@@ -100,6 +100,16 @@ Napi::Object write_trace(Napi::Env env, const Engine& engine, const TraceRecord&
   if (r.destination) out.Set("destination", engine.workload_name(r.destination));
   if (r.flooded) out.Set("flooded", true);
   if (r.connection) out.Set("connection", write_connection(env, engine, *r.connection));
+  if (!r.services.empty())
+    out.Set("services", write_all(env, r.services, [&](const TraceService& s) {
+              Napi::Object one = Napi::Object::New(env);
+              one.Set("tag", engine.tag_name(s.tag));
+              one.Set("hop", s.hop == kEntryHop ? 0 : s.hop + 1);
+              one.Set("portal", engine.portal_name(s.portal));
+              one.Set("key", s.key);
+              one.Set("what", s.sent ? "sent" : "returned");
+              return one;
+            }));
   out.Set("verdicts", write_all(env, r.verdicts, [&](const auto& v) { return write_verdict(env, engine, v); }));
   out.Set("outputs", write_all(env, r.outputs, [&](const auto& o) { return write_output(env, engine, o); }));
   out.Set("drops", write_all(env, r.drops, [&](const auto& d) { return write_drop(env, engine, d); }));

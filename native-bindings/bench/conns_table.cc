@@ -43,7 +43,7 @@ class Table {
   bool find(Headers& h) {
     hash(h);
     bool reply;
-    Connection* c = table_.find(h, 1, kNow + 1, timeouts_, reply);
+    Connection* c = table_.find(h, 1, kNow + 1, profiles_, reply);
     if (c) c->last_seen = kNow + 1;
     return c;
   }
@@ -54,7 +54,7 @@ class Table {
     table_.walk(0, UINT32_MAX, [&](const Connection& c) { all.push_back(const_cast<Connection*>(&c)); });
     for (Connection* c : all) table_.touch(*c, static_cast<TimeoutClass>(1 + classes++ % kClasses), kNow + 2);
     Stopwatch ageing(all.size() / kConnsBatch);
-    while (table_.size()) ageing.batch([&] { table_.expire(kNow + 10'000'000, timeouts_, kConnsBatch); });
+    while (table_.size()) ageing.batch([&] { table_.expire(kNow + 10'000'000, profiles_, kConnsBatch); });
     return ageing.json();
   }
 
@@ -70,7 +70,7 @@ class Table {
     return static_cast<uint8_t*>(memory);
   }
   ConnectionTable table_;
-  Timeouts timeouts_;
+  Profiles profiles_;
 };
 
 // A record of what Headgate keeps of a flow, without what it ages it by, under a key that is the same for both

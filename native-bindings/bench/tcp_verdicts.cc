@@ -41,7 +41,9 @@ int main(int count, char** arguments) {
     fprintf(stderr, "usage: tcp_verdicts strict|pickup|liberal < SEGMENTS\n");
     return 2;
   }
-  const TcpMode by = mode == "strict" ? TcpMode::kStrict : mode == "pickup" ? TcpMode::kPickup : TcpMode::kLiberal;
+  const TrackingMode by = mode == "strict"   ? TrackingMode::kStrict
+                          : mode == "pickup" ? TrackingMode::kPickup
+                                             : TrackingMode::kLiberal;
   TcpTracking tracking;
   bool turned = false;  // a connection begun anew, by the other side
   for (std::string line; std::getline(std::cin, line);) {

@@ -191,7 +191,7 @@ struct Model {
 };
 
 bool same(const Generation& a, const Generation& b) {
-  return a.number == b.number && a.default_action == b.default_action && a.timeouts.denied == b.timeouts.denied &&
+  return a.number == b.number && a.default_action == b.default_action && a.profiles[0] == b.profiles[0] &&
          a.limits == b.limits && a.topology == b.topology && a.epochs_held == b.epochs_held && a.lookup == b.lookup;
 }
 

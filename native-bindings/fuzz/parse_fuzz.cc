@@ -219,7 +219,7 @@ std::vector<Bytes> seeds() {
 }
 
 std::string summary() {
-  const auto& drops = bed().worker->counters().drops;
+  const auto& drops = bed().worker->counters().totals.drops;
   uint64_t dropped = 0, reasons = 0;
   for (const auto& both : drops) {
     dropped += both[0] + both[1];
@@ -266,7 +266,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bed.worker->run(bed.time += 100'000);
   fuzz::frames_in += sent;
   Context& ctx = bed.worker->context();
-  if (bed.worker->counters().frames != fuzz::frames_in) fuzz::fail("a frame was not received");
+  if (bed.worker->counters().totals.frames != fuzz::frames_in) fuzz::fail("a frame was not received");
   if (ctx.pool.available() + Worker::kBatch != ctx.pool.size()) fuzz::fail("a frame of the pool is lost");
   if (ctx.connections.size() > fuzz::kConnections) fuzz::fail("more connections than the limit");
   static uint32_t inputs = 0;

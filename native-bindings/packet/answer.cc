@@ -63,11 +63,9 @@ void build_tcp_reset(const Frame& frame, Frame& answer, bool turned, uint32_t se
   store16(tcp + 16, checksum_finish(checksum_pseudo(answer, kTcp, kTcpHeader) + checksum_add(tcp, kTcpHeader)));
 }
 
-bool is_icmp_error(const Headers& h) {
-  if (h.layer3 == Layer3::kIpv6) return h.protocol == kIcmp6 && h.icmp_type < 128;
-  return h.protocol == kIcmp && (h.icmp_type == kIcmpUnreachable || h.icmp_type == kIcmpRedirect || h.icmp_type == 4 ||
-                                 h.icmp_type == kIcmpTimeExceeded || h.icmp_type == kIcmpParameterProblem);
-}
+struct IcmpKind {
+  uint8_t type, code;
+};
 
 // Whether a host may have the address: no group, no loopback, and not "this host" or network (RFC 1122, 3.2.1.3; RFC
 // 4291).
@@ -110,10 +108,13 @@ bool build_reset_to_receiver(const Frame& frame, Frame& answer) {
   return true;
 }
 
-bool build_prohibited(const Frame& frame, Frame& answer) {
+namespace {
+
+// An ICMP error with the head of the packet; `rest` stands in the second word of its header.
+bool build_error(const Frame& frame, Frame& answer, IcmpKind v4_kind, IcmpKind v6_kind, uint32_t rest) {
   const Headers& h = frame.headers;
   bool answerable = (h.layer3 == Layer3::kIpv4 || h.layer3 == Layer3::kIpv6) && !(h.fragment && !h.first_fragment) &&
-                    !is_icmp_error(h) && !is_group(frame.data) && is_host(h.destination) && is_host(h.source);
+                    !h.icmp_error && !is_group(frame.data) && is_host(h.destination) && is_host(h.source);
   if (!answerable) return false;
   bool v4 = h.layer3 == Layer3::kIpv4;
   // The head of the packet: 8 bytes behind the header for IPv4 (RFC 792), up to the minimum MTU for IPv6 (RFC
@@ -123,13 +124,24 @@ bool build_prohibited(const Frame& frame, Frame& answer) {
   uint32_t quoted = h.layer3_length < most ? h.layer3_length : most;
   uint8_t* icmp = build_headers(frame, answer, true, v4 ? kIcmp : kIcmp6, kIcmpHeader + quoted);
   memset(icmp, 0, kIcmpHeader);
-  icmp[0] = v4 ? kIcmpUnreachable : kIcmp6Unreachable;
-  icmp[1] = v4 ? 13 : 1;
+  icmp[0] = v4 ? v4_kind.type : v6_kind.type;
+  icmp[1] = v4 ? v4_kind.code : v6_kind.code;
+  store32(icmp + 4, rest);
   memcpy(icmp + kIcmpHeader, frame.data + h.layer3_offset, quoted);
   uint64_t sum = checksum_add(icmp, kIcmpHeader + quoted);
   if (!v4) sum += checksum_pseudo(answer, kIcmp6, kIcmpHeader + quoted);
   store16(icmp + 2, checksum_finish(sum));
   return true;
+}
+
+}  // namespace
+
+bool build_prohibited(const Frame& frame, Frame& answer) {
+  return build_error(frame, answer, {kIcmpUnreachable, 13}, {kIcmp6Unreachable, 1}, 0);
+}
+
+bool build_too_big(const Frame& frame, Frame& answer, uint32_t mtu) {
+  return build_error(frame, answer, {kIcmpUnreachable, 4}, {kIcmp6TooBig, 0}, mtu);
 }
 
 }  // namespace headgate

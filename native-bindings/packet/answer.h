@@ -19,4 +19,8 @@ bool build_reset_to_receiver(const Frame& frame, Frame& answer);
 // code 1) with the head of the packet. Not about ICMP errors, later fragments or group addresses (RFC 1122, 3.2.2).
 bool build_prohibited(const Frame& frame, Frame& answer);
 
+// To the sender: fragmentation needed (RFC 1191, 4) or packet too big (RFC 4443, 3.2), with the MTU of the next hop.
+// Likewise.
+bool build_too_big(const Frame& frame, Frame& answer, uint32_t mtu);
+
 }  // namespace headgate

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "packet/headers.h"
+#include "packet/reasons.h"
 
 namespace headgate {
 
@@ -37,6 +38,23 @@ struct FragmentPart {
   bool more = false;  // it is not the last
 };
 
+// What a frame has to do with services (tables/services.h); all zero for most.
+struct Passage {
+  uint16_t tag = 0;  // place of the tag that it came in under, until it is where it left
+  uint8_t hop = 0;   // that it comes back from
+  uint32_t key = 0;  // that it is sent under
+};
+
+// The far end of a tunnel and what the encapsulation says beside the frame. The port sets it on frames that come in,
+// and goes by it with frames that go out.
+struct TunnelHop {
+  Address remote;                  // of the outer packet; over Ethernet the link-local address made of the MAC
+  uint32_t key = 0;                // packet/encapsulation/encapsulation.h
+  bool fragment = false;           // sent: what is too long goes in fragments of the outer packet
+  Reason refused = Reason::kNone;  // received: why there is no inner frame. Then the frame's length is 0
+};
+
+struct Bridge;
 struct Connection;
 struct Segment;
 struct TraceRecord;
@@ -57,11 +75,14 @@ struct Frame {
   const Workload* source = nullptr;       // likewise: the same, to save the look-up; of the running batch's generation
   const Segment* segment = nullptr;       // likewise: the source's
   const Workload* destination = nullptr;  // locate: likewise, null for kManyOutputs
-  uint16_t tracker = 0;                   // guard: of the source's segment
+  const Bridge* bridge = nullptr;         // guard: that it crosses an edge pair by; null: it crosses none
+  uint16_t tracker = 0;                   // guard: of the source's segment, or of the bridge
   uint32_t bucket = 0;                    // steer: of the connection table, where its flow is found
   Connection* connection = nullptr;       // track
   bool reply = false;                     // track: it runs against the direction of the connection's first frame
   bool joined = false;                    // fragments: the ports of its first fragment are filled in
+  Passage passage;                        // guard, services
+  TunnelHop hop;                          // of frames of a tunnel port
   TraceRecord* trace = nullptr;           // its record, which goes with it (pipeline/trace.h); null: not traced
 };
 

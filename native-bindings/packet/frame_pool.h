@@ -50,10 +50,12 @@ class FramePool {
     frame.source = nullptr;
     frame.segment = nullptr;
     frame.destination = nullptr;
+    frame.bridge = nullptr;
     frame.tracker = 0;
     frame.connection = nullptr;
     frame.reply = false;
     frame.joined = false;
+    frame.passage = {};
     frame.trace = nullptr;
   }
 

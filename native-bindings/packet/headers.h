@@ -53,7 +53,8 @@ struct Headers {
   bool fragment = false;        // any fragment
   bool first_fragment = false;  // the one with the transport header
   bool neighbour_discovery = false;
-  bool tracked = false;  // subject to rules, with a connection record: IP, but not neighbour discovery
+  bool icmp_error = false;  // ICMP or ICMPv6 about another packet, of which it brings a part
+  bool tracked = false;     // subject to rules, with a connection record: IP, but not neighbour discovery
   uint32_t fragment_id = 0;
   uint32_t layer3_length = 0;  // of the IP packet as its header says; the frame may be padded
   uint32_t wire_packets = 1;   // that the frame stands for: 1, or the segments of a super-frame

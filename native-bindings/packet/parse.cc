@@ -9,14 +9,6 @@ namespace {
 
 constexpr int kMaxExtensions = 8;
 
-enum NextHeader : uint8_t {
-  kHopByHop = 0,
-  kRouting = 43,
-  kFragmentHeader = 44,
-  kAuthentication = 51,
-  kDestinationOptions = 60,
-};
-
 // What is left of the packet while it is taken apart: `at` from the first byte of the frame, `left` to the end of the
 // IP packet, not of the frame. Passed by value, so that it stays in registers.
 struct Cursor {
@@ -92,19 +84,9 @@ Reason check_neighbour_discovery(Cursor c) {
 ASIDE Reason parse_icmp(Cursor c) {
   if (c.left < kIcmpHeader) return truncated(c.h, Reason::kIcmpTruncated);
   const uint8_t* icmp = c.bytes;
-  c.h.icmp_type = icmp[0];
-  c.h.icmp_code = icmp[1];
+  note_icmp(c.h, icmp);
   c.h.payload_offset = static_cast<uint16_t>(c.at + kIcmpHeader);
-  bool v6 = c.h.protocol == kIcmp6;
-  bool echo =
-      v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
-  // What stands for the ports makes an echo and its reply one flow, and nothing else part of it: an echo the other way
-  // has them the other way round, and other messages, which are flows of their type and code, differ from all of them.
-  uint16_t key = echo ? load16(icmp + 4) : load16(icmp), other = static_cast<uint16_t>(echo ? ~key : ~key ^ 1);
-  bool reply = echo && (icmp[0] == kIcmpEchoReply || icmp[0] == kIcmp6EchoReply);
-  c.h.source_port = reply ? other : key;
-  c.h.destination_port = reply ? key : other;
-  if (v6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) {
+  if (c.h.protocol == kIcmp6 && icmp[0] >= kNdRouterSolicitation && icmp[0] <= kNdRedirect) {
     c.h.neighbour_discovery = true;
     c.h.tracked = false;
     return check_neighbour_discovery(c);
@@ -162,14 +144,6 @@ ASIDE Reason check_ipv4_options(const uint8_t* option, const uint8_t* end) {
     option += option[1];
   }
   return Reason::kNone;
-}
-
-void set_ipv4_address(Address& address, const uint8_t* bytes) {
-  // Behind ::ffff:0:0/96, in two words, as it is read again.
-  uint32_t last;
-  memcpy(&last, bytes, sizeof last);
-  const uint64_t words[2] = {0, uint64_t{last} << 32 | 0xffff0000};
-  memcpy(address.bytes.data(), words, sizeof words);
 }
 
 // Sources that no host has: group, broadcast, loopback, "this network" but 0.0.0.0 (RFC 1122, 3.2.1.3).
@@ -236,16 +210,14 @@ bool is_ipv4_mapped(const uint8_t* a) {
 // Walks the extension headers to the transport header (RFC 8200, 4). Sets h.protocol and c.at.
 Reason walk_extensions(Frame& frame, Cursor& c, uint8_t next) {
   for (int count = 0;; ++count) {
-    bool extension = next == kHopByHop || next == kRouting || next == kFragmentHeader || next == kAuthentication ||
-                     next == kDestinationOptions;
-    if (!extension || (c.h.fragment && !c.h.first_fragment)) {
+    if (!is_extension(next) || (c.h.fragment && !c.h.first_fragment)) {
       c.h.protocol = next;
       return Reason::kNone;
     }
     if (count == kMaxExtensions) return Reason::kIpv6TooManyExtensions;
     if (c.left < 8 || (next == kHopByHop && count)) return truncated(c.h, Reason::kIpv6BadExtension);
     const uint8_t* e = c.bytes;
-    uint32_t size = next == kFragmentHeader ? 8 : next == kAuthentication ? (e[1] + 2) * 4u : (e[1] + 1) * 8u;
+    uint32_t size = extension_size(next, e);
     if (size > c.left) return truncated(c.h, Reason::kIpv6BadExtension);
     if (next == kRouting && e[2] == 0) return Reason::kIpv6RoutingHeader;
     if (next == kFragmentHeader) {
@@ -332,6 +304,25 @@ ASIDE Reason check_offload(Frame& frame) {
   return Reason::kNone;
 }
 
+// The checksum of TCP, UDP and ICMP, where nobody vouches for it: a segment that its receiver would drop must not move
+// the state of a connection. Of fragments it cannot be told, and SCTP's is another (RFC 9260, 6.8).
+ASIDE Reason check_transport_checksum(const Frame& frame) {
+  const Headers& h = frame.headers;
+  if (!h.layer4_offset || h.fragment || h.protocol == kSctp) return Reason::kNone;
+  const uint8_t* at = frame.data + h.layer4_offset;
+  uint32_t length = h.layer3_offset + h.layer3_length - h.layer4_offset;
+  if (h.protocol == kUdp) {
+    const bool none = load16(at + 6) == 0;
+    if (none) return h.layer3 == Layer3::kIpv6 ? Reason::kUdpBadChecksum : Reason::kNone;  // RFC 8200, 8.1
+    length = load16(at + 4);
+  }
+  const uint64_t pseudo = h.protocol == kIcmp ? 0 : checksum_pseudo(frame, h.protocol, length);
+  if (checksum_finish(pseudo + checksum_add(at, length)) == 0) return Reason::kNone;
+  return h.protocol == kTcp   ? Reason::kTcpBadChecksum
+         : h.protocol == kUdp ? Reason::kUdpBadChecksum
+                              : Reason::kIcmpBadChecksum;
+}
+
 // Takes the tags in; `at` and `type` go on to what is behind them.
 ASIDE Reason parse_tags(Frame& frame, uint32_t& at, uint16_t& type) {
   Headers& h = frame.headers;
@@ -364,6 +355,29 @@ ASIDE Reason parse_tagged_or_other(Frame& frame, uint16_t type) {
 
 }  // namespace
 
+bool is_icmp_error(const Headers& h) {
+  constexpr uint8_t kSourceQuench = 4;
+  if (h.protocol == kIcmp6) return h.icmp_type < 128;
+  return h.protocol == kIcmp &&
+         (h.icmp_type == kIcmpUnreachable || h.icmp_type == kSourceQuench || h.icmp_type == kIcmpRedirect ||
+          h.icmp_type == kIcmpTimeExceeded || h.icmp_type == kIcmpParameterProblem);
+}
+
+void note_icmp(Headers& h, const uint8_t* icmp) {
+  h.icmp_type = icmp[0];
+  h.icmp_code = icmp[1];
+  h.icmp_error = is_icmp_error(h);
+  const bool v6 = h.protocol == kIcmp6;
+  const bool echo =
+      v6 ? icmp[0] == kIcmp6Echo || icmp[0] == kIcmp6EchoReply : icmp[0] == kIcmpEcho || icmp[0] == kIcmpEchoReply;
+  // What stands for the ports makes an echo and its reply one flow, and nothing else part of it: an echo the other way
+  // has them the other way round, and other messages, which are flows of their type and code, differ from all of them.
+  const uint16_t key = echo ? load16(icmp + 4) : load16(icmp), other = static_cast<uint16_t>(echo ? ~key : ~key ^ 1);
+  const bool reply = echo && (icmp[0] == kIcmpEchoReply || icmp[0] == kIcmp6EchoReply);
+  h.source_port = reply ? other : key;
+  h.destination_port = reply ? key : other;
+}
+
 Reason parse(Frame& frame) {
   Headers& h = frame.headers;
   h = Headers{};
@@ -379,8 +393,9 @@ Reason parse(Frame& frame) {
   } else {
     reason = parse_tagged_or_other(frame, type);
   }
-  if (reason != Reason::kNone || (frame.offload.kind == Offload::kNone && !frame.offload.partial_checksum))
-    return reason;
+  if (reason != Reason::kNone) return reason;
+  if (frame.offload.kind == Offload::kNone && !frame.offload.partial_checksum)
+    return frame.offload.checksum_valid ? Reason::kNone : check_transport_checksum(frame);
   return check_offload(frame);
 }
 

@@ -6,6 +6,7 @@
 //   - a non-zero layer4_offset has the whole fixed transport header behind it (TCP with its options) inside the
 //     IP packet, and payload_offset is not beyond the packet;
 //   - a TCP, UDP or ICMP packet that is no later fragment has layer4_offset != 0;
+//   - the checksum of a TCP, UDP or ICMP packet that is no fragment is right, is partial, or the kernel vouches for it;
 //   - neighbour discovery messages have hop limit 255, code 0, their fixed part and well-formed options;
 //   - an ARP packet is whole and for Ethernet and IPv4;
 //   - no IPv6 address is IPv4-mapped, so Address is one key for both families;
@@ -23,6 +24,41 @@ namespace headgate {
 
 // Fills frame.headers (all but hash) and normalises frame.offload. Returns why the frame is to be dropped.
 Reason parse(Frame& frame);
+
+// Puts the address behind ::ffff:0:0/96, in two words, as it is read again.
+inline void set_ipv4_address(Address& address, const uint8_t* bytes) {
+  uint32_t last;
+  memcpy(&last, bytes, sizeof last);
+  const uint64_t words[2] = {0, uint64_t{last} << 32 | 0xffff0000};
+  memcpy(address.bytes.data(), words, sizeof words);
+}
+
+// IPv6 extension headers (RFC 8200, 4).
+enum NextHeader : uint8_t {
+  kHopByHop = 0,
+  kRouting = 43,
+  kFragmentHeader = 44,
+  kAuthentication = 51,
+  kDestinationOptions = 60,
+};
+
+inline bool is_extension(uint8_t next) {
+  return next == kHopByHop || next == kRouting || next == kFragmentHeader || next == kAuthentication ||
+         next == kDestinationOptions;
+}
+
+// Bytes of an extension header, of which two are there.
+inline uint32_t extension_size(uint8_t kind, const uint8_t* header) {
+  if (kind == kFragmentHeader) return 8;
+  return kind == kAuthentication ? (header[1] + 2) * 4u : (header[1] + 1) * 8u;
+}
+
+// Reads protocol and type.
+bool is_icmp_error(const Headers& h);
+
+// Type, code, whether it is an error, and what stands for ports, of an ICMP or ICMPv6 header of 8 bytes. Reads
+// `protocol`.
+void note_icmp(Headers& h, const uint8_t* icmp);
 
 inline bool is_tracked(const Headers& h) {
   return h.tracked;

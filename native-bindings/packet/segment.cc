@@ -7,10 +7,8 @@
 namespace headgate {
 namespace {
 
-void fix_network_header(Frame& out, uint32_t index) {
-  uint8_t* ip = out.data + out.headers.layer3_offset;
-  uint32_t total = out.headers.layer3_length;
-  if (out.headers.layer3 == Layer3::kIpv4) {
+void fix_network_header(uint8_t* ip, bool v4, uint32_t total, uint32_t index) {
+  if (v4) {
     store16(ip + 2, static_cast<uint16_t>(total));
     store16(ip + 4, static_cast<uint16_t>(load16(ip + 4) + index));
     checksum_ipv4(ip);
@@ -20,8 +18,7 @@ void fix_network_header(Frame& out, uint32_t index) {
 }
 
 // FIN and PSH belong to the last segment, CWR to the first (RFC 3168, 6.1.2).
-void fix_tcp_header(Frame& out, uint32_t index, uint32_t segment_size, bool last) {
-  uint8_t* tcp = out.data + out.headers.layer4_offset;
+void fix_tcp_header(uint8_t* tcp, uint32_t index, uint32_t segment_size, bool last) {
   store32(tcp + 4, load32(tcp + 4) + index * segment_size);
   constexpr uint8_t kCwr = 128;
   if (!last) tcp[13] &= static_cast<uint8_t>(~(kFin | kPsh));
@@ -30,34 +27,40 @@ void fix_tcp_header(Frame& out, uint32_t index, uint32_t segment_size, bool last
 
 }  // namespace
 
-void build_segment(const Frame& super, uint32_t index, Frame& out) {
+SegmentPayload build_segment_headers(const Frame& super, uint32_t index, uint8_t* to) {
   const Headers& h = super.headers;
-  uint32_t packet_end = h.layer3_offset + h.layer3_length;
-  uint32_t size = super.offload.segment_size;
-  uint32_t from = h.payload_offset + index * size;
-  uint32_t payload = packet_end - from < size ? packet_end - from : size;
-  bool last = from + payload == packet_end;
-
-  out.data = out.buffer + kHeadroom;
-  out.length = h.payload_offset + payload;
-  out.offload = {};
-  out.headers = h;
-  out.headers.wire_packets = 1;
-  out.headers.layer3_length = h.payload_offset - h.layer3_offset + payload;
-  memcpy(out.data, super.data, h.payload_offset);
-  memcpy(out.data + h.payload_offset, super.data + from, payload);
-  fix_network_header(out, index);
-  uint8_t* transport = out.data + h.layer4_offset;
-  uint32_t length = out.length - h.layer4_offset;
-  bool tcp = h.protocol == kTcp;
+  const uint32_t packet_end = h.layer3_offset + h.layer3_length, size = super.offload.segment_size;
+  const uint32_t from = h.payload_offset + index * size, left = packet_end - from;
+  const uint32_t payload = left < size ? left : size;
+  const bool tcp = h.protocol == kTcp;
+  memcpy(to, super.data, h.payload_offset);
+  fix_network_header(to + h.layer3_offset, h.layer3 == Layer3::kIpv4, h.payload_offset - h.layer3_offset + payload,
+                     index);
+  uint8_t* transport = to + h.layer4_offset;
+  const uint32_t header = h.payload_offset - h.layer4_offset, length = header + payload;
   if (tcp)
-    fix_tcp_header(out, index, size, last);
+    fix_tcp_header(transport, index, size, payload == left);
   else
     store16(transport + 4, static_cast<uint16_t>(length));
   uint8_t* place = transport + (tcp ? 16 : 6);
   store16(place, 0);
-  uint16_t sum = checksum_finish(checksum_pseudo(out, h.protocol, length) + checksum_add(transport, length));
+  // A transport header is of an even length, so that the sums of both parts may be added.
+  const uint16_t sum = checksum_finish(checksum_pseudo(super, h.protocol, length) + checksum_add(transport, header) +
+                                       checksum_add(super.data + from, payload));
   store16(place, !tcp && sum == 0 ? 0xffff : sum);
+  return {from, payload};
+}
+
+void build_segment(const Frame& super, uint32_t index, Frame& out) {
+  const Headers& h = super.headers;
+  out.data = out.buffer + kHeadroom;
+  const SegmentPayload payload = build_segment_headers(super, index, out.data);
+  memcpy(out.data + h.payload_offset, super.data + payload.from, payload.length);
+  out.length = h.payload_offset + payload.length;
+  out.offload = {};
+  out.headers = h;
+  out.headers.wire_packets = 1;
+  out.headers.layer3_length = h.payload_offset - h.layer3_offset + payload.length;
 }
 
 }  // namespace headgate

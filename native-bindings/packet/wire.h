@@ -54,6 +54,7 @@ enum IcmpType : uint8_t {
   kIcmpTimeExceeded = 11,
   kIcmpParameterProblem = 12,
   kIcmp6Unreachable = 1,
+  kIcmp6TooBig = 2,
   kIcmp6ParameterProblem = 4,
   kIcmp6Echo = 128,
   kIcmp6EchoReply = 129,

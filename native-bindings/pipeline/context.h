@@ -8,6 +8,7 @@
 #include "pipeline/outputs.h"
 #include "tables/connections.h"
 #include "tables/counters.h"
+#include "tables/crossings.h"
 #include "tables/fragments.h"
 #include "tables/generation.h"
 #include "tables/hits.h"
@@ -30,6 +31,7 @@ struct Located {
 struct Context {
   const Generation* generation;
   ConnectionTable& connections;
+  Crossings& crossings;
   HitTable& hits;
   LookupMemo& memo;
   FragmentTable& fragments;
@@ -58,7 +60,7 @@ inline bool drop(Context& ctx, const Frame& frame, uint32_t workload, Reason rea
   if (frame.trace) [[unlikely]]
     note_drop(ctx, *frame.trace, workload, reason, direction);
   size_t i = static_cast<size_t>(reason);
-  ++ctx.counters.drops[i][static_cast<int>(direction)];
+  ++ctx.counters.totals.drops[i][static_cast<int>(direction)];
   if (workload < ctx.counters.workloads.size()) ++ctx.counters.workloads[workload].drops[i];
   return false;
 }

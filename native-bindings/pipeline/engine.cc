@@ -4,14 +4,16 @@
 
 #include <algorithm>
 
+#include "pipeline/convert.h"
+#include "pools/memory.h"
 #include "ports/tap.h"
 #include "tables/decide.h"
 
 namespace headgate {
 namespace {
 
-constexpr uint32_t kConnectionLayout = 1;
 constexpr uint32_t kFlowsPerTask = 1024;    // records copied between two batches
+constexpr uint32_t kRecordsPerTask = 2048;  // likewise of records of flow logs
 constexpr uint32_t kHitsPerTask = 4096;     // likewise of hit counters
 constexpr size_t kMostFlowRecords = 65536;  // about what one call gives
 // All places are looked at so often within an active timeout: a part is late by no more than that share of it.
@@ -37,38 +39,65 @@ void add_accounts(std::vector<WorkloadReport>& reports, const Accounts& accounts
   }
 }
 
-uint64_t round_up(uint64_t n) {
-  return (n + 4095) / 4096 * 4096;
+void add_leg(LegCounters& sum, const LegCounters& one) {
+  if (one.serial > sum.serial) sum = LegCounters{.serial = one.serial};
+  if (one.serial != sum.serial) return;  // of what was at that place before
+  for (int side = 0; side < 2; ++side) {
+    sum.sent_packets[side] += one.sent_packets[side];
+    sum.sent_bytes[side] += one.sent_bytes[side];
+    sum.returned_packets[side] += one.returned_packets[side];
+    sum.returned_bytes[side] += one.returned_bytes[side];
+  }
+  sum.bypassed += one.bypassed;
+  sum.refused += one.refused;
 }
 
 }  // namespace
 
 std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string& error) {
-  std::unique_ptr<Engine> engine(new Engine(options.rules));
-  std::string directory = pool_directory(options.pool_directory, error);
+  const std::string directory = pool_directory(options.pool_directory, error);
   if (directory.empty()) return nullptr;
-  unsigned count = std::max(1u, options.workers);
-  uint32_t each = std::max(1u, options.connections / count);
-  uint64_t bytes = round_up(ConnectionTable::bytes_for(each));
-  engine->pool_ = Pool::open(directory + "/connections", kConnectionLayout, bytes * count, error);
-  if (!engine->pool_) return nullptr;
-  // Taking over an earlier engine's connections is a step of its own; until then each engine begins with none.
-  if (engine->pool_->inherited() && !engine->pool_->clear(error)) return nullptr;
+  const unsigned workers = std::max(1u, options.workers);
+  const StateShape shape{workers, std::max(1u, options.connections / workers)};
+  auto state = options.follow ? State::attach(directory, shape, error) : State::open(directory, shape, error);
+  if (!state) return nullptr;
+  std::unique_ptr<Engine> engine(new Engine(options, std::move(state), shape));
+  if (!options.follow) engine->begin();
+  return engine;
+}
 
-  const uint64_t secret = engine->secret_ = random_secret();
-  for (unsigned i = 0; i < count; ++i) {
+Engine::Engine(const EngineOptions& options, std::unique_ptr<State> state, const StateShape& shape)
+    : shape_(shape),
+      state_(std::move(state)),
+      names_(state_->memory(Part::kNames).data()),
+      publisher_(options.rules, 1, &names_, state_->memory(Part::kMacs)),
+      threads_(options.workers > 0),
+      last_run_(options.now) {
+  if (!names_.secret()) names_.set_secret(random_secret());
+  secret_ = names_.secret();
+  make_workers(options);
+  connect_workers();
+  current_ = workers_[0]->generation();
+}
+
+void Engine::make_workers(const EngineOptions& options) {
+  for (unsigned i = 0; i < shape_.workers; ++i) {
     WorkerOptions worker;
     worker.index = i;
-    worker.connection_memory = engine->pool_->content() + bytes * i;
-    worker.connections = each;
+    worker.state = state_.get();
+    worker.connections = shape_.connections;
     worker.limits = limits_of_table(options.connections);
-    worker.secret = secret;
-    engine->workers_.push_back(std::make_unique<Worker>(worker));
+    worker.secret = secret_;
+    workers_.push_back(std::make_unique<Worker>(worker));
   }
+}
+
+void Engine::connect_workers() {
+  const unsigned count = shape_.workers;
   std::vector<std::vector<std::shared_ptr<FrameRing>>> rings(count, std::vector<std::shared_ptr<FrameRing>>(count));
   std::vector<Worker*> peers;
   for (unsigned from = 0; from < count; ++from) {
-    peers.push_back(engine->workers_[from].get());
+    peers.push_back(workers_[from].get());
     for (unsigned to = 0; to < count; ++to)
       if (from != to) rings[from][to] = std::make_shared<FrameRing>();
   }
@@ -79,13 +108,81 @@ std::unique_ptr<Engine> Engine::create(const EngineOptions& options, std::string
     steering.out = rings[i];
     for (unsigned from = 0; from < count; ++from) steering.in.push_back(rings[from][i]);
     steering.wake.resize(count);
-    engine->workers_[i]->join(std::move(steering), peers);
+    workers_[i]->join(std::move(steering), peers);
   }
-  engine->threads_ = options.workers > 0;
-  if (engine->threads_)
-    for (auto& worker : engine->workers_) worker->start();
-  engine->current_ = engine->workers_[0]->generation();
-  return engine;
+}
+
+// The state is owned: it is looked over, and threads run.
+void Engine::begin() {
+  names_.begin();
+  start_ = {state_->left(), 0, 0, state_->alarms()};
+  const std::vector<bool> tags = publisher_.known_tags();
+  const ConnectionTable::Known known{now_milliseconds(),
+                                     [this](uint16_t tracker) { return !publisher_.tracker_name(tracker).empty(); },
+                                     [&tags](uint16_t place) { return tags[place]; },
+                                     {}};
+  for (auto& worker : workers_) {
+    start_.forgotten += worker->begin(known);
+    start_.connections += worker->context().connections.size();
+  }
+  // Of an engine that follows, workers know no policy yet.
+  for (auto& worker : workers_)
+    if (worker->generation() != current_) worker->adopt(current_);
+  if (threads_)
+    for (auto& worker : workers_) worker->start();
+}
+
+uint64_t Engine::let_go() {
+  const uint64_t began = clock_now();
+  for (auto& worker : workers_) worker->ask_to_stop();
+  for (auto& worker : workers_) worker->stop();
+  // What one worker has yet to take may be for another.
+  for (bool more = true; more;) {
+    more = false;
+    for (auto& worker : workers_) more |= worker->flush() > 0;
+  }
+  for (auto& worker : workers_) worker->save();
+  state_->release(true);
+  return began;
+}
+
+bool Engine::take_over(std::string& error) {
+  if (!state_->acquire(error)) return false;
+  begin();
+  return true;
+}
+
+void Engine::mark_changes(bool on) {
+  for (unsigned i = 0; i < shape_.workers; ++i) {
+    const auto marks = state_->memory(Part::kMarks, i);
+    workers_[i]->ask([](Worker& w) { w.mark_changes(false); });
+    wipe(marks.data(), marks.size());
+    if (on) workers_[i]->ask([](Worker& w) { w.mark_changes(true); });
+  }
+}
+
+uint32_t Engine::convert() {
+  return state_->converts() ? state_->update_copy() : 0;
+}
+
+bool Engine::convert_for(uint32_t layout, uint32_t& records, std::string& error) {
+  mark_changes(true);
+  if (!state_->convert_for(layout, error)) return false;
+  records = state_->update_copy();
+  return true;
+}
+
+void Engine::forget_upgrade() {
+  mark_changes(false);
+  state_->drop_copy();
+  state_->clean_up();
+}
+
+Refusal Engine::follow(const Delta& policy, const Publisher::Numbering& numbering) {
+  if (Refusal refusal = publisher_.apply(policy)) return refusal;
+  publisher_.continue_as(numbering);
+  spread();
+  return {};
 }
 
 Engine::~Engine() {
@@ -99,14 +196,18 @@ void Engine::await_workers() {
 
 void Engine::stop() {
   for (auto& worker : workers_) worker->stop();
-  if (pool_) pool_->mark_clean();
+  if (!state_->owned()) return;
+  for (auto& worker : workers_) worker->save();
+  state_->release(true);
 }
 
 // Builds the next generation and waits until every worker judges by it.
 void Engine::spread() {
   auto next = publisher_.build();
-  for (auto& worker : workers_) worker->post([next](Worker& w) { w.adopt(next); });
-  for (auto& worker : workers_) worker->wait();
+  if (state_->owned())
+    for (auto& worker : workers_) worker->post([next](Worker& w) { w.adopt(next); });
+  if (state_->owned())
+    for (auto& worker : workers_) worker->wait();
   current_ = next;  // the last one goes here, with the ports that only it held
   publisher_.settled();
 }
@@ -139,16 +240,39 @@ Refusal Engine::attach(const std::string& workload, std::unique_ptr<Port> port, 
   attached->port = std::move(port);
   attached->device = device;
   attached->trunk = trunk;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device) {
+  auto attached = std::make_shared<AttachedPort>();
+  attached->tunnel = port.get();
+  attached->port = std::move(port);
+  attached->device = device;
+  return attach(workload, std::move(attached));
+}
+
+Refusal Engine::attach(const std::string& workload, std::shared_ptr<AttachedPort> attached) {
   if (Refusal refusal = publisher_.bind(workload, std::move(attached))) return refusal;
   spread();
+  ask_path_mtu(**publisher_.find_workload(workload));
   return {};
 }
 
-bool Engine::attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal) {
-  auto open = publisher_.find_trunk(device);
+void Engine::ask_path_mtu(const Workload& workload) {
+  if (!workload.remote || workload.port == kNoPort) return;
+  TunnelPort* tunnel = current_->ports[workload.port].tunnel;
+  workload.remote->most.store(tunnel->most_to(workload.remote->address), std::memory_order_relaxed);
+}
+
+void Engine::ask_path_mtus() {
+  for (const auto& workload : current_->workloads)
+    if (workload) ask_path_mtu(*workload);
+}
+
+bool Engine::attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal) {
+  auto open = publisher_.find_shared(device, tunnel);
   if (!open) return false;
-  refusal = publisher_.bind(workload, open);
-  if (!refusal) spread();
+  refusal = attach(workload, std::move(open));
   return true;
 }
 
@@ -181,20 +305,26 @@ StatsReport Engine::stats() {
   uint32_t now = now_milliseconds();
   for (const auto& workload : current_->workloads)
     report.workloads.push_back({workload ? workload->name : "", {}, 0, 0, 0, {}});
+  std::vector<LegCounters> legs(current_->services ? current_->services->legs : 0);
   for (auto& worker : workers_) {
-    Counters counters;
+    CounterTotals totals{};
+    std::vector<WorkloadCounters> workloads;
+    std::vector<LegCounters> worker_legs;
     worker->ask([&](Worker& w) {
-      counters = w.counters();
+      worker_legs.assign(w.counters().legs.begin(), w.counters().legs.end());
+      totals = w.counters().totals;
+      workloads.assign(w.counters().workloads.begin(), w.counters().workloads.end());
       add_accounts(report.workloads, w.context().connections.accounts());
       report.connections += w.context().connections.size();
       report.connections_limit += w.context().connections.limit();
     });
-    report.workers.emplace_back(counters.batches, counters.frames);
+    report.workers.emplace_back(totals.batches, totals.frames);
+    for (size_t i = 0; i < legs.size() && i < worker_legs.size(); ++i) add_leg(legs[i], worker_legs[i]);
     for (size_t r = 0; r < kReasons; ++r)
-      for (int d = 0; d < 2; ++d) report.drops[r][d] += counters.drops[r][d];
-    for (size_t i = 0; i < report.workloads.size() && i < counters.workloads.size(); ++i) {
+      for (int d = 0; d < 2; ++d) report.drops[r][d] += totals.drops[r][d];
+    for (size_t i = 0; i < report.workloads.size() && i < workloads.size(); ++i) {
       WorkloadCounters& sum = report.workloads[i].counters;
-      const WorkloadCounters& one = counters.workloads[i];
+      const WorkloadCounters& one = workloads[i];
       sum.sent_packets += one.sent_packets;
       sum.sent_bytes += one.sent_bytes;
       sum.received_packets += one.received_packets;
@@ -210,6 +340,7 @@ StatsReport Engine::stats() {
     }
   }
   std::erase_if(report.workloads, [](const WorkloadReport& w) { return w.workload.empty(); });
+  report_services(report, legs);
   return report;
 }
 
@@ -241,13 +372,14 @@ std::vector<FlowReport> Engine::flows(size_t limit, bool denied, uint64_t& total
         if (from == 0) total += w.context().connections.size();
         from = w.context().connections.walk(from, kFlowsPerTask, [&](const Connection& c) {
           if (flows.size() >= limit || (is_denied(c) && !denied)) return;
-          FlowReport report{current_->trackers[c.tracker], w.context().connections.flow_of(c), c, {},
-                            (now - c.created) / 1000.0,    (now - c.last_seen) / 1000.0,       0};
-          uint32_t timeout = timeout_of(c.timeout_class, current_->timeouts);
+          FlowReport report{publisher_.tracker_name(c.tracker), w.context().connections.flow_of(c), c, {},
+                            (now - c.created) / 1000.0,         (now - c.last_seen) / 1000.0,       0};
+          uint32_t timeout = current_->profiles.idle(c.list);
           report.expires = std::max(0.0, (timeout - std::min(timeout, now - c.last_seen)) / 1000.0);
           for (int side = 0; side < 2; ++side)
             if (c.verdict[side].epoch)
               report.verdicts.push_back(verdict_report(w.context().hits[c.verdict[side].hit], c.verdict[side].action));
+          report.service = service_report(c);
           flows.push_back(std::move(report));
         });
       });
@@ -270,39 +402,41 @@ std::vector<LogReport> Engine::logs() {
 }
 
 void Engine::begin_flow_log(Worker& worker) {
-  auto log = std::make_unique<FlowLog>(worker.context().hits, worker.context().connections.limit());
+  auto log = worker.make_flow_log();
+  log->begin();
   worker.ask([&](Worker& w) { w.swap_flow_log(log); });
 }
 
 void Engine::end_flow_log() {
   for (auto& worker : workers_) {
-    std::unique_ptr<FlowLog> none;
-    worker->ask([&](Worker& w) { w.swap_flow_log(none); });
+    std::unique_ptr<FlowLog> log;
+    worker->ask([&](Worker& w) { w.swap_flow_log(log); });
+    if (log) log->end();
   }
   flow_records_ = {};
 }
 
 FlowLogReport Engine::flow_log(uint32_t active) {
   FlowLogReport report;
-  flow_records_.reserve(FlowLog::kRecords);
+  flow_records_.reserve(kRecordsPerTask);
   const uint64_t elapsed = now_milliseconds() - flow_log_walked_;
   flow_log_walked_ = now_milliseconds();
   for (auto& worker : workers_) {
     if (!worker->flow_log()) begin_flow_log(*worker);
     const uint64_t places = worker->context().connections.limit();
     uint64_t left = std::min(places, places * elapsed * kWalksPerActive / active + 1);
-    bool more = false;
+    bool more = false, waiting = false;
     do {
       const uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(left, kFlowsPerTask));
       worker->ask([&](Worker& w) {
         more = w.flow_log()->report_lasting(w.context().connections, count, w.context().now, active);
-        w.flow_log()->swap(flow_records_);
+        waiting = w.flow_log()->take(flow_records_, kRecordsPerTask);
         report.lost += w.flow_log()->take_lost();
       });
       left -= count;
       for (const FlowRecord& record : flow_records_) report.records.push_back(flow_record_report(record));
       flow_records_.clear();
-    } while (more && left && report.records.size() < kMostFlowRecords);
+    } while ((waiting || (more && left)) && report.records.size() < kMostFlowRecords);
   }
   report.now = now();
   return report;
@@ -310,7 +444,7 @@ FlowLogReport Engine::flow_log(uint32_t active) {
 
 FlowRecordReport Engine::flow_record_report(const FlowRecord& record) const {
   const Connection& c = record.connection;
-  FlowRecordReport report{current_->trackers[c.tracker], record.flow, c, {}, record.end, record.start};
+  FlowRecordReport report{publisher_.tracker_name(c.tracker), record.flow, c, {}, record.end, record.start};
   for (int side = 0; side < 2; ++side) {
     const FlowRecord::Judge& judge = record.judges[side];
     if (!judge.workload) continue;
@@ -329,7 +463,8 @@ bool Engine::classify(const std::string& name, Direction direction, const FlowHe
   const IndexEntry* decides =
       deciding_entry([&](uint64_t from) { return current_->lookup->first_match(workload, direction, flow, from); },
                      [](const IndexEntry&) {});
-  action = decides ? decides->rule->action : current_->default_action;
+  const bool is_remote = current_->workloads[workload]->remote != nullptr;
+  action = decides ? decides->rule->action : is_remote ? Action::kAllow : current_->default_action;
   entry = decides ? decides->id : "";
   return true;
 }

@@ -6,7 +6,6 @@
 
 #include "pipeline/simulate.h"
 #include "pipeline/worker.h"
-#include "pools/pool.h"
 #include "tables/publisher.h"
 
 namespace headgate {
@@ -16,6 +15,9 @@ struct EngineOptions {
   uint32_t connections = 1 << 20;
   size_t rules = Publisher::kMostSlots;  // slots of the lookup that all entries together may take
   std::string pool_directory;
+  // Maps the pools of an engine that owns them, to go on in its place: see take_over(). Nothing runs until then.
+  bool follow = false;
+  uint64_t now = 0;  // nanoseconds, for an engine without threads: the time at the start
 };
 
 struct Failure {
@@ -41,6 +43,30 @@ struct WorkloadReport {
   Limits limits;
 };
 
+struct PortalReport {
+  std::string portal;
+  const char* state;
+  const char* fault;  // empty: none
+  uint64_t probes, failures, changes;
+  double since;  // seconds; negative: it has not changed yet
+};
+
+struct LegReport {
+  std::string tag;
+  int hop;  // from 1; 0: where a gateway's clients are
+  std::string portal;
+  uint32_t key;
+  LegCounters counters;
+};
+
+// What an engine began with.
+struct StartReport {
+  State::Left left;
+  uint32_t connections;             // that were there
+  uint32_t forgotten;               // that made no sense after a crash
+  std::vector<std::string> alarms;  // what was thrown away, and why
+};
+
 struct StatsReport {
   uint64_t generation;
   uint32_t connections;
@@ -49,6 +75,8 @@ struct StatsReport {
   std::vector<WorkloadReport> workloads;
   std::vector<HitReport> hits;
   std::vector<std::pair<uint64_t, uint64_t>> workers;  // batches, frames
+  std::vector<PortalReport> portals;
+  std::vector<LegReport> legs;
 };
 
 struct VerdictReport {
@@ -58,12 +86,19 @@ struct VerdictReport {
   Action action;
 };
 
+// What a connection's service tag is, and the portals that its frames go through now.
+struct ServiceReport {
+  std::string tag;  // empty: none
+  std::vector<std::string> portals;
+};
+
 struct FlowReport {
   std::string tracker;
   FlowHeaders flow;
   Connection connection;
   std::vector<VerdictReport> verdicts;
   double age, idle, expires;  // seconds
+  ServiceReport service = {};
 };
 
 struct LogReport {
@@ -114,14 +149,18 @@ class Engine {
 
   // Joins the workload to the opened port. A trunk stays open for other workloads under its device's name.
   Refusal attach(const std::string& workload, std::unique_ptr<Port> port, const std::string& device, bool trunk);
-  // Joins it to a trunk that is open already; false if there is none.
-  bool attach_to_trunk(const std::string& workload, const std::string& device, Refusal& refusal);
+  // Likewise for the far side of a segment and a tunnel.
+  Refusal attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device);
+  // Joins it to a trunk or tunnel that is open already; false if there is none.
+  bool attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal);
   // `remove`: a TAP device is deleted, where nobody else uses it.
   void detach(const std::string& workload, bool remove);
   Port* port_of(const std::string& workload) const;
   unsigned queues() const { return static_cast<unsigned>(workers_.size()); }
 
   std::vector<Failure> failures() const;
+  // Has the path MTU of every remote asked for again: once a second or so.
+  void ask_path_mtus();
   Publisher::InventoryView inventory() const { return publisher_.inventory(); }
   uint64_t generation() const { return publisher_.number(); }
   StatsReport stats();
@@ -148,8 +187,33 @@ class Engine {
   std::string workload_name(uint32_t serial) const { return publisher_.workload_name(serial); }
   std::string entry_id(uint32_t serial) const { return publisher_.entry_id(serial); }
   std::string segment_of(const std::string& workload) const;
-  std::string tracker_name(uint16_t tracker) const { return current_->trackers[tracker]; }
+  std::string tag_name(uint16_t tag) const;
+  std::string portal_name(uint16_t portal) const;
+  std::string tracker_name(uint16_t tracker) const { return publisher_.tracker_name(tracker); }
   double age(uint32_t time) const { return (now_milliseconds() - time) / 1000.0; }
+
+  // What was there at the start.
+  const StartReport& start_report() const { return start_; }
+
+  // Stops between two batches, with everything in the pools, and lets another engine own them; then take_over() goes on
+  // as if nothing had been, whoever owned them meanwhile. Nanoseconds: when packets began to wait.
+  uint64_t let_go();
+  // Becomes the owner of the pools and runs. False with `error` set while another engine owns them.
+  bool take_over(std::string& error);
+  // For the engine that follows.
+  Delta policy() const { return publisher_.policy(); }
+  Publisher::Numbering numbering() const { return publisher_.numbering(); }
+  // Holds the policy of the engine before, under the same numbers.
+  Refusal follow(const Delta& policy, const Publisher::Numbering& numbering);
+  StateShape shape() const { return shape_; }
+  // Where the two have different layouts: marks what changes, while one of them makes a copy.
+  void mark_changes(bool on);
+  // Of one that follows: makes its copy. Of one that is followed: makes it for the other, whose layout is named; false
+  // with `error` set when it is unknown. Returns the records that were converted.
+  uint32_t convert();
+  bool convert_for(uint32_t layout, uint32_t& records, std::string& error);
+  // It stays in charge after all, or is in charge for good: nothing is left of an upgrade.
+  void forget_upgrade();
 
   size_t run(uint64_t now);
   // Returns once every worker has been between two batches: proof that each still goes round.
@@ -157,7 +221,12 @@ class Engine {
   void stop();
 
  private:
-  explicit Engine(size_t rules) : publisher_(rules) {}
+  Refusal attach(const std::string& workload, std::shared_ptr<AttachedPort> attached);
+  void ask_path_mtu(const Workload& workload);
+  Engine(const EngineOptions& options, std::unique_ptr<State> state, const StateShape& shape);
+  void make_workers(const EngineOptions& options);
+  void connect_workers();
+  void begin();
   void spread();
   void forget_hits();
   uint64_t now() const { return threads_ ? clock_now() : last_run_; }
@@ -166,11 +235,16 @@ class Engine {
   void begin_flow_log(Worker& worker);
   FlowRecordReport flow_record_report(const FlowRecord& record) const;
   std::vector<Hit> hits_of(Worker& worker) const;
+  void report_services(StatsReport& report, const std::vector<LegCounters>& legs) const;
+  ServiceReport service_report(const Connection& c) const;
   Refusal prepare(const GivenFrame& given, std::vector<uint8_t>& bytes, uint32_t& place) const;
   std::optional<Mac> mac_of(uint32_t place) const;
   Refusal start_trace(std::shared_ptr<const TraceFilter> filter, uint32_t& id);
 
-  std::unique_ptr<Pool> pool_;
+  const StateShape shape_;
+  std::unique_ptr<State> state_;
+  Names names_;
+  StartReport start_{};
   std::vector<std::unique_ptr<Worker>> workers_;
   Publisher publisher_;
   std::shared_ptr<const Generation> current_;

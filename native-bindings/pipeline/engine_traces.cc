@@ -23,12 +23,14 @@ Refusal unknown_workload(const std::string& name) {
 
 std::string Engine::segment_of(const std::string& workload) const {
   const uint32_t place = publisher_.find_place(workload);
-  return place == kNoWorkload ? "" : current_->segments[current_->workloads[place]->segment]->name;
+  if (place == kNoWorkload || current_->workloads[place]->segment == kNoSegment) return "";
+  return current_->segments[current_->workloads[place]->segment]->name;
 }
 
 std::optional<Mac> Engine::mac_of(uint32_t place) const {
   const Workload& w = *current_->workloads[place];
   if (w.pinned_mac) return w.mac;
+  if (w.segment == kNoSegment) return std::nullopt;
   return current_->segments[w.segment]->macs->last_of(place, now_milliseconds() / 1000);
 }
 

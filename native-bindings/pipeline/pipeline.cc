@@ -1,6 +1,5 @@
 // A frame's way, in order. A worker receives a batch from a port, runs it through these stages, and transmits what is
-// left (pipeline/worker.cc, pipeline/transmit.cc). Services (NAT, balancing, tags) will stand between advance and
-// forward.
+// left (pipeline/worker.cc, pipeline/transmit.cc).
 //
 // The stages are compiled together with this list, so that the compiler sees a frame's whole way: called through
 // pointers, one after the other, they took half as many instructions again (scripts/bench pipeline).
@@ -16,6 +15,7 @@ STAGE(steer_stage);
 STAGE(track_stage);
 STAGE(classify_stage);
 STAGE(advance_stage);
+STAGE(services_stage);
 STAGE(forward_stage);
 #undef STAGE
 }  // namespace headgate
@@ -28,6 +28,7 @@ STAGE(forward_stage);
 #include "stages/guard.cc"
 #include "stages/locate.cc"
 #include "stages/parse.cc"
+#include "stages/services.cc"
 #include "stages/steer.cc"
 #include "stages/track.cc"
 
@@ -43,6 +44,7 @@ constexpr Stage kStages[] = {
     {"track", track_stage},          // stages/track.cc: its connection record
     {"classify", classify_stage},    // stages/classify.cc: the firewall
     {"advance", advance_stage},      // stages/advance.cc: the record's state
+    {"services", services_stage},    // stages/services.cc: through service portals, by tags
     {"forward", forward_stage},      // stages/forward.cc: to the output queues
 };
 constexpr size_t kEnd = std::size(kStages);

@@ -1,7 +1,9 @@
 #include "pipeline/simulate.h"
 
+#include "packet/embedded.h"
 #include "packet/hash.h"
 #include "packet/parse.h"
+#include "pipeline/transmit.h"
 
 namespace headgate {
 namespace {
@@ -14,9 +16,10 @@ Generation copy_of(const Generation& from, std::shared_ptr<const Topology> topol
   Generation copy(std::move(topology), from.epochs_held);
   copy.number = from.number;
   copy.default_action = from.default_action;
-  copy.timeouts = from.timeouts;
+  copy.profiles = from.profiles;
   copy.limits = from.limits;
   copy.lookup = from.lookup;
+  copy.services = from.services;
   return copy;
 }
 
@@ -40,14 +43,17 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       connection_memory_(ConnectionTable::bytes_for(kConnections)),
       pool_(kFrames),
       connections_(connection_memory_.data(), kConnections),
+      crossings_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, hits_, memo_,   fragments_, counters_,
-           log_,         outputs_,     pool_, nullptr, answers_,   secret} {
+      ctx_{&generation_, connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,    log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+           secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);
   ctx_.seconds = ctx_.now / 1000;
-  counters_.workloads.resize(generation_.workloads.size());
+  counters_.cover(generation_.workloads.size());
+  if (generation_.services) counters_.cover_legs(generation_.services->legs);
   fragments_.retain(generation_.workloads.size(), [](uint32_t) { return true; });
   outputs_.resize(generation_.ports.size(), kOutputsPerPort);
 }
@@ -62,6 +68,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, *generation_.workloads[place]);
   frame.trace = make_record(frame, ctx_, frame.length).release();
   std::unique_ptr<TraceRecord> record(frame.trace);
   ctx_.located = {};
@@ -79,6 +86,7 @@ std::unique_ptr<TraceRecord> Simulation::run(std::span<const uint8_t> bytes, uin
 
 // Gives the segments of the port's workloads MAC tables of their own, so that what a frame teaches stays here.
 void Simulation::isolate(const PortView& view, uint32_t place) {
+  if (view.edge) return;  // learns nothing
   const auto isolate_one = [&](uint32_t workload) {
     const uint32_t at = topology_->workloads[workload]->segment;
     if (isolated_[at]) return;
@@ -91,6 +99,7 @@ void Simulation::isolate(const PortView& view, uint32_t place) {
   };
   isolate_one(place);
   for (const TrunkMember& member : view.members) isolate_one(member.workload);
+  for (const TunnelMember& member : view.remotes) isolate_one(member.workload);
 }
 
 // Workers go on meanwhile: a record that one touched a moment ago must not seem to be of the future.
@@ -102,7 +111,8 @@ void Simulation::set_time(uint32_t now) {
 
 // The record of the frame's flow, where a worker has one that is not past its time.
 void Simulation::import_connection(const Frame& frame) {
-  if (!is_tracked(frame.headers) || connections_.peek(frame.headers, frame.tracker)) return;
+  Headers wanted;
+  if (!connection_headers(frame, wanted) || connections_.peek(wanted, frame.tracker)) return;
   for (Worker* worker : workers_) {
     Connection found;
     FlowHeaders flow;
@@ -111,8 +121,8 @@ void Simulation::import_connection(const Frame& frame) {
     worker->ask([&](Worker& w) {
       Context& theirs = w.context();
       set_time(theirs.now);
-      const Connection* c = theirs.connections.peek(frame.headers, frame.tracker);
-      if (!c || ctx_.now - c->last_seen >= timeout_of(c->timeout_class, generation_.timeouts)) return;
+      const Connection* c = theirs.connections.peek(wanted, frame.tracker);
+      if (!c || ctx_.now - c->last_seen >= generation_.profiles.idle(c->list)) return;
       is_there = true;
       found = *c;
       flow = theirs.connections.flow_of(*c);
@@ -137,16 +147,16 @@ void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, co
   Connection* mine = connections_.insert(first, theirs.tracker, ctx_.now);
   if (!mine) return;
   mine->created = theirs.created;
-  mine->state = theirs.state;
-  mine->fin = theirs.fin;
+  mine->tcp = theirs.tcp;  // the widest of its kind
   for (int side = 0; side < 2; ++side) {
     mine->verdict[side] = theirs.verdict[side];
     if (theirs.verdict[side].epoch)
       mine->verdict[side].hit = hits_.place(hits[side].entry, hits[side].workload, hits[side].direction);
-    mine->packets[side] = theirs.packets[side];
+    mine->tally[side] = theirs.packets(side);  // on no account
     mine->bytes[side] = theirs.bytes[side];
   }
-  connections_.touch(*mine, theirs.timeout_class, theirs.last_seen);
+  connections_.set_profile(*mine, theirs.profile(), ctx_.now);
+  connections_.touch(*mine, theirs.timeout_class(), theirs.last_seen);
 }
 
 }  // namespace headgate

@@ -33,13 +33,13 @@ class Simulation {
   std::vector<uint8_t> connection_memory_;
   FramePool pool_;
   ConnectionTable connections_;
+  Crossings crossings_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;
   Counters counters_;
   LogRing log_;
   Outputs outputs_;
-  TokenBucket answers_{1000, 1000};
   Context ctx_;
 };
 

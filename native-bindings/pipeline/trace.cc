@@ -5,7 +5,9 @@
 #include <string_view>
 #include <utility>
 
+#include "packet/embedded.h"
 #include "packet/parse.h"
+#include "stages/stage.h"
 
 namespace headgate {
 namespace {
@@ -71,8 +73,9 @@ struct Before {
 };
 
 Before look_before(const Frame& frame, const Context& ctx) {
-  if (!is_tracked(frame.headers)) return {};
-  const Connection* c = ctx.connections.peek(frame.headers, frame.tracker);
+  Headers wanted;
+  if (!connection_headers(frame, wanted)) return {};
+  const Connection* c = ctx.connections.peek(wanted, frame.tracker);
   return c ? Before{true, c->created} : Before{};
 }
 
@@ -80,7 +83,7 @@ void note_connection(TraceRecord& r, const Frame& frame, const Context& ctx, con
   if (!frame.connection) return;
   const Connection& c = *frame.connection;
   const bool is_new = !before.held || c.created != before.created;
-  r.connection = {c.tracker, is_new, frame.reply, c.state, c.state, ctx.connections.flow_of(c)};
+  r.connection = {c.tracker, is_new, frame.reply, state_of(c), state_of(c), ctx.connections.flow_of(c)};
 }
 
 // A verdict before the classify stage has looked. One whose epoch is past may be reached again, or kept.
@@ -98,6 +101,10 @@ Formers look_verdicts(const Frame& frame, const Context& ctx) {
     const auto& epochs = ctx.generation->epochs;
     return Former{place >= epochs.size() || v.epoch == epochs[place], v.hit, ctx.hits[v.hit].flows};
   };
+  if (frame.bridge) {
+    const bool out = edge_direction(frame, frame.reply) == Direction::kOut;
+    return {look(0, out ? frame.bridge->judge : kNoWorkload), look(1, out ? kNoWorkload : frame.bridge->judge)};
+  }
   return {look(0, frame.reply ? frame.destination_workload : frame.source_workload),
           look(1, frame.reply ? frame.source_workload : frame.destination_workload)};
 }
@@ -112,6 +119,10 @@ void note_verdicts(TraceRecord& r, const Frame& frame, Context& ctx, const Forme
     const bool is_new = !former.has_epoch && (v.hit != former.hit || hit.flows != former.flows);
     r.verdicts.push_back({w.serial, hit.entry, side == 0 ? Direction::kOut : Direction::kIn, v.action, is_new});
   };
+  if (frame.bridge) {
+    note(edge_direction(frame, frame.reply) == Direction::kIn, ctx.workload(frame.bridge->judge));
+    return;
+  }
   note(frame.reply, *frame.source);
   const bool refused_there = !r.drops.empty() && r.drops.back().workload == frame.source->serial;
   if (frame.destination && !refused_there) note(!frame.reply, *frame.destination);
@@ -142,12 +153,16 @@ void note_decision(const Context& ctx, TraceRecord& r, uint32_t workload, const 
     r.verdicts.push_back({serial_of(ctx, workload), ctx.hits[d.hit].entry, Direction::kIn, d.action, true});
 }
 
+void note_service(TraceRecord& r, const TraceService& service) {
+  r.services.push_back(service);
+}
+
 std::unique_ptr<TraceRecord> make_record(const Frame& frame, const Context& ctx, uint32_t bytes) {
   auto record = std::make_unique<TraceRecord>();
   record->time = ctx.now;
   record->device = device_of(ctx, frame.port);
   record->length = frame.length;
-  record->workload = frame.source ? frame.source->serial : 0;
+  record->workload = frame.source ? frame.source->serial : serial_of(ctx, frame.source_workload);
   record->bytes.assign(frame.data, frame.data + std::min(bytes, frame.length));
   if (frame.length >= 12) {
     memcpy(record->destination_mac.data(), frame.data, 6);
@@ -172,13 +187,15 @@ bool run_traced(Frame& frame, Context& ctx, size_t from, size_t to) {
       note_verdicts(r, frame, ctx, formers);
       note_answers(r, ctx, answers);
     }
+    if (is("services") && !r.connection)
+      note_connection(r, frame, ctx, {true, frame.connection ? frame.connection->created : 0});
     if (is("guard")) note_sender(r, frame);
     if (!goes_on) return false;
     if (is("parse")) note_parsed(r, frame);
     if (is("locate")) note_destination(r, frame);
     if (is("fragments")) r.headers = frame.headers;
     if (is("track")) note_connection(r, frame, ctx, before);
-    if (is("advance") && frame.connection) r.connection->after = frame.connection->state;
+    if (is("advance") && frame.connection) r.connection->after = state_of(*frame.connection);
   }
   return true;
 }

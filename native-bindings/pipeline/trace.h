@@ -49,11 +49,20 @@ struct TraceDrop {
   const char* stage;
 };
 
+// That it went to a portal, or came from one, under a service tag. Places are of the generation.
+struct TraceService {
+  uint16_t tag;
+  uint8_t hop;  // kEntryHop: where a gateway's clients are
+  uint16_t portal;
+  uint32_t key;
+  bool sent;
+};
+
 struct TraceConnection {
   uint16_t tracker;
   bool is_new;
   bool reply;
-  ConnectionState before, after;
+  const char *before, *after;  // states
   FlowHeaders flow;
 };
 
@@ -72,6 +81,7 @@ struct TraceRecord {
   Headers headers;   // once parsed
   std::optional<TraceConnection> connection;
   std::vector<TraceVerdict> verdicts;
+  std::vector<TraceService> services;
   std::vector<TraceOutput> outputs;
   std::vector<TraceDrop> drops;
   std::vector<uint8_t> bytes;  // the first of the frame, as it came

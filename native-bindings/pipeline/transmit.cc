@@ -40,6 +40,36 @@ int push_tags(Frame& frame, const uint16_t vlan[2]) {
   return bytes;
 }
 
+// Gives the frame these tags in the place of its own. What a tag has beside its id (priority, drop eligibility, kind)
+// stays with the outer one and with the inner one; a tag that nothing asks for goes, but for one without an id.
+void replace_tags(Frame& frame, const uint16_t vlan[2]) {
+  constexpr uint16_t kId = 0x0fff;
+  const int had = frame.headers.tags;
+  const int tags = vlan[1] ? 2 : vlan[0] || (had == 1 && !(frame.headers.vlan[0] & kId)) ? 1 : 0;
+  uint8_t addresses[12];
+  uint16_t kinds[2] = {static_cast<uint16_t>(tags == 2 ? kEtherQinQ : kEtherVlan), kEtherVlan}, controls[2] = {};
+  memcpy(addresses, frame.data, 12);
+  for (int i = 0; i < std::min(had, tags); ++i) {
+    kinds[i] = load16(frame.data + 12 + i * static_cast<int>(kVlanTag));
+    controls[i] = frame.headers.vlan[i];
+  }
+  shift_offsets(frame, (tags - had) * static_cast<int>(kVlanTag));
+  memcpy(frame.data, addresses, 12);
+  for (int i = 0; i < tags; ++i) {
+    frame.headers.vlan[i] = static_cast<uint16_t>((controls[i] & ~kId) | vlan[i]);
+    store16(frame.data + 12 + i * static_cast<int>(kVlanTag), kinds[i]);
+    store16(frame.data + 14 + i * static_cast<int>(kVlanTag), frame.headers.vlan[i]);
+  }
+  frame.headers.tags = static_cast<uint8_t>(tags);
+}
+
+// The VLAN tags of a service key: two where it is longer than one.
+int push_key(Frame& frame, uint32_t key) {
+  const auto id = [](uint32_t bits) { return static_cast<uint16_t>(bits & 0x0fff); };
+  const uint16_t tags[2] = {key >> 12 ? id(key >> 12) : id(key), key >> 12 ? id(key) : uint16_t{0}};
+  return push_tags(frame, tags);
+}
+
 void pop_tags(Frame& frame, int bytes) {
   uint8_t addresses[12];
   memcpy(addresses, frame.data, 12);
@@ -58,9 +88,16 @@ constexpr size_t kMost = 64;  // frames written at once
 class Writer {
  public:
   Writer(Context& ctx, const PortView& view, unsigned queue)
-      : ctx_(ctx), port_(*view.attached->port), can_(port_.capabilities()), trunk_(view.trunk), queue_(queue) {}
+      : ctx_(ctx),
+        port_(*view.attached->port),
+        can_(port_.capabilities()),
+        trunk_(view.trunk),
+        edge_(view.edge),
+        tunnel_(view.tunnel),
+        queue_(queue) {}
 
   void write(Frame& frame, uint32_t workload) {
+    if (edge_) replace_tags(frame, frame.bridge->vlan[static_cast<int>(*ctx_.workload(workload).side)]);
     if (!takes(can_, frame.offload)) {
       cut(frame, workload);
       return;
@@ -83,11 +120,22 @@ class Writer {
 
  private:
   void add(Frame& frame, uint32_t workload, bool ours) {
+    if (tunnel_) {
+      // A flooded frame goes to several remotes.
+      if (count_ && frames_[count_ - 1] == &frame) flush();
+      const Workload& far = ctx_.workload(workload);
+      const uint32_t most = far.remote->most.load(std::memory_order_relaxed);
+      set_hop(frame, far);
+      if (frame.passage.key) frame.hop.key = frame.passage.key;
+      frame.hop.fragment = far.remote->fragment && most != 0 && longest_segment(frame) > most;
+    }
     frames_[count_] = &frame;
     workloads_[count_] = workload;
     ours_[count_] = ours;
     tag_bytes_[count_] = 0;
-    if (trunk_) {
+    if (trunk_ && frame.passage.key) {
+      tag_bytes_[count_] = push_key(frame, frame.passage.key);
+    } else if (trunk_) {
       const Segment& segment = ctx_.segment_of(ctx_.workload(workload));
       if (segment.vlan[0]) tag_bytes_[count_] = push_tags(frame, segment.vlan);
     }
@@ -119,6 +167,7 @@ class Writer {
       }
       build_segment(frame, i, *piece);
       piece->trace = frame.trace;
+      piece->passage = frame.passage;
       add(*piece, workload, true);
     }
   }
@@ -127,6 +176,8 @@ class Writer {
   Port& port_;
   PortCapabilities can_;
   bool trunk_;
+  bool edge_;
+  bool tunnel_;
   unsigned queue_;
   size_t count_ = 0;
   Frame* frames_[kMost];
@@ -138,7 +189,7 @@ class Writer {
 
 // Whether the port can be given the frames as they are queued: nothing to push, cut or complete.
 bool fit_as_they_are(std::span<Frame* const> frames, const PortView& view) {
-  if (view.trunk) return false;
+  if (view.trunk || view.edge || view.tunnel) return false;
   const PortCapabilities can = view.attached->port->capabilities();
   if (can.tcp_segmentation && can.udp_segmentation && can.checksum) return true;
   auto fits = [&](const Frame* f) { return takes(can, f->offload) && (can.checksum || !f->offload.partial_checksum); };

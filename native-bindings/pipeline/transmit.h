@@ -10,4 +10,9 @@ namespace headgate {
 // workload.
 void transmit_outputs(Context& ctx, unsigned queue);
 
+// The hop of a frame that comes from, or goes to, the far side of a segment; of others there is none.
+inline void set_hop(Frame& frame, const Workload& workload) {
+  if (workload.remote) frame.hop = {workload.remote->address, workload.remote->key, false, Reason::kNone};
+}
+
 }  // namespace headgate

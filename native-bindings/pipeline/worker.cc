@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <ctime>
 #include <system_error>
+#include <utility>
 
 #include "pipeline/transmit.h"
 
@@ -14,7 +15,7 @@ namespace headgate {
 namespace {
 
 constexpr uint32_t kWakeEvent = UINT32_MAX;
-constexpr int kIdleMilliseconds = 1000;  // connections age at least that often
+constexpr uint32_t kIdleMilliseconds = 1000;  // connections age at least that often
 constexpr uint32_t kAgedPerRound = 64;
 constexpr size_t kSpareFrames = 192;  // answers and segments
 // Per port and batch: each frame once, and answers to it in both directions.
@@ -35,15 +36,23 @@ uint64_t clock_now() {
 
 Worker::Worker(const WorkerOptions& options)
     : index_(options.index),
+      state_(options.state),
       limits_(options.limits),
       pipeline_(options.pipeline),
       pool_(kBatch + kSpareFrames),
-      connections_(options.connection_memory, options.connections),
+      connections_(state_ ? memory(Part::kConnections) : options.connection_memory, options.connections,
+                   memory(Part::kAccounts)),
+      crossings_(options.connections, memory(Part::kCrossings)),
+      hits_(HitTable::kMost, memory(Part::kHits)),
       fragments_(options.secret, [this](Frame& frame, Reason reason) { drop_held(frame, reason); }),
+      counters_(memory(Part::kCounters)),
+      log_(memory(Part::kLogLines)),
       generation_(std::make_shared<Generation>()),
-      ctx_{generation_.get(), connections_, hits_,   memo_,    fragments_,    counters_, log_,
-           outputs_,          pool_,        nullptr, answers_, options.secret} {
+      ctx_{generation_.get(), connections_, crossings_, hits_, memo_,   fragments_,
+           counters_,         log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+           options.secret} {
   connections_.set_secret(options.secret);
+  connections_.populate();
   for (Frame*& frame : frames_) frame = pool_.acquire();
   epoll_ = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   wake_ = check(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
@@ -63,6 +72,26 @@ Worker::~Worker() {
   close(wake_);
 }
 
+uint32_t Worker::begin(const ConnectionTable::Known& known) {
+  uint32_t forgotten = 0;
+  counters_.begin();
+  if (state_->left() == State::Left::kInDisorder) {
+    hits_.recover();
+    ConnectionTable::Known all = known;
+    all.hit_owner = [this](uint32_t place) { return hits_.owner(place); };
+    forgotten = connections_.recover(all);
+  }
+  if (auto log = make_flow_log(); log->begun()) {
+    log->begin();
+    swap_flow_log(log);
+  }
+  return forgotten;
+}
+
+std::unique_ptr<FlowLog> Worker::make_flow_log() const {
+  return std::make_unique<FlowLog>(hits_, connections_.limit(), memory(Part::kFlowRecords), memory(Part::kFlowMarks));
+}
+
 void Worker::join(Steering steering, std::vector<Worker*> peers) {
   steering_ = std::move(steering);
   peers_ = std::move(peers);
@@ -70,17 +99,34 @@ void Worker::join(Steering steering, std::vector<Worker*> peers) {
 }
 
 void Worker::start() {
+  stopping_ = false;
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), ("headgate-w" + std::to_string(index_)).c_str());
     loop();
   });
 }
 
-void Worker::stop() {
-  if (!thread_.joinable()) return;
+void Worker::ask_to_stop() {
   stopping_ = true;
   wake();
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  ask_to_stop();
   thread_.join();
+}
+
+size_t Worker::flush() {
+  return run_rings() + resume_frames([this](Frame& frame) { return fragments_.release(frame); });
+}
+
+void Worker::mark_changes(bool on) {
+  connections_.mark_changes(on ? memory(Part::kMarks) : nullptr);
+}
+
+void Worker::save() {
+  fragments_.save(memory(Part::kFragments));
 }
 
 void Worker::wake() {
@@ -129,7 +175,7 @@ void Worker::run_tasks() {
 void Worker::loop() {
   epoll_event events[64];
   while (!stopping_.load(std::memory_order_relaxed)) {
-    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : kIdleMilliseconds);
+    int ready = epoll_wait(epoll_, events, 64, ageing_behind_ ? 0 : most_idle());
     set_time(clock_now());
     if (has_tasks_.load(std::memory_order_relaxed)) {
       run_tasks();
@@ -149,6 +195,11 @@ void Worker::loop() {
   run_tasks();
 }
 
+// The time of the last round counts: it was just now.
+int Worker::most_idle() const {
+  return index_ == 0 ? static_cast<int>(prober_.wait(ctx_, kIdleMilliseconds)) : kIdleMilliseconds;
+}
+
 size_t Worker::run(uint64_t now) {
   set_time(now);
   size_t frames = 0;
@@ -163,7 +214,8 @@ size_t Worker::run(uint64_t now) {
 void Worker::end_round() {
   fragments_.expire(ctx_.now);
   resume_frames([this](Frame& frame) { return fragments_.release(frame); });
-  ageing_behind_ = connections_.expire(ctx_.now, generation_->timeouts, kAgedPerRound);
+  if (index_ == 0 && prober_.run(ctx_)) transmit_outputs(ctx_, index_);
+  ageing_behind_ = connections_.expire(ctx_.now, generation_->profiles, kAgedPerRound);
   for (unsigned i = 0; i < peers_.size(); ++i)
     if (steering_.wake[i]) {
       steering_.wake[i] = false;
@@ -172,6 +224,13 @@ void Worker::end_round() {
 }
 
 size_t Worker::run_port(uint16_t port) {
+  size_t count = receive_from(port);
+  if (const TunnelPort* tunnel = generation_->ports[port].tunnel)
+    while (tunnel->has_more(index_)) count += receive_from(port);
+  return count;
+}
+
+size_t Worker::receive_from(uint16_t port) {
   const PortView& view = generation_->ports[port];
   const uint32_t workload = view.workload;
   const Workload* sender = view.sender;
@@ -184,9 +243,11 @@ size_t Worker::run_port(uint16_t port) {
     frame.source_workload = workload;
     frame.source = sender;
     frame.segment = segment;
+    frame.bridge = nullptr;
     frame.joined = false;
+    frame.passage = {};
   }
-  counters_.frames += count;
+  counters_.totals.frames += count;
   run_batch(0, count, false);
   return count;
 }
@@ -195,7 +256,7 @@ size_t Worker::run_rings() {
   size_t total = 0;
   for (auto& ring : steering_.in)
     if (ring) total += resume_frames([&](Frame& frame) { return ring->pop(frame); });
-  counters_.frames += total;
+  counters_.totals.frames += total;
   return total;
 }
 
@@ -223,11 +284,22 @@ bool Worker::find_workloads(Frame& frame) const {
   auto find = [&](uint32_t place) { return place < workloads.size() ? workloads[place].get() : nullptr; };
   frame.source = find(frame.source_workload);
   frame.destination = find(frame.destination_workload);
-  if (frame.source) {
-    frame.segment = &ctx_.segment_of(*frame.source);
-    frame.tracker = frame.segment->tracker;
-  }
-  return frame.source && (frame.destination || frame.destination_workload == kManyOutputs);
+  if (!frame.source) return false;
+  if (frame.bridge) return frame.destination && find_bridge(frame);
+  frame.segment = &ctx_.segment_of(*frame.source);
+  frame.tracker = frame.segment->tracker;
+  return frame.destination || frame.destination_workload == kManyOutputs;
+}
+
+// The same for the bridge by which it crosses an edge pair.
+bool Worker::find_bridge(Frame& frame) const {
+  if (frame.source->port == kNoPort) return false;
+  const PortView& port = generation_->ports[frame.source->port];
+  frame.bridge = port.edge ? port.find_bridge(frame.headers) : nullptr;
+  if (!frame.bridge) return false;
+  frame.segment = port.segment;
+  frame.tracker = frame.bridge->tracker;
+  return true;
 }
 
 void Worker::drop_unbound(Frame& frame) {
@@ -249,6 +321,7 @@ void Worker::inject(std::span<const uint8_t> bytes, uint32_t place, size_t trace
   frame.source_workload = view.workload;
   frame.source = view.sender;
   frame.segment = view.segment;
+  set_hop(frame, ctx_.workload(place));
   frame.trace = make_record(frame, ctx_, frame.length).release();
   frame.trace->traces[trace] = id;
   run_batch(0, 1, true);
@@ -267,7 +340,9 @@ void Worker::run_batch(size_t from, size_t count, bool traced) {
   if (traced) note_outputs(ctx_);
   transmit_outputs(ctx_, index_);
   if (traced) tracer_.finish({frames_, count});
-  ++counters_.batches;
+  if (connections_.marks_changes()) [[unlikely]]
+    for (size_t i = 0; i < count; ++i) connections_.mark(frames_[i]->connection);
+  ++counters_.totals.batches;
 }
 
 void Worker::adopt(std::shared_ptr<const Generation> next) {
@@ -280,8 +355,10 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
   if (!same_topology) retain_fragments(*next);
   generation_ = std::move(next);
   ctx_.generation = generation_.get();
+  prober_ = Prober(ctx_.now);
+  if (generation_->services) counters_.cover_legs(generation_->services->legs);
   if (same_topology) return;
-  counters_.workloads.resize(std::max(counters_.workloads.size(), generation_->workloads.size()));
+  counters_.cover(generation_->workloads.size());
   for (size_t i = 0; i < generation_->workloads.size(); ++i) {
     uint32_t serial = generation_->workloads[i] ? generation_->workloads[i]->serial : 0;
     if (counters_.workloads[i].serial == serial) continue;
@@ -289,6 +366,9 @@ void Worker::adopt(std::shared_ptr<const Generation> next) {
     counters_.workloads[i].serial = serial;
   }
   outputs_.resize(generation_->ports.size(), kOutputsPerPort);
+  const bool first = !std::exchange(fragments_restored_, true);
+  if (first && state_ && state_->left() == State::Left::kInOrder)
+    fragments_.restore(memory(Part::kFragments), generation_->workloads.size());
   watch_ports();
 }
 

@@ -23,52 +23,122 @@ uint64_t checksum_of(const PoolHeader& h) {
   return fold_multiply(sum ^ h.generation, h.size ^ 0xd6e8feb86659fd93ull);
 }
 
-bool holds(const PoolHeader& h, uint32_t layout, uint64_t size) {
-  return h.magic == PoolHeader::kMagic && h.layout == layout && h.size == size && h.checksum == checksum_of(h);
+// Why the header is not that of a pool with such content; empty if it is.
+std::string fault_of(const PoolHeader& h, uint32_t layout, uint64_t size) {
+  if (h.magic != PoolHeader::kMagic || h.checksum != checksum_of(h)) return "its header is damaged";
+  if (h.layout != layout)
+    return "its layout " + std::to_string(h.layout) + " is unknown here, which reads layout " + std::to_string(layout);
+  if (h.size != size)
+    return "it has " + std::to_string(h.size) + " bytes, and " + std::to_string(size) + " are needed: another " +
+           "number of connections or workers";
+  return "";
 }
 
-bool lock(int fd) {
+bool lock(int fd, short type) {
   struct flock whole = {};
-  whole.l_type = F_WRLCK;
+  whole.l_type = type;
   whole.l_whence = SEEK_SET;
   return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
+std::string lock_error(const std::string& path) {
+  return errno == EAGAIN || errno == EACCES
+             ? "Another engine owns the pool " + path + ". Stop it, or give this one a run directory of its own"
+             : "Cannot lock the pool " + path;
+}
+
+std::unique_ptr<Pool> fail(int fd, const std::string& what, std::string& error) {
+  error = what + ": " + strerror(errno);
+  if (fd >= 0) ::close(fd);
+  return nullptr;
+}
+
+PoolHeader* map(int fd, uint64_t size) {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<PoolHeader*>(memory);
 }
 
 }  // namespace
 
 std::unique_ptr<Pool> Pool::open(const std::string& path, uint32_t layout, uint64_t content_size, std::string& error) {
-  auto fail = [&](int fd, const std::string& what) -> std::unique_ptr<Pool> {
-    error = what + ": " + strerror(errno);
-    if (fd >= 0) ::close(fd);
-    return nullptr;
-  };
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-  if (fd < 0) return fail(fd, "Cannot open the pool " + path);
-  if (!lock(fd)) {
-    bool taken = errno == EAGAIN || errno == EACCES;
-    return fail(
-        fd, taken ? "Another engine owns the pool " + path + ". Stop it, or give this one a run directory of its own"
-                  : "Cannot lock the pool " + path);
-  }
-  uint64_t size = kHeaderBytes + content_size;
+  if (fd < 0) return fail(fd, "Cannot open the pool " + path, error);
+  if (!lock(fd, F_WRLCK)) return fail(fd, lock_error(path), error);
+  const uint64_t size = kHeaderBytes + content_size;
+  PoolHeader found = {};
+  const bool was_there = pread(fd, &found, sizeof found, 0) > 0;
+  const std::string fault = fault_of(found, layout, size);
   struct stat status = {};
   fstat(fd, &status);
+  // Of another size, it is not that of the header either.
   if (static_cast<uint64_t>(status.st_size) != size)
     if (ftruncate(fd, 0) != 0 || ftruncate(fd, static_cast<off_t>(size)) != 0)
-      return fail(fd, "Cannot size the pool " + path + " to " + std::to_string(size) + " bytes");
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) return fail(fd, "Cannot map the pool " + path);
-  auto* header = static_cast<PoolHeader*>(memory);
-  bool inherited = holds(*header, layout, size);
-  bool was_clean = inherited && header->clean;
-  uint64_t generation = inherited ? header->generation : 0;
-  *header = {PoolHeader::kMagic, layout, 0, generation + 1, size, 0};
-  header->checksum = checksum_of(*header);
+      return fail(fd, "Cannot size the pool " + path + " to " + std::to_string(size) + " bytes", error);
+  PoolHeader* header = map(fd, size);
+  if (!header) return fail(fd, "Cannot map the pool " + path, error);
   std::unique_ptr<Pool> pool(new Pool(fd, header));
-  pool->inherited_ = inherited;
-  pool->was_clean_ = was_clean;
-  if (!inherited && !pool->clear(error)) return nullptr;
+  pool->inherited_ = fault.empty() && static_cast<uint64_t>(status.st_size) == size;
+  pool->was_clean_ = pool->inherited_ && found.clean;
+  if (was_there && !pool->inherited_) pool->discarded_ = fault.empty() ? "it is cut off" : fault;
+  pool->become_owner(layout, size, pool->inherited_ ? found.generation : 0);
+  if (!pool->inherited_ && !pool->clear(error)) return nullptr;
   return pool;
+}
+
+std::unique_ptr<Pool> Pool::attach(const std::string& path, uint32_t layout, uint64_t content_size,
+                                   std::string& error) {
+  int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return fail(fd, "Cannot open the pool " + path, error);
+  const uint64_t size = kHeaderBytes + content_size;
+  PoolHeader found = {};
+  struct stat status = {};
+  const bool whole = pread(fd, &found, sizeof found, 0) == sizeof found && fstat(fd, &status) == 0;
+  const std::string fault = fault_of(found, layout, size);
+  if (!whole || !fault.empty() || static_cast<uint64_t>(status.st_size) != size) {
+    ::close(fd);
+    error = "The pool " + path + " cannot be taken over: " + (fault.empty() ? "it is cut off" : fault);
+    return nullptr;
+  }
+  PoolHeader* header = map(fd, size);
+  if (!header) return fail(fd, "Cannot map the pool " + path, error);
+  return std::unique_ptr<Pool>(new Pool(fd, header));
+}
+
+std::optional<PoolHeader> Pool::look(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return std::nullopt;
+  PoolHeader header = {};
+  const bool whole = pread(fd, &header, sizeof header, 0) == sizeof header;
+  ::close(fd);
+  if (!whole || header.magic != PoolHeader::kMagic || header.checksum != checksum_of(header)) return std::nullopt;
+  return header;
+}
+
+bool Pool::acquire(std::string& error) {
+  if (!lock(fd_, F_WRLCK)) {
+    error = lock_error("of another engine") + ": " + strerror(errno);
+    return false;
+  }
+  inherited_ = true;
+  was_clean_ = header_->clean;
+  become_owner(header_->layout, header_->size, header_->generation);
+  return true;
+}
+
+void Pool::become_owner(uint32_t layout, uint64_t size, uint64_t generation) {
+  *header_ = {PoolHeader::kMagic, layout, 0, generation + 1, size, 0};
+  header_->checksum = checksum_of(*header_);
+}
+
+void Pool::release(bool clean) {
+  header_->clean = clean;
+  lock(fd_, F_UNLCK);
+}
+
+bool Pool::is_at(const std::string& path) const {
+  struct stat ours = {}, there = {};
+  return fstat(fd_, &ours) == 0 && stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
+         ours.st_dev == there.st_dev;
 }
 
 // Punching a hole gives zeroes without touching the pages.
@@ -87,6 +157,10 @@ Pool::~Pool() {
 
 uint8_t* Pool::content() const {
   return reinterpret_cast<uint8_t*>(header_) + kHeaderBytes;
+}
+
+uint64_t Pool::content_size() const {
+  return header_->size - kHeaderBytes;
 }
 
 std::string pool_directory(const std::string& directory, std::string& error) {

@@ -61,15 +61,23 @@ std::unique_ptr<PacketSocketPort> open_packet_socket(const PacketSocketSpec& spe
     return nullptr;
   }
   std::unique_ptr<PacketSocketPort> port(new PacketSocketPort(spec));
+  const bool given = !spec.descriptors.empty();
   for (auto& queue : port->queues_) {
-    if (!port->open_queue(queue, index, error)) return nullptr;
+    if (!(given ? port->adopt_queue(queue, index, error) : port->open_queue(queue, index, error))) return nullptr;
   }
-  if (spec.queues > 1 && !port->join_fanout(error)) return nullptr;
+  if (!given && spec.queues > 1 && !port->join_fanout(error)) return nullptr;
   return port;
 }
 
 PacketSocketPort::PacketSocketPort(const PacketSocketSpec& spec)
-    : spec_(spec), udp_segmentation_(kernel_takes_udp_super_frames()), queues_(spec.queues) {}
+    : spec_(spec), udp_segmentation_(kernel_takes_udp_super_frames()), queues_(spec.queues) {
+  for (size_t i = 0; i < spec.descriptors.size(); ++i) {
+    if (i < queues_.size())
+      queues_[i].socket = spec.descriptors[i];
+    else
+      close(spec.descriptors[i]);
+  }
+}
 
 PacketSocketPort::~PacketSocketPort() {
   for (const Queue& queue : queues_) {
@@ -109,6 +117,18 @@ bool PacketSocketPort::open_queue(Queue& queue, int index, std::string& error) {
   }
   queue.coalesce = udp_segmentation_;
   return true;
+}
+
+// A socket of an engine before, with its options and the frames that wait in it.
+bool PacketSocketPort::adopt_queue(Queue& queue, int index, std::string& error) {
+  sockaddr_ll address{};
+  socklen_t size = sizeof address;
+  queue.coalesce = udp_segmentation_;
+  if (queue.socket >= 0 && getsockname(queue.socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+      address.sll_family == AF_PACKET && address.sll_ifindex == index)
+    return true;
+  error = "Interface " + spec_.device + " cannot be taken over: a descriptor that was given for it is another's";
+  return false;
 }
 
 // Until the last socket has joined, each gets every frame: what came in by then is thrown away.

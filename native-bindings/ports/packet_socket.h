@@ -25,6 +25,7 @@ namespace headgate {
 struct PacketSocketSpec {
   std::string device{};
   uint16_t queues = 1;
+  std::vector<int> descriptors{};  // of each queue, which the port owns from then on; empty: they are to be opened
 };
 
 class PacketSocketPort final : public Port {
@@ -62,6 +63,7 @@ class PacketSocketPort final : public Port {
 
   explicit PacketSocketPort(const PacketSocketSpec& spec);
   bool open_queue(Queue& queue, int index, std::string& error);
+  bool adopt_queue(Queue& queue, int index, std::string& error);
   bool join_fanout(std::string& error);
   size_t receive_batch(Queue& queue, std::span<Frame* const> frames);
   size_t send_batch(Queue& queue, std::span<Frame* const> frames, std::span<Reason> outcomes);

@@ -26,6 +26,8 @@ namespace {
 // UDP segmentation offload, Linux 6.2; missing from older headers.
 constexpr unsigned kUso4 = 0x20;
 constexpr unsigned kUso6 = 0x40;
+// TUNGETDEVNETNS, likewise.
+constexpr unsigned long kGetNamespace = _IO('T', 227);
 constexpr unsigned kTcpOffloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 
 std::string attach_hint(int error) {
@@ -54,7 +56,9 @@ std::unique_ptr<TapPort> open_tap(const TapSpec& spec, std::string& error) {
   }
   std::unique_ptr<TapPort> port(new TapPort(spec));
   bool opened = false;
-  const auto open_all = [&] { opened = port->open_queues(error); };
+  const auto open_all = [&] {
+    opened = spec.descriptors.empty() ? port->open_queues(error) : port->adopt_queues(error);
+  };
   if (!run_in_namespace(port->namespace_, open_all, error)) {
     error = "TAP device " + spec.device + ": " + error;
     return nullptr;
@@ -62,7 +66,14 @@ std::unique_ptr<TapPort> open_tap(const TapSpec& spec, std::string& error) {
   return opened ? std::move(port) : nullptr;
 }
 
-TapPort::TapPort(const TapSpec& spec) : spec_(spec), namespace_(namespace_path(spec.netns)), queues_(spec.queues) {}
+TapPort::TapPort(const TapSpec& spec) : spec_(spec), namespace_(namespace_path(spec.netns)), queues_(spec.queues) {
+  for (size_t i = 0; i < spec.descriptors.size(); ++i) {
+    if (i < queues_.size())
+      queues_[i].descriptor = spec.descriptors[i];
+    else
+      close(spec.descriptors[i]);
+  }
+}
 
 TapPort::~TapPort() {
   for (const Queue& queue : queues_) {
@@ -74,14 +85,44 @@ std::string TapPort::where() const {
   return "TAP device " + spec_.device + (namespace_.empty() ? "" : " in namespace " + namespace_);
 }
 
+void TapPort::note_namespace() {
+  if (namespace_.empty()) return;
+  struct stat status {};
+  stat(namespace_.c_str(), &status);
+  namespace_device_ = status.st_dev;
+  namespace_inode_ = status.st_ino;
+}
+
+// The device is set up already. What the kernel says of the descriptors counts, not who gave them.
+bool TapPort::adopt_queues(std::string& error) {
+  note_namespace();
+  for (const Queue& queue : queues_) {
+    ifreq request{};
+    if (queue.descriptor >= 0 && ioctl(queue.descriptor, TUNGETIFF, &request) == 0 &&
+        spec_.device == request.ifr_name && (request.ifr_flags & IFF_VNET_HDR) && in_its_namespace(queue.descriptor))
+      continue;
+    error = where() + " cannot be taken over: a descriptor that was given for it is another's";
+    return false;
+  }
+  if (!set_offloads(queues_[0].descriptor, error)) return false;
+  for (Queue& queue : queues_) queue.coalesce = udp_segmentation_;
+  return true;
+}
+
+bool TapPort::in_its_namespace(int descriptor) const {
+  if (namespace_.empty()) return true;
+  const int file = ioctl(descriptor, kGetNamespace);
+  if (file < 0) return errno == EINVAL || errno == ENOTTY;  // before Linux 5.2 nobody says
+  struct stat status {};
+  const bool same =
+      fstat(file, &status) == 0 && status.st_dev == namespace_device_ && status.st_ino == namespace_inode_;
+  close(file);
+  return same;
+}
+
 // Runs inside the namespace: a TUN descriptor belongs to the namespace of the thread that opened it.
 bool TapPort::open_queues(std::string& error) {
-  if (!namespace_.empty()) {
-    struct stat status {};
-    stat(namespace_.c_str(), &status);
-    namespace_device_ = status.st_dev;
-    namespace_inode_ = status.st_ino;
-  }
+  note_namespace();
   for (Queue& queue : queues_) {
     if (!open_queue(queue, error)) return false;
   }

@@ -3,6 +3,9 @@
 // super-frames pass whole. The device is persistent: it stays, with its addresses, when the engine stops, and
 // is attached again.
 //
+// The descriptors may also come from an engine before, or from whoever kept them: then frames that wait in them are
+// read as if nothing had been.
+//
 // A queue is one descriptor (IFF_MULTI_QUEUE). When the device is deleted, the queue that notices puts a
 // descriptor that never becomes readable in the place of its own: an epoll set does not spin, and `failure`
 // says what happened.
@@ -27,6 +30,7 @@ struct TapSpec {
   std::vector<std::string> gateways{};   // default routes
   uint32_t mtu = 0;                      // bytes of IP; 0 leaves the device's own
   uint16_t queues = 1;
+  std::vector<int> descriptors{};  // of each queue, which the port owns from then on; empty: they are to be opened
 };
 
 class TapPort final : public Port {
@@ -59,6 +63,9 @@ class TapPort final : public Port {
 
   explicit TapPort(const TapSpec& spec);
   bool open_queues(std::string& error);
+  bool adopt_queues(std::string& error);
+  void note_namespace();
+  bool in_its_namespace(int descriptor) const;
   bool open_queue(Queue& queue, std::string& error);
   bool set_offloads(int descriptor, std::string& error);
   bool configure(std::string& error);

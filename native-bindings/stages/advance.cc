@@ -1,55 +1,41 @@
-// Moves the state of a connection on, and notes time and counts, for frames that were let through.
+// Moves the state of a connection on, and notes time and counts, for frames that were let through; and drops those that
+// do not fit the state: TCP by sequence numbers and windows (tables/tcp_state.h), SCTP by verification tags
+// (tables/sctp_state.h). How closely, is said by the section whose rule has judged the connection: its profile.
 //
-// TCP follows the exchange of SYN, ACK, FIN and RST (RFC 9293, 3.3.2) without windows, which are a later step. A
-// connection picked up in the middle, or heard from one side only, counts as opening until both sides were heard, so
-// that nobody can fill the table with records that are never evicted.
+// The rest is UDP and the like, one-way until both sides were heard. A TCP connection picked up in the middle counts as
+// opening until both sides were heard, so that nobody can fill the table with records that are never evicted.
+//
+// An ICMP error has been found to be about the connection, and changes nothing.
 #include "packet/parse.h"
 #include "stages/stage.h"
 
 namespace headgate {
 namespace {
 
-using State = ConnectionState;
-
-State next_tcp_state(Connection& c, uint8_t flags, bool reply) {
-  if (flags & kRst) return State::kReset;
-  if (flags & kFin) c.fin |= reply ? 2u : 1u;
-  switch (c.state) {
-    case State::kNew:
-      return flags & kSyn && !(flags & kAck) ? State::kSynSent : State::kOneWay;
-    case State::kSynSent:
-      return reply && flags & kSyn ? State::kSynReceived : c.state;
-    case State::kSynReceived:
-      if (!reply && flags & kAck) return c.fin ? State::kFinSent : State::kEstablished;
-      return c.state;
-    case State::kOneWay:
-      return reply ? State::kEstablished : c.state;
-    case State::kEstablished:
-    case State::kFinSent:
-      return c.fin == 3 ? State::kClosing : c.fin ? State::kFinSent : c.state;
+TimeoutClass class_of(const TcpTracking& tcp) {
+  switch (tcp.state) {
+    case TcpState::kEstablished:
+    case TcpState::kFinWait:  // half-closed connections may work on for long
+    case TcpState::kCloseWait:
+      return TimeoutClass::kTcpEstablished;
+    case TcpState::kLastAck:
+    case TcpState::kTimeWait:
+    case TcpState::kReset:
+      return TimeoutClass::kClosing;
     default:
-      return c.state;
+      return TimeoutClass::kTcpOpening;
   }
 }
 
-TimeoutClass class_of(const Connection& c) {
-  switch (c.state) {
-    case State::kSynSent:
-    case State::kSynReceived:
-      return TimeoutClass::kTcpOpening;
-    case State::kEstablished:
-    case State::kFinSent:  // half-closed connections may work on for long
-      return TimeoutClass::kTcpEstablished;
-    case State::kClosing:
-    case State::kReset:
-      return TimeoutClass::kTcpClosing;
-    default:
-      break;
-  }
-  bool two_way = c.state == State::kTwoWay;
-  switch (c.protocol) {
-    case kTcp:
-      return TimeoutClass::kTcpOpening;
+TimeoutClass class_of(const SctpTracking& sctp) {
+  if (sctp.state == SctpState::kClosed) return TimeoutClass::kClosing;
+  const bool open = sctp.state == SctpState::kEstablished || sctp.state == SctpState::kShutdown;
+  return open ? TimeoutClass::kOtherTwoWay : TimeoutClass::kOtherOneWay;
+}
+
+TimeoutClass class_of(const PlainTracking& plain, uint8_t protocol) {
+  const bool two_way = plain.heard == 3;
+  switch (protocol) {
     case kUdp:
       return two_way ? TimeoutClass::kUdpTwoWay : TimeoutClass::kUdpOneWay;
     case kIcmp:
@@ -60,30 +46,91 @@ TimeoutClass class_of(const Connection& c) {
   }
 }
 
-[[gnu::noinline]] void move_on(Connection& c, const Frame& frame, Context& ctx) {
-  if (c.protocol == kTcp && frame.headers.layer4_offset)
-    c.state = next_tcp_state(c, frame.headers.tcp_flags, frame.reply);
-  else if (c.protocol != kTcp)
-    c.state = frame.reply || c.state == State::kTwoWay ? State::kTwoWay : State::kOneWay;
-  ctx.connections.touch(c, class_of(c), ctx.now);
+Reason reason_of(TcpVerdict verdict) {
+  switch (verdict) {
+    case TcpVerdict::kMidStream:
+      return Reason::kTcpMidStream;
+    case TcpVerdict::kBadFlags:
+      return Reason::kTcpUnexpectedFlags;
+    case TcpVerdict::kOutOfWindow:
+      return Reason::kTcpOutOfWindow;
+    case TcpVerdict::kBadAck:
+      return Reason::kTcpBadAck;
+    case TcpVerdict::kBadReset:
+      return Reason::kTcpBadReset;
+    default:
+      return Reason::kNone;
+  }
 }
 
-// Whether the frame finds the connection at work, and leaves it as it is. (One that was denied meanwhile has to be put
-// back into its timeout class.)
-bool stays(const Connection& c, const Frame& frame) {
-  const auto is_open = [&] {
-    return c.state == State::kEstablished && !c.fin && !(frame.headers.tcp_flags & (kFin | kRst));
-  };
-  return (c.state == State::kTwoWay || is_open()) && c.timeout_class != TimeoutClass::kDenied;
+TrackingMode mode_of(const Connection& c, const Context& ctx) {
+  return ctx.generation->profiles[c.profile()].mode;
+}
+
+// A frame that may not begin a connection leaves none behind.
+[[gnu::noinline]] bool refuse_state(const Frame& frame, Context& ctx, Connection& c, Reason reason, bool is_new) {
+  if (is_new) ctx.connections.remove(c);
+  return drop(ctx, frame, reason);
+}
+
+[[gnu::noinline]] void change_class(Connection& c, TimeoutClass timeout_class, Context& ctx) {
+  ctx.connections.touch(c, timeout_class, ctx.now);
+}
+
+bool advance_tcp(const Frame& frame, Context& ctx, Connection& c) {
+  constexpr uint32_t kMostPayload = 65535;
+  TcpSegment segment = tcp_segment(frame);
+  const TcpVerdict verdict = c.tcp.judge(segment, frame.reply, mode_of(c, ctx));
+  if (verdict != TcpVerdict::kOk) {
+    const Reason reason = reason_of(verdict);
+    return reason == Reason::kNone || refuse_state(frame, ctx, c, reason, c.tcp.state == TcpState::kNone);
+  }
+  // What later fragments bring is not seen: it may be as much as a datagram holds.
+  if (frame.headers.fragment) [[unlikely]]
+    segment.length = kMostPayload;
+  const TcpState before = c.tcp.state;
+  c.tcp.advance(segment, frame.reply);
+  c.last_seen = ctx.now;
+  // (One that was denied meanwhile has to be put back into its class.)
+  if (c.tcp.state != before || c.timeout_class() == TimeoutClass::kDenied) change_class(c, class_of(c.tcp), ctx);
+  return true;
+}
+
+[[gnu::noinline]] bool advance_sctp(const Frame& frame, Context& ctx, Connection& c) {
+  const SctpPacket packet = sctp_packet(frame);
+  const SctpVerdict verdict = c.sctp.judge(packet, frame.reply, mode_of(c, ctx));
+  const bool is_new = c.sctp.state == SctpState::kNone;
+  if (verdict == SctpVerdict::kMidStream) return refuse_state(frame, ctx, c, Reason::kSctpMidStream, is_new);
+  if (verdict == SctpVerdict::kBadTag) return refuse_state(frame, ctx, c, Reason::kSctpBadTag, is_new);
+  c.sctp.advance(packet, frame.reply);
+  change_class(c, class_of(c.sctp), ctx);
+  return true;
+}
+
+void advance_plain(const Frame& frame, Context& ctx, Connection& c) {
+  const uint8_t side = frame.reply ? 2 : 1;
+  c.last_seen = ctx.now;
+  if ((c.plain.heard & side) && c.timeout_class() != TimeoutClass::kDenied) return;
+  c.plain.heard |= side;
+  change_class(c, class_of(c.plain, c.protocol), ctx);
+}
+
+// Later fragments of TCP and SCTP have nothing to be judged by but their flow.
+bool advance_state(const Frame& frame, Context& ctx, Connection& c) {
+  const bool has_state = c.protocol == kTcp || c.protocol == kSctp;
+  if (has_state && frame.headers.layer4_offset)
+    return c.protocol == kTcp ? advance_tcp(frame, ctx, c) : advance_sctp(frame, ctx, c);
+  if (!has_state) advance_plain(frame, ctx, c);
+  return true;
 }
 
 }  // namespace
 
 bool advance_stage(Frame& frame, Context& ctx) {
-  if (!frame.connection) return true;
+  if (!frame.connection || frame.headers.icmp_error) return true;
   Connection& c = *frame.connection;
-  if (!stays(c, frame)) move_on(c, frame, ctx);
-  c.packets[frame.reply] += frame.headers.wire_packets;
+  if (!advance_state(frame, ctx, c)) return false;
+  c.tally[frame.reply] += frame.headers.wire_packets;
   c.bytes[frame.reply] += frame.length;
   return true;
 }

@@ -7,9 +7,7 @@
 namespace headgate {
 namespace {
 
-using Build = bool (*)(const Frame&, Frame&);
-
-void send(Context& ctx, const Frame& frame, uint32_t to, Build build) {
+void send(Context& ctx, const Frame& frame, uint32_t to, auto build) {
   if (to >= ctx.generation->workloads.size() || !ctx.generation->workloads[to]) return;
   const Workload& w = ctx.workload(to);
   if (w.port == kNoPort) return;
@@ -20,6 +18,7 @@ void send(Context& ctx, const Frame& frame, uint32_t to, Build build) {
     return;
   }
   parse(*answer);  // coalescing and segmentation on the way out read the headers
+  answer->bridge = frame.bridge;
   if (!ctx.outputs.add_own(w.port, *answer, to)) ctx.pool.release(answer);
 }
 
@@ -29,6 +28,13 @@ void answer_reject(Context& ctx, const Frame& frame) {
   if (!ctx.answers.take(ctx.now)) return;
   bool tcp = frame.headers.protocol == kTcp && frame.headers.layer4_offset;
   send(ctx, frame, frame.source_workload, tcp ? build_reset_to_sender : build_prohibited);
+}
+
+void answer_too_big(Context& ctx, const Frame& frame, uint32_t most) {
+  if (!ctx.answers.take(ctx.now)) return;
+  send(ctx, frame, frame.source_workload, [most](const Frame& about, Frame& answer) {
+    return build_too_big(about, answer, most - about.headers.layer3_offset);
+  });
 }
 
 void answer_reset(Context& ctx, const Frame& frame) {

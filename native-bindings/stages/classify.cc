@@ -1,6 +1,11 @@
 // The firewall. The record caches the verdict of each of its two workloads; a verdict counts only for the workload and
 // the epoch it was reached at, and is reached again otherwise. Both must allow: the initiator's `out` index and the
-// responder's `in` index, each asked about the flow as it began, whichever way this frame runs.
+// responder's `in` index, each asked about the flow as it began, whichever way this frame runs. A flow that crosses
+// Headgate once more, between other workloads, is judged by those too (tables/crossings.h).
+//
+// What crosses an edge pair is judged in one place, the tracker: by `out` where the flow runs from south to north,
+// whichever way this frame does, and by `in` where it runs the other way. So the verdict is found whichever bridge a
+// frame crosses by.
 #include "packet/parse.h"
 #include "stages/stage.h"
 #include "tables/decide.h"
@@ -19,12 +24,17 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   if (ctx.log.push(line))
     hit.log_suppressed = 0;
   else
-    ++ctx.counters.log_lost;
+    ++ctx.counters.totals.log_lost;
 }
 
 // Judges the connection at one side again, under the on-change rule of its former verdict.
 [[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
+  if (verdict.epoch != 0 && ctx.hits[verdict.hit].workload != w.serial) {
+    verdict = ctx.crossings.exchange(ctx.connections, c, side);
+    if (is_ended(c)) verdict.action = Action::kDrop;
+    if (verdict.epoch == ctx.generation->epochs[place]) return;
+  }
   const Hit& former = ctx.hits[verdict.hit];
   bool same_workload = verdict.epoch != 0 && former.workload == w.serial;
   bool was_allowed = same_workload && verdict.action == Action::kAllow;
@@ -33,6 +43,10 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     return;
   }
   Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, ctx.connections.flow_of(c));
+  verdict.profile = d.profile;
+  // What the receiving side's section says goes before what the sending side's does.
+  const uint8_t profile = c.verdict[kResponder].profile ? c.verdict[kResponder].profile : c.verdict[kInitiator].profile;
+  ctx.connections.set_profile(c, profile, ctx.now);
   if (was_allowed && d.action != Action::kAllow && verdict.on_change == OnChange::kReset) {
     ctx.connections.touch(c, TimeoutClass::kEnded, ctx.now);
     c.verdict[1 - side].action = Action::kDrop;
@@ -42,6 +56,12 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   verdict.action = is_ended(c) ? Action::kDrop : d.action;
   verdict.on_change = d.on_change;
   verdict.by_rule = d.by_rule;
+}
+
+// Whether the connection has a verdict of that workload, at one crossing or the other.
+bool was_judged(const Context& ctx, const Connection& c, Side side, const Workload& w) {
+  const auto is_of = [&](const Verdict& v) { return v.epoch != 0 && ctx.hits[v.hit].workload == w.serial; };
+  return is_of(c.verdict[side]) || is_of(ctx.crossings.kept(ctx.connections, c, side));
 }
 
 Reason reason_of(const Connection& c, Side side) {
@@ -63,7 +83,10 @@ Reason reason_of(const Connection& c, Side side) {
 
 [[gnu::always_inline]] inline bool admit(Frame& frame, Context& ctx, Connection& c, Side side, const Workload& w,
                                          uint32_t place, const uint32_t* epochs) {
-  if (c.verdict[side].epoch != epochs[place]) judge(ctx, c, side, w, place);
+  if (c.verdict[side].epoch != epochs[place]) {
+    judge(ctx, c, side, w, place);
+    if (ctx.generation->services && !frame.bridge && !frame.headers.icmp_error) choose_service(frame, ctx, c);
+  }
   count_hit(ctx, c.verdict[side].hit, frame);
   return c.verdict[side].action == Action::kAllow || refuse(frame, ctx, side, place);
 }
@@ -84,23 +107,61 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     return ctx.memo.first_match(*ctx.generation->lookup, workload, direction, flow, from);
   };
   if (const IndexEntry* entry = deciding_entry(first_match, note))
-    return {entry->rule->action, entry->rule->on_change, place, true};
+    return {entry->rule->action, entry->rule->on_change, place, true, entry->profile};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
-  return {ctx.generation->default_action, OnChange::kReevaluate, place, false};
+  // What is behind a remote has its firewall on its own host.
+  const Action action = ctx.workload(workload).remote ? Action::kAllow : ctx.generation->default_action;
+  return {action, OnChange::kReevaluate, place, false, 0};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {
-  const Verdict& verdict = frame.connection->verdict[kInitiator];
-  return frame.reply && verdict.epoch != 0 && ctx.hits[verdict.hit].workload == w.serial;
+  return frame.reply && was_judged(ctx, *frame.connection, kInitiator, w);
 }
 
 bool admit_to_initiator(Frame& frame, Context& ctx, uint32_t place) {
   return admit(frame, ctx, *frame.connection, kInitiator, ctx.workload(place), place, ctx.generation->epochs.data());
 }
 
+bool admit_alone(Frame& frame, Context& ctx, uint32_t place, Direction direction) {
+  const Headers& h = frame.headers;
+  FlowHeaders flow{h.source, h.destination, h.source_port, h.destination_port, h.protocol, h.icmp_type, h.icmp_code};
+  Decision d = decide(ctx, place, direction, flow);
+  count_hit(ctx, d.hit, frame);
+  if (frame.trace) [[unlikely]]
+    note_decision(ctx, *frame.trace, place, d);
+  if (d.action == Action::kAllow) return true;
+  // Nobody is told that one of many receivers refused, nor that an error was (RFC 1122, 3.2.2).
+  return drop(ctx, frame, place, d.by_rule ? Reason::kPolicyDrop : Reason::kDefaultDrop, direction);
+}
+
+// An ICMP error is related: where the connection that it is about was judged, that verdict counts. Elsewhere, as at a
+// router, it is judged as what it is.
+[[gnu::noinline]] bool classify_error(Frame& frame, Context& ctx) {
+  const auto admit_at = [&](Side side, const Workload& w, uint32_t place, Direction direction) {
+    if (!was_judged(ctx, *frame.connection, side, w)) return admit_alone(frame, ctx, place, direction);
+    return admit(frame, ctx, *frame.connection, side, w, place, ctx.generation->epochs.data());
+  };
+  const Side sender = frame.reply ? kResponder : kInitiator, receiver = frame.reply ? kInitiator : kResponder;
+  if (!admit_at(sender, *frame.source, frame.source_workload, Direction::kOut)) return false;
+  return !frame.destination || admit_at(receiver, *frame.destination, frame.destination_workload, Direction::kIn);
+}
+
+[[gnu::noinline]] bool classify_at_edge(Frame& frame, Context& ctx) {
+  const uint32_t place = frame.bridge->judge;
+  const Workload& tracker = ctx.workload(place);
+  const Side side = edge_direction(frame, frame.reply) == Direction::kOut ? kInitiator : kResponder;
+  if (frame.headers.icmp_error && !was_judged(ctx, *frame.connection, side, tracker))
+    return admit_alone(frame, ctx, place, edge_direction(frame, false));
+  return admit(frame, ctx, *frame.connection, side, tracker, place, ctx.generation->epochs.data());
+}
+
 bool classify_stage(Frame& frame, Context& ctx) {
   if (!frame.connection) return true;
+  if (frame.bridge) [[unlikely]]
+    return classify_at_edge(frame, ctx);
+  if (frame.headers.icmp_error) [[unlikely]]
+    return classify_error(frame, ctx);
   Connection& c = *frame.connection;
   Side sender = frame.reply ? kResponder : kInitiator;
   const uint32_t* epochs = ctx.generation->epochs.data();  // read once for both sides

@@ -4,6 +4,11 @@
 // addresses may use only those, the link-local address made from its MAC (RFC 4291, appendix A), and the unspecified
 // address where protocols need it: DHCP, ARP probes, duplicate address detection, MLD. It may speak ARP and neighbour
 // discovery for its own addresses alone, and may not be a router. A workload without addresses may use any.
+//
+// An edge pair is a wire for each of its bridges: who is behind it is not known, so nothing is learned or refused but
+// by VLAN. The tags stay on until the frame is written with those of the other side (pipeline/transmit.cc).
+#include <algorithm>
+
 #include "packet/parse.h"
 #include "packet/wire.h"
 #include "stages/stage.h"
@@ -80,7 +85,8 @@ Reason check_addresses(const Frame& frame, const Workload& w) {
 }
 
 [[gnu::noinline]] Reason learn_mac(const Frame& frame, const Context& ctx) {
-  switch (frame.segment->macs->learn(frame.data + 6, frame.source_workload, ctx.seconds)) {
+  const uint32_t most = frame.source->remote ? MacTable::kLearnedPerRemote : MacTable::kLearnedPerWorkload;
+  switch (frame.segment->macs->learn(frame.data + 6, frame.source_workload, ctx.seconds, most)) {
     case MacTable::Learned::kYes:
       return Reason::kNone;
     case MacTable::Learned::kNoRoom:
@@ -95,8 +101,24 @@ Reason check_mac(const Frame& frame, const Workload& w, const Context& ctx) {
   return same_mac(frame.data + 6, w.mac.data()) ? Reason::kNone : Reason::kSpoofedMac;
 }
 
+// The far side of a segment that a tunnel's frame comes from. Its inner frame has no tags (RFC 7348, 6.1).
+uint32_t find_remote(const PortView& port, const Frame& frame, Reason& reason) {
+  const std::pair hop{frame.hop.remote, frame.hop.key};
+  const auto found = std::ranges::lower_bound(port.remotes, hop, {}, &TunnelMember::hop);
+  if (found != port.remotes.end() && found->hop() == hop) {
+    if (!frame.headers.tags) return found->workload;
+    reason = Reason::kVlanNotAllowed;
+    return kNoWorkload;
+  }
+  const bool peer = std::ranges::any_of(port.remotes, [&](const TunnelMember& m) { return m.remote == hop.first; });
+  reason = peer ? Reason::kTunnelUnknownKey : Reason::kTunnelUnknownPeer;
+  return kNoWorkload;
+}
+
 // The workload of a trunk that the frame's tags name; kNoWorkload with `reason` set when there is none.
-uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
+uint32_t find_sender(const PortView& port, const Frame& frame, Reason& reason) {
+  const Headers& h = frame.headers;
+  if (port.tunnel) return find_remote(port, frame, reason);
   if (!port.trunk) {
     reason = port.sender ? Reason::kVlanNotAllowed : Reason::kPortUnbound;
     return kNoWorkload;
@@ -109,7 +131,38 @@ uint32_t find_sender(const PortView& port, const Headers& h, Reason& reason) {
   return kNoWorkload;
 }
 
-void strip_tags(Frame& frame) {
+// Where the port alone does not say who sent the frame.
+[[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
+  Reason reason = Reason::kNone;
+  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame, reason);
+  if (place == kNoWorkload) return reason;
+  frame.source_workload = place;
+  frame.source = &ctx.workload(place);
+  frame.segment = &ctx.segment_of(*frame.source);
+  if (frame.headers.tags) strip_tags(frame);
+  return Reason::kNone;
+}
+
+void count_sent(const Frame& frame, Context& ctx) {
+  WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];
+  counters.sent_packets += frame.headers.wire_packets;
+  counters.sent_bytes += frame.length;
+}
+
+[[gnu::noinline]] bool enter_edge(Frame& frame, Context& ctx, const PortView& port) {
+  frame.bridge = port.find_bridge(frame.headers);
+  if (!frame.bridge) return drop(ctx, frame, Reason::kVlanUnmapped);
+  frame.source = &ctx.workload(port.workload);
+  frame.segment = port.segment;
+  frame.tracker = frame.bridge->tracker;
+  frame.destination_workload = port.partner;
+  count_sent(frame, ctx);
+  return true;
+}
+
+}  // namespace
+
+[[gnu::noinline]] void strip_tags(Frame& frame) {
   uint32_t bytes = frame.headers.tags * kVlanTag;
   memmove(frame.data + bytes, frame.data, 12);
   frame.data += bytes;
@@ -123,32 +176,20 @@ void strip_tags(Frame& frame) {
   frame.headers.tags = 0;
 }
 
-// Where the port alone does not say who sent the frame.
-[[gnu::noinline]] Reason note_sender(Frame& frame, Context& ctx) {
-  Reason reason = Reason::kNone;
-  uint32_t place = find_sender(ctx.generation->ports[frame.port], frame.headers, reason);
-  if (place == kNoWorkload) return reason;
-  frame.source_workload = place;
-  frame.source = &ctx.workload(place);
-  frame.segment = &ctx.segment_of(*frame.source);
-  if (frame.headers.tags) strip_tags(frame);
-  return Reason::kNone;
-}
-
-}  // namespace
-
 bool guard_stage(Frame& frame, Context& ctx) {
   Reason reason = Reason::kNone;
-  if (!frame.source || frame.headers.tags) reason = note_sender(frame, ctx);
+  if (!frame.source || frame.headers.tags) {
+    if (const PortView& port = ctx.generation->ports[frame.port]; port.edge) return enter_edge(frame, ctx, port);
+    if (const Served served = admit_serviced(frame, ctx); served != Served::kNot) return served == Served::kYes;
+    reason = note_sender(frame, ctx);
+  }
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
   const Workload& w = *frame.source;
   frame.tracker = frame.segment->tracker;
   reason = check_mac(frame, w, ctx);
   if (reason == Reason::kNone) reason = check_addresses(frame, w);
   if (reason != Reason::kNone) return drop(ctx, frame, reason);
-  WorkloadCounters& counters = ctx.counters.workloads[frame.source_workload];
-  counters.sent_packets += frame.headers.wire_packets;
-  counters.sent_bytes += frame.length;
+  count_sent(frame, ctx);
   return true;
 }
 

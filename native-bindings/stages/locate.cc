@@ -1,6 +1,8 @@
 // Switching: the workload that has the destination MAC in the sender's segment. Broadcast, multicast and unknown
 // destinations go to every other workload of the segment, as many a second as the sender may.
 //
+// A frame at an edge pair goes to the partner of the interface that it came in by, whoever it is addressed to.
+//
 // Frames come in trains: the next one of a batch mostly goes where the last one went, so that answer is kept for the
 // batch.
 #include "packet/parse.h"
@@ -16,7 +18,16 @@ bool is_reserved(const uint8_t* mac) {
   return memcmp(mac, kPrefix, 5) == 0 && mac[5] < 16;
 }
 
+bool cross_edge(Frame& frame, Context& ctx) {
+  if (is_reserved(frame.data)) return drop(ctx, frame, Reason::kMacReserved);
+  if (frame.destination_workload == kNoWorkload) return drop(ctx, frame, Reason::kNoMember);
+  frame.destination = &ctx.workload(frame.destination_workload);
+  return true;
+}
+
 [[gnu::noinline]] bool look_up(Frame& frame, Context& ctx) {
+  if (frame.bridge) return cross_edge(frame, ctx);
+  if (frame.passage.tag) return true;  // the services stage knows (stages/services.cc)
   const uint8_t* mac = frame.data;
   const Segment& segment = *frame.segment;
   if (!is_group(mac)) {
@@ -27,6 +38,8 @@ bool is_reserved(const uint8_t* mac) {
       frame.destination_workload = place;
       frame.destination = ctx.generation->workloads[place].get();
       if (frame.destination) {
+        // Hosts are joined each with each: what came by a tunnel goes out by none.
+        if (frame.source->remote && frame.destination->remote) return drop(ctx, frame, Reason::kSplitHorizon);
         ctx.located = {frame.source, frame_mac(mac), frame.destination, place};
         return true;
       }

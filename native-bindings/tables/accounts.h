@@ -6,12 +6,16 @@
 //
 // With several workers each has accounts of its own and its share of every limit, as it has its share of the table: so
 // nothing here is shared between threads.
+//
+// Accounts stand in memory that an engine which follows another goes on with: each keeps its workload's serial.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "pools/memory.h"
 #include "tables/generation.h"
 #include "tables/token_bucket.h"
 
@@ -44,6 +48,12 @@ Limits limits_of_table(uint32_t connections);
 
 class Accounts {
  public:
+  static constexpr size_t kMost = 65536;  // a record has 16 bits for the number
+  static constexpr size_t kBytes = 64 + kMost * sizeof(Account);
+
+  // `memory`: kBytes, zeroed or as earlier accounts left them; null: its own.
+  explicit Accounts(uint8_t* memory = nullptr);
+
   // Gives each workload an account with this worker's share of its limits: those of the workload, else of the host,
   // else `table`.
   void adopt(const Generation& generation, const Limits& table, unsigned workers);
@@ -52,13 +62,23 @@ class Accounts {
   uint16_t number_of(uint32_t place) const { return place < by_place_.size() ? by_place_[place] : uint16_t{0}; }
   Account& operator[](uint16_t number) { return accounts_[number]; }
   const Account& operator[](uint16_t number) const { return accounts_[number]; }
-  size_t size() const { return accounts_.size(); }
+  size_t size() const { return head_->size; }
+  // For a table that counts its records anew.
+  void forget_records();
 
  private:
-  uint16_t take();
+  struct Head {
+    uint32_t size;
+  };
+  void find_former();
+  uint16_t take(uint32_t serial);
   void leave(uint16_t number);
 
-  std::vector<Account> accounts_{1};
+  TableMemory memory_;
+  Head* head_;
+  Account* accounts_;
+  bool looked_ = false;                              // whether what follows knows of the accounts that were there
+  std::unordered_map<uint32_t, uint16_t> former_{};  // by serial: of an engine before, until its workload comes
   std::vector<uint16_t> by_place_;
   std::vector<uint16_t> free_;
   std::vector<uint16_t> left_;  // their workload is gone, their records were not when it was last looked

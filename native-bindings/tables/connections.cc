@@ -1,10 +1,12 @@
 #include "tables/connections.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
 #include "packet/hash.h"
+#include "pools/memory.h"
 #include "tables/flow_log.h"
 
 namespace headgate {
@@ -15,6 +17,7 @@ uint32_t buckets_for(uint32_t limit) {
   return static_cast<uint32_t>(uint64_t{std::max(limit, 16u)} * 15 / 8 / 16 * 16);
 }
 
+constexpr uint64_t kHeadBytes = 4096;
 constexpr uint32_t kPlacedMask = 0xffffff;
 
 // `tail`: its four bytes as they lie in memory.
@@ -26,58 +29,99 @@ Address ipv4_address(uint32_t tail) {
 
 }  // namespace
 
-const char* name_of(ConnectionState state) {
-  constexpr const char* kNames[] = {"new",         "one-way",  "two-way", "syn-sent", "syn-received",
-                                    "established", "fin-sent", "closing", "reset"};
-  static_assert(std::size(kNames) == static_cast<size_t>(ConnectionState::kCount));
-  return kNames[static_cast<int>(state)];
+const char* state_of(const Connection& c) {
+  constexpr const char* kHeard[] = {"new", "one-way", "one-way", "two-way"};
+  if (c.protocol == kTcp) return name_of(c.tcp.state);
+  return c.protocol == kSctp ? name_of(c.sctp.state) : kHeard[c.plain.heard & 3];
+}
+
+bool is_closed(const Connection& c) {
+  if (c.protocol == kSctp) return c.sctp.state == SctpState::kClosed;
+  if (c.protocol != kTcp) return false;
+  return c.tcp.state == TcpState::kLastAck || c.tcp.state == TcpState::kTimeWait || c.tcp.state == TcpState::kReset;
+}
+
+ConnectionTable::Image ConnectionTable::image(uint32_t limit, size_t record_bytes) {
+  static_assert(sizeof(Head) <= kHeadBytes && sizeof(Pair) == kPairBytes);
+  const uint64_t places = uint64_t{limit} + 1;
+  Image image{};
+  image.buckets = kHeadBytes;
+  image.records = image.buckets + uint64_t{buckets_for(limit)} * sizeof(uint32_t);
+  image.pairs = image.records + places * record_bytes;
+  image.end = image.pairs + places * kPairBytes;
+  return image;
 }
 
 uint64_t ConnectionTable::bytes_for(uint32_t limit) {
-  return uint64_t{buckets_for(limit)} * sizeof(uint32_t) + (uint64_t{limit} + 1) * (sizeof(Connection) + sizeof(Pair));
+  return image(limit, sizeof(Connection)).end;
 }
 
-ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit) : limit_(limit), bucket_count_(buckets_for(limit)) {
-  const uint64_t bucket_bytes = uint64_t{bucket_count_} * sizeof(uint32_t);
-  buckets_ = reinterpret_cast<uint32_t*>(memory);
-  records_ = reinterpret_cast<Connection*>(memory + bucket_bytes);
-  pairs_ = reinterpret_cast<Pair*>(records_ + uint64_t{limit} + 1);
-  // The first flows fall upon as many pages of buckets: the packet thread would wait for the kernel at each of them.
-  for (volatile uint8_t* page = memory; page < memory + bucket_bytes; page += 4096) *page = *page;
+ConnectionTable::ConnectionTable(uint8_t* memory, uint32_t limit, uint8_t* accounts)
+    : limit_(limit), bucket_count_(buckets_for(limit)), accounts_(accounts) {
+  const Image at = image(limit, sizeof(Connection));
+  head_ = reinterpret_cast<Head*>(memory);
+  buckets_ = reinterpret_cast<uint32_t*>(memory + at.buckets);
+  records_ = reinterpret_cast<Connection*>(memory + at.records);
+  pairs_ = reinterpret_cast<Pair*>(memory + at.pairs);
+}
+
+// The first flows fall upon as many pages of buckets: the packet thread would wait for the kernel at each of them.
+void ConnectionTable::populate() const {
+  headgate::populate(head_, kHeadBytes + bucket_count_ * sizeof(uint32_t));
+  headgate::populate(records_, (uint64_t{head_->high_water} + 1) * sizeof(Connection));
+}
+
+template <class Visit>
+bool ConnectionTable::any_profile(TimeoutClass timeout_class, Visit visit) const {
+  for (unsigned profiles = head_->profiles; profiles; profiles &= profiles - 1) {
+    const unsigned profile = static_cast<unsigned>(std::countr_zero(profiles));
+    if (visit(profile << kClassBits | static_cast<unsigned>(timeout_class))) return true;
+  }
+  return false;
 }
 
 // A free record, or one that may be taken: see the head of connections.h for the order.
 uint32_t ConnectionTable::take_place(uint32_t now) {
-  if (free_) {
-    uint32_t place = free_;
-    free_ = records_[place].next;
-    return place;
+  if (!head_->free) {
+    if (head_->high_water < limit_) return ++head_->high_water;
+    make_room(now);
+    if (!head_->free) return 0;
   }
-  if (high_water_ < limit_) return ++high_water_;
+  uint32_t place = head_->free;
+  head_->free = records_[place].next;
+  return place;
+}
+
+// Frees the record that has been idle for longest, of the first class that has one to be taken.
+void ConnectionTable::make_room(uint32_t now) {
   for (auto timeout_class :
-       {TimeoutClass::kDenied, TimeoutClass::kEnded, TimeoutClass::kTcpClosing, TimeoutClass::kTcpOpening,
+       {TimeoutClass::kDenied, TimeoutClass::kEnded, TimeoutClass::kClosing, TimeoutClass::kTcpOpening,
         TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
-    uint32_t oldest = lists_[static_cast<int>(timeout_class)].oldest;
-    if (!oldest || records_[oldest].last_seen == now) continue;
-    remove(records_[oldest], FlowEnd::kNoRoom);
-    uint32_t place = free_;
-    free_ = records_[place].next;
-    return place;
+    uint32_t taken = 0;
+    any_profile(timeout_class, [&](unsigned list) {
+      const uint32_t oldest = head_->lists[list].oldest;
+      if (!oldest || records_[oldest].last_seen == now) return false;
+      if (!taken || now - records_[oldest].last_seen > now - records_[taken].last_seen) taken = oldest;
+      return false;
+    });
+    if (taken) return remove(records_[taken], FlowEnd::kNoRoom);
   }
-  return 0;
 }
 
 bool ConnectionTable::recycle_half_open(uint16_t account, uint32_t now) {
   constexpr int kLooks = 4;
-  for (auto timeout_class :
-       {TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay}) {
-    uint32_t place = lists_[static_cast<int>(timeout_class)].oldest;
+  const auto recycle = [&](unsigned list) {
+    uint32_t place = head_->lists[list].oldest;
     for (int looks = 0; place && looks < kLooks; ++looks, place = records_[place].newer) {
-      if (records_[place].account != account || records_[place].last_seen == now) continue;
+      if (records_[place].account() != account || records_[place].last_seen == now) continue;
       remove(records_[place], FlowEnd::kNoRoom);
       return true;
     }
-  }
+    return false;
+  };
+  for (auto timeout_class :
+       {TimeoutClass::kTcpOpening, TimeoutClass::kUdpOneWay, TimeoutClass::kIcmpOneWay, TimeoutClass::kOtherOneWay})
+    if (any_profile(timeout_class, recycle)) return true;
   return false;
 }
 
@@ -89,7 +133,11 @@ Connection* ConnectionTable::look_up_ipv6(const Headers& h, uint16_t tracker, ui
 }
 
 FlowHeaders ConnectionTable::flow_of(const Connection& c) const {
-  FlowHeaders flow{{}, {}, c.source_port, c.destination_port, c.protocol, c.icmp_type, c.icmp_code};
+  FlowHeaders flow{{}, {}, c.source_port, c.destination_port, c.protocol};
+  if (c.protocol == kIcmp || c.protocol == kIcmp6) {
+    flow.icmp_type = c.plain.icmp_type;
+    flow.icmp_code = c.plain.icmp_code;
+  }
   if (c.is_ipv6()) {
     flow.source = pairs_[place_of(c)].source;
     flow.destination = pairs_[place_of(c)].destination;
@@ -112,35 +160,41 @@ Connection* ConnectionTable::insert(const Headers& h, uint16_t tracker, uint32_t
   c.destination_port = h.destination_port;
   c.tracker = tracker;
   c.protocol = h.protocol;
-  c.icmp_type = h.icmp_type;
-  c.icmp_code = h.icmp_code;
-  c.account = account;
+  if (h.protocol == kIcmp || h.protocol == kIcmp6) c.plain = {0, h.icmp_type, h.icmp_code};
+  c.tally[0] = uint64_t{account} << Connection::kTallyBits;
   c.created = c.last_seen = now;
+  std::atomic_signal_fence(std::memory_order_release);  // before its class
   uint32_t& bucket = buckets_[bucket_of(h.hash, tracker)];
   c.next = bucket;
   bucket = place;
-  link_newest(c, TimeoutClass::kOtherOneWay, now);
-  ++used_;
+  link_newest(c, TimeoutClass::kOtherOneWay, 0, now);
+  ++head_->used;
   ++accounts_[account].begun;
   return &c;
 }
 
-void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uint32_t now) {
-  List& list = lists_[static_cast<int>(timeout_class)];
+void ConnectionTable::link_newest(Connection& c, TimeoutClass timeout_class, uint8_t profile, uint32_t now) {
   uint32_t place = place_of(c);
-  c.timeout_class = timeout_class;
+  c.list = static_cast<uint8_t>(profile << kClassBits | static_cast<uint8_t>(timeout_class));
+  head_->profiles |= static_cast<uint16_t>(1u << profile);
+  List& list = head_->lists[c.list];
   c.placed = (now / 1000) & kPlacedMask;
   c.newer = 0;
   c.older = list.newest;
-  if (list.newest) records_[list.newest].newer = place;
+  if (list.newest) {
+    records_[list.newest].newer = place;
+    note_change(list.newest);
+  }
+  note_change(place);
   list.newest = place;
   if (!list.oldest) list.oldest = place;
   ++count_of(c);
 }
 
 void ConnectionTable::unlink(Connection& c) {
-  List& list = lists_[static_cast<int>(c.timeout_class)];
+  List& list = head_->lists[c.list];
   --count_of(c);
+  for (const uint32_t neighbour : {c.newer, c.older}) note_change(neighbour);
   (c.newer ? records_[c.newer].older : list.newest) = c.older;
   (c.older ? records_[c.older].newer : list.oldest) = c.newer;
 }
@@ -156,33 +210,42 @@ void ConnectionTable::remove(Connection& c, FlowEnd why) {
   uint64_t hash =
       hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_);
   uint32_t* link = &buckets_[bucket_of(hash, c.tracker)];
-  while (*link != place) link = &records_[*link].next;
+  for (note_change(place); *link != place; link = &records_[*link].next) note_change(*link);
   *link = c.next;
   unlink(c);
-  c.timeout_class = TimeoutClass::kFree;
-  c.next = free_;
-  free_ = place;
-  --used_;
+  c.list = 0;
+  c.next = head_->free;
+  head_->free = place;
+  --head_->used;
 }
 
-bool ConnectionTable::expire(uint32_t now, const Timeouts& timeouts, uint32_t most) {
+bool ConnectionTable::expire(uint32_t now, const Profiles& profiles, uint32_t most) {
   bool behind = false;
-  for (int i = 1; i < static_cast<int>(TimeoutClass::kCount); ++i) {
-    if (!lists_[i].oldest) continue;  // most of them, after every batch
-    auto timeout_class = static_cast<TimeoutClass>(i);
-    uint32_t timeout = timeout_of(timeout_class, timeouts);
-    uint32_t looked = 0;
-    for (; looked < most && lists_[i].oldest; ++looked) {
-      Connection& c = records_[lists_[i].oldest];
-      if (((now / 1000 - c.placed) & kPlacedMask) * 1000ull < timeout) break;
-      if (now - c.last_seen >= timeout)
-        remove(c);
-      else
-        move_to(c, timeout_class, now);
+  for (unsigned left = head_->profiles; left; left &= left - 1) {
+    const unsigned profile = static_cast<unsigned>(std::countr_zero(left));
+    bool empty = true;
+    for (unsigned i = 1; i < static_cast<unsigned>(TimeoutClass::kCount); ++i) {
+      const uint8_t list = static_cast<uint8_t>(profile << kClassBits | i);
+      if (!head_->lists[list].oldest) continue;  // most of them, after every batch
+      empty = false;
+      behind |= expire_list(list, now, profiles.idle(list), most);
     }
-    behind |= looked == most;
+    if (empty && profile) head_->profiles &= static_cast<uint16_t>(~(1u << profile));
   }
   return behind;
+}
+
+bool ConnectionTable::expire_list(uint8_t list, uint32_t now, uint32_t timeout, uint32_t most) {
+  uint32_t looked = 0;
+  for (; looked < most && head_->lists[list].oldest; ++looked) {
+    Connection& c = records_[head_->lists[list].oldest];
+    if (((now / 1000 - c.placed) & kPlacedMask) * 1000ull < timeout) break;
+    if (now - c.last_seen >= timeout)
+      remove(c);
+    else
+      move_to(c, c.timeout_class(), c.profile(), now);
+  }
+  return looked == most;
 }
 
 }  // namespace headgate

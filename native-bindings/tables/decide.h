@@ -12,6 +12,7 @@ template <class FirstMatch, class Visit>
 const IndexEntry* deciding_entry(FirstMatch first_match, Visit visit) {
   uint64_t from = 0;
   while (const IndexEntry* entry = first_match(from)) {
+    if (entry->order >= kFirstInsertion) return nullptr;
     visit(*entry);
     if (entry->rule->observe)
       from = entry->order + 1;

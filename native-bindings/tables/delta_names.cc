@@ -55,6 +55,10 @@ Refusal DeltaNames::read(const Delta& d) {
       (r = read_list("Scope", d.set_scopes, &ScopeChange::name, scopes)) ||
       (r = read_list("Edit of scope", d.edit_scopes, &ScopeEdit::name, scope_edits)) ||
       (r = read_list("Entry", d.set_entries, &EntryChange::id, entries)) ||
+      (r = read_list("Service portal", d.set_portals, &PortalChange::name, portals)) ||
+      (r = read_list("Service tag", d.set_tags, &ServiceTagChange::name, tags)) ||
+      (r = read_removed("Service portal", d.remove_portals, portals, removed_portals)) ||
+      (r = read_removed("Service tag", d.remove_tags, tags, removed_tags)) ||
       (r = read_removed("Address set", d.remove_address_sets, sets, removed_sets)) ||
       (r = read_removed("Rule", d.remove_rules, rules, removed_rules)) ||
       (r = read_removed("Segment", d.remove_segments, segments, removed_segments)) ||

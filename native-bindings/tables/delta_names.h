@@ -26,7 +26,10 @@ class DeltaNames {
   ByName<ScopeChange> scopes;
   ByName<ScopeEdit> scope_edits;
   ByName<EntryChange> entries;
-  Removed removed_sets, removed_rules, removed_segments, removed_workloads, removed_scopes, removed_entries;
+  ByName<PortalChange> portals;
+  ByName<ServiceTagChange> tags;
+  Removed removed_sets, removed_rules, removed_segments, removed_workloads, removed_scopes, removed_entries,
+      removed_portals, removed_tags;
 };
 
 // `name` in quotes, cut where it is too long to read.

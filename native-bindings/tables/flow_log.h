@@ -6,9 +6,11 @@
 // atomics.
 //
 // How much of a connection has been reported stands in an array of marks beside the table, whose memory is touched only
-// for connections that outlive the active timeout.
+// for connections that outlive the active timeout. Marks and records stand in memory that an engine which follows
+// another goes on with.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -41,12 +43,19 @@ struct FlowRecord {
 
 class FlowLog {
  public:
-  static constexpr size_t kRecords = 16384;
+  static constexpr uint32_t kRecords = 16384;
+  static constexpr size_t kHeadBytes = 64;
+  static constexpr size_t kRecordBytes = kHeadBytes + kRecords * sizeof(FlowRecord);
+  static constexpr size_t mark_bytes(uint32_t connections) { return (size_t{connections} + 1) * sizeof(Mark); }
 
-  // For a table with room for so many connections.
-  FlowLog(const HitTable& hits, uint32_t connections);
-  ~FlowLog();
+  // For a table with room for so many connections. `records`: kRecordBytes, `marks`: mark_bytes(connections), zeroed or
+  // as an earlier log left them; null: its own.
+  FlowLog(const HitTable& hits, uint32_t connections, uint8_t* records = nullptr, uint8_t* marks = nullptr);
   FlowLog(const FlowLog&) = delete;
+  // Begins with nothing, where it does not go on with what an engine before had begun.
+  void begin();
+  void end() { head_->begun = 0; }
+  bool begun() const { return head_->begun; }
   FlowLog& operator=(const FlowLog&) = delete;
 
   // A connection of the table ends.
@@ -56,8 +65,15 @@ class FlowLog {
   // milliseconds ago. False: that were the last ones, and the next call begins anew.
   bool report_lasting(const ConnectionTable& table, uint32_t count, uint32_t now, uint32_t after);
 
-  // Gives its records in exchange for an empty list that has room for kRecords.
-  void swap(std::vector<FlowRecord>& records) { records_.swap(records); }
+  // Adds its oldest records, at most `most`, to the list; whether there are more.
+  bool take(std::vector<FlowRecord>& records, uint32_t most);
+  // Calls visit(place) for the records that wait, in memory that a log left.
+  template <class Visit>
+  static void each_waiting(const uint8_t* memory, Visit visit) {
+    const Head& head = *reinterpret_cast<const Head*>(memory);
+    for (uint32_t i = 0; i < std::min(head.count, kRecords); ++i) visit((head.first + i) % kRecords);
+  }
+
   // Ends that found no room since the last call.
   uint64_t take_lost();
 
@@ -67,15 +83,21 @@ class FlowLog {
     uint64_t bytes[2];
     uint32_t time;  // of the last report; 0: none yet
   };
+  struct Head {
+    uint32_t begun;
+    uint32_t first;  // of the records that wait
+    uint32_t count;  // that wait
+    uint32_t next;   // place that is looked at next
+    uint64_t lost;
+  };
   bool push(const ConnectionTable& table, const Connection& c, const Mark& mark, FlowEnd end);
-  size_t mark_bytes() const { return (size_t{connections_} + 1) * sizeof(Mark); }
 
   const HitTable& hits_;
   uint32_t connections_;
-  uint32_t next_ = 0;  // place that is looked at next
-  uint64_t lost_ = 0;
-  Mark* marks_;  // by place
-  std::vector<FlowRecord> records_;
+  TableMemory record_memory_, mark_memory_;
+  Head* head_;
+  FlowRecord* records_;  // a ring
+  Mark* marks_;          // by place
 };
 
 }  // namespace headgate

@@ -18,6 +18,15 @@ uint8_t key_protocol(const Headers& h) {
   return h.layer3 == Layer3::kIpv4 ? h.protocol : 0;
 }
 
+// At an edge pair it is not known: there the tracker stands for all who send, on either side.
+uint32_t sender_of(const Frame& frame) {
+  return frame.bridge ? frame.bridge->judge : frame.source_workload;
+}
+
+bool from_north(const Frame& frame) {
+  return frame.bridge && *frame.source->side == EdgeSide::kNorth;
+}
+
 }  // namespace
 
 FragmentTable::FragmentTable(uint64_t secret, Drop drop)
@@ -112,11 +121,12 @@ FragmentTable::Place& FragmentTable::bucket_of(const Address& source, const Addr
 
 FragmentTable::Place FragmentTable::find(const Frame& frame) {
   const Headers& h = frame.headers;
-  Place place = bucket_of(h.source, h.destination, h.fragment_id, frame.source_workload);
+  const uint32_t sender = sender_of(frame);
+  Place place = bucket_of(h.source, h.destination, h.fragment_id, sender);
   for (; place; place = all_[place].next) {
     const Datagram& d = all_[place];
-    if (d.id == h.fragment_id && d.workload == frame.source_workload && d.protocol == key_protocol(h) &&
-        d.source == h.source && d.destination == h.destination)
+    if (d.id == h.fragment_id && d.workload == sender && d.from_north == from_north(frame) &&
+        d.protocol == key_protocol(h) && d.source == h.source && d.destination == h.destination)
       break;
   }
   return place;
@@ -124,7 +134,18 @@ FragmentTable::Place FragmentTable::find(const Frame& frame) {
 
 // 0 when there is no room, though the workload's oldest gave way.
 FragmentTable::Place FragmentTable::make(const Frame& frame, uint32_t now) {
-  Share& share = shares_[frame.source_workload];
+  const Headers& h = frame.headers;
+  Datagram key{};
+  key.source = h.source;
+  key.destination = h.destination;
+  key.id = h.fragment_id;
+  key.protocol = key_protocol(h);
+  key.from_north = from_north(frame);
+  return make(key, sender_of(frame), now);
+}
+
+FragmentTable::Place FragmentTable::make(const Datagram& key, uint32_t workload, uint32_t now) {
+  Share& share = shares_[workload];
   for (int i = 0; i < kMostToGiveWay && share.datagrams >= free_datagrams_ && share.datagrams; ++i) {
     const Place waiting = share.waiting.oldest, settled = share.settled.oldest;
     const bool first = waiting && (!settled || now - all_[waiting].created >= now - all_[settled].created);
@@ -136,13 +157,13 @@ FragmentTable::Place FragmentTable::make(const Frame& frame, uint32_t now) {
   free_ = d.next;
   --free_datagrams_;
   ++share.datagrams;
-  const Headers& h = frame.headers;
-  d.source = h.source;
-  d.destination = h.destination;
-  d.id = h.fragment_id;
-  d.workload = frame.source_workload;
+  d.source = key.source;
+  d.destination = key.destination;
+  d.id = key.id;
+  d.workload = workload;
+  d.from_north = key.from_north;
   d.created = now;
-  d.protocol = key_protocol(h);
+  d.protocol = key.protocol;
   Place& bucket = bucket_of(d.source, d.destination, d.id, d.workload);
   d.next = std::exchange(bucket, place);
   append(ages_, &Datagram::by_age, place);
@@ -158,8 +179,11 @@ void FragmentTable::learn(Place place, const Headers& h) {
   d.source_port = h.source_port;
   d.destination_port = h.destination_port;
   settle(place);
-  if (!d.held_first) return;
-  d.ready = true;
+  if (d.held_first) make_ready(place);
+}
+
+void FragmentTable::make_ready(Place place) {
+  all_[place].ready = true;
   append(ready_, &Datagram::by_readiness, place);
 }
 
@@ -168,6 +192,7 @@ void FragmentTable::fill_in(const Datagram& d, Frame& frame) {
   h.protocol = d.flow_protocol;
   h.icmp_type = d.icmp_type;
   h.icmp_code = d.icmp_code;
+  h.icmp_error = is_icmp_error(h);
   h.source_port = d.source_port;
   h.destination_port = d.destination_port;
   frame.joined = true;
@@ -219,10 +244,15 @@ bool FragmentTable::may_hold(Place place) {
 }
 
 void FragmentTable::hold(Place place, Frame& frame) {
+  std::swap(*frames_[spare_.back()].frame, frame);
+  keep(place);
+}
+
+// The frame that the last spare place has by now.
+void FragmentTable::keep(Place place) {
   Datagram& d = all_[place];
   const Place held = spare_.back();
   spare_.pop_back();
-  std::swap(*frames_[held].frame, frame);
   frames_[held].next = 0;
   (d.held_first ? frames_[d.held_last].next : d.held_first) = held;
   d.held_last = held;

@@ -49,6 +49,12 @@ class FragmentTable {
   // `same` is false. Places go up to `workloads`.
   void retain(size_t workloads, const std::function<bool(uint32_t place)>& same);
 
+  // Room for all that is known, and that knowledge on its way to the next engine. `workloads`: places that there are.
+  // restore() leaves nothing behind for another.
+  static size_t saved_bytes();
+  void save(uint8_t* memory) const;
+  void restore(uint8_t* memory, size_t workloads);
+
   uint32_t datagrams() const { return kDatagrams - free_datagrams_; }
   uint32_t held() const { return kHeld - static_cast<uint32_t>(spare_.size()); }
 
@@ -69,6 +75,7 @@ class FragmentTable {
     Address source, destination;
     uint32_t id;
     uint32_t workload;
+    bool from_north;  // at an edge pair
     uint32_t created;
     uint8_t protocol;  // IPv4: a part of the key
     // What the first fragment said.
@@ -90,6 +97,8 @@ class FragmentTable {
   Place& bucket_of(const Address& source, const Address& destination, uint32_t id, uint32_t workload);
   Place find(const Frame& frame);
   Place make(const Frame& frame, uint32_t now);
+  Place make(const Datagram& key, uint32_t workload, uint32_t now);
+  bool restore_frame(auto& in, Place place);
   void learn(Place place, const Headers& h);
   Reason go_on(Place place, Frame& frame, bool& held);
   Reason refuse(Place place, Reason reason);
@@ -97,6 +106,8 @@ class FragmentTable {
   void forget(Place place, Reason reason);
   bool may_hold(Place place);
   void hold(Place place, Frame& frame);
+  void keep(Place place);
+  void make_ready(Place place);
   void take_held(Datagram& d, Frame& frame);
   static void fill_in(const Datagram& d, Frame& frame);
   void drop_held(Place place, Reason reason);

@@ -7,16 +7,17 @@
 // reports do not count them, and an edit judges them anew whatever their rule says of live connections.
 //
 // A place also meters the log lines of its entry (a token bucket) and counts what it swallows.
+//
+// All of the table is in its memory, which an engine that follows another goes on with.
 #pragma once
-
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <new>
+#include <cstring>
 
 #include "packet/hash.h"
+#include "pools/memory.h"
 #include "tables/rule.h"
 
 namespace headgate {
@@ -55,14 +56,18 @@ constexpr unsigned kHitBits = 20;  // that a place takes
 
 class HitTable {
  public:
-  explicit HitTable(uint32_t capacity = 1 << kHitBits)
-      : capacity_(capacity), mask_(std::bit_ceil(std::max(8u, capacity)) / 4 - 1) {
-    void* memory = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    hits_ = static_cast<Hit*>(memory);
-    chains_ = reinterpret_cast<uint32_t*>(hits_ + capacity);
+  static constexpr uint32_t kMost = 1 << kHitBits;
+  static constexpr size_t bytes_for(uint32_t capacity) {
+    return sizeof(Head) + capacity * sizeof(Hit) + (size_t{mask_of(capacity)} + 1) * sizeof(uint32_t);
   }
-  ~HitTable() { munmap(hits_, bytes()); }
+  // `memory`: bytes_for(capacity), zeroed or as an earlier table left it; null: its own.
+  explicit HitTable(uint32_t capacity = kMost, uint8_t* memory = nullptr)
+      : capacity_(capacity),
+        mask_(mask_of(capacity)),
+        memory_(memory, bytes_for(capacity)),
+        head_(memory_.at<Head>()),
+        hits_(memory_.at<Hit>(sizeof(Head))),
+        chains_(reinterpret_cast<uint32_t*>(hits_ + capacity)) {}
   HitTable(const HitTable&) = delete;
   HitTable& operator=(const HitTable&) = delete;
 
@@ -73,11 +78,11 @@ class HitTable {
       const Hit& hit = hits_[at];
       if (hit.entry == entry && hit.workload == workload && hit.direction == direction) return at;
     }
-    uint32_t at = free_;
+    uint32_t at = head_->free;
     if (at)
-      free_ = hits_[at].next;
-    else if (high_water_ + 1 < capacity_)
-      at = ++high_water_;
+      head_->free = hits_[at].next;
+    else if (head_->high_water + 1 < capacity_)
+      at = ++head_->high_water;
     else
       return 0;
     Hit& hit = hits_[at];
@@ -87,7 +92,7 @@ class HitTable {
     hit.direction = direction;
     hit.next = chain;
     chain = at;
-    ++used_;
+    ++head_->used;
     return at;
   }
 
@@ -108,11 +113,36 @@ class HitTable {
       if (gone(static_cast<const Hit&>(hits_[at]))) release(at);
     });
   }
-  bool crowded() const { return used_ > capacity_ / 2; }
-  uint32_t size() const { return used_; }
+  bool crowded() const { return head_->used > capacity_ / 2; }
+  uint32_t size() const { return head_->used; }
+
+  // The workload whose place it is, by serial; 0: it is no place that is in use.
+  uint32_t owner(uint32_t place) const { return place && place <= head_->high_water ? hits_[place].workload : 0; }
+
+  // For a table whose last owner did not let go of it in order: makes chains anew. A place that makes no sense is
+  // freed.
+  void recover() {
+    const uint32_t end = std::min(head_->high_water, capacity_ - 1);
+    *head_ = {0, end, 0};
+    memset(chains_, 0, (size_t{mask_} + 1) * sizeof(uint32_t));
+    for (uint32_t at = end; at > 0; --at) {
+      Hit& hit = hits_[at];
+      const bool right = hit.workload && hit.direction <= Direction::kOut && hit.log_taken <= Hit::kLogBurst;
+      if (!right) hit = Hit{};
+      uint32_t& chain = right ? chain_of(hit.entry, hit.workload, hit.direction) : head_->free;
+      hit.next = chain;
+      chain = at;
+      head_->used += right;
+    }
+  }
 
  private:
-  size_t bytes() const { return capacity_ * sizeof(Hit) + (size_t{mask_} + 1) * sizeof(uint32_t); }
+  struct alignas(64) Head {
+    uint32_t used;
+    uint32_t high_water;  // places [1, high_water] have been used at some time
+    uint32_t free;        // chain of freed places
+  };
+  static constexpr uint32_t mask_of(uint32_t capacity) { return std::bit_ceil(std::max(8u, capacity)) / 4 - 1; }
   uint32_t& chain_of(uint32_t entry, uint32_t workload, Direction direction) {
     uint64_t key = uint64_t{entry} << 33 ^ uint64_t { workload } << 1 ^ static_cast<uint64_t>(direction);
     return chains_[fold_multiply(key, 0x9e3779b97f4a7c15ull) & mask_];
@@ -120,9 +150,9 @@ class HitTable {
   template <class Visit>
   uint32_t slice(uint32_t from, uint32_t count, Visit visit) const {
     uint32_t at = std::max(1u, from);
-    for (; at <= high_water_ && count; ++at, --count)
+    for (; at <= head_->high_water && count; ++at, --count)
       if (hits_[at].workload) visit(at);
-    return at <= high_water_ ? at : 0;
+    return at <= head_->high_water ? at : 0;
   }
   void release(uint32_t at) {
     Hit& hit = hits_[at];
@@ -130,16 +160,15 @@ class HitTable {
     while (*link != at) link = &hits_[*link].next;
     *link = hit.next;
     hit = Hit{};
-    hit.next = free_;
-    free_ = at;
-    --used_;
+    hit.next = head_->free;
+    head_->free = at;
+    --head_->used;
   }
 
   uint32_t capacity_;  // place 0 among it
   uint32_t mask_;
-  uint32_t used_ = 0;
-  uint32_t high_water_ = 0;  // places [1, high_water_] have been used at some time
-  uint32_t free_ = 0;        // chain of freed places
+  TableMemory memory_;
+  Head* head_;
   Hit* hits_;
   uint32_t* chains_;  // first place of each
 };

@@ -10,6 +10,9 @@ namespace headgate {
 
 constexpr unsigned kCategories = 4;  // emergency, infrastructure, environment, application
 constexpr unsigned kCategoryShift = 50;
+// Behind all categories: entries that choose the service tag of a flow, which the firewall never meets.
+constexpr unsigned kInsertions = kCategories;
+constexpr uint64_t kFirstInsertion = uint64_t{kInsertions} << kCategoryShift;
 
 // Immutable once it is in the classifier.
 struct IndexEntry {
@@ -19,6 +22,8 @@ struct IndexEntry {
   uint64_t order = 0;  // category << kCategoryShift | order within it; lower is judged first, no two are the same
   bool in = false;
   bool out = false;
+  uint8_t profile = 0;  // how connections are followed that it decides over (tables/timeouts.h)
+  uint16_t tag = 0;     // of an insertion: place of the service tag
 
   // First order of the category behind this entry's: what `pass` goes on with.
   uint64_t next_category() const { return ((order >> kCategoryShift) + 1) << kCategoryShift; }

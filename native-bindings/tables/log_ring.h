@@ -1,10 +1,13 @@
 // Log lines on their way from a worker to whoever writes them: a fixed ring, filled by the packet path without waiting.
 // When it is full, lines are lost and counted. Drained by the worker's own thread between two batches, so no atomics.
+// It stands in memory that an engine which follows another goes on with.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "pools/memory.h"
 #include "tables/rule.h"
 
 namespace headgate {
@@ -22,22 +25,29 @@ struct LogLine {
 
 class LogRing {
  public:
-  static constexpr size_t kLines = 4096;
-  LogRing() { lines_.reserve(kLines); }
+  static constexpr uint32_t kLines = 4096;
+  static constexpr size_t kBytes = 64 + kLines * sizeof(LogLine);
+
+  // `memory`: kBytes, zeroed or as an earlier ring left it; null: its own.
+  explicit LogRing(uint8_t* memory = nullptr)
+      : memory_(memory, kBytes), count_(memory_.at<uint32_t>()), lines_(memory_.at<LogLine>(64)) {}
+
   bool push(const LogLine& line) {
-    if (lines_.size() == kLines) return false;
-    lines_.push_back(line);
+    if (*count_ >= kLines) return false;
+    lines_[*count_] = line;
+    ++*count_;
     return true;
   }
   std::vector<LogLine> drain() {
-    std::vector<LogLine> out;
-    out.reserve(kLines);
-    lines_.swap(out);
+    std::vector<LogLine> out(lines_, lines_ + std::min(*count_, kLines));
+    *count_ = 0;
     return out;
   }
 
  private:
-  std::vector<LogLine> lines_;
+  TableMemory memory_;
+  uint32_t* count_;
+  LogLine* lines_;
 };
 
 }  // namespace headgate

@@ -12,7 +12,7 @@ uint64_t mac_part(uint64_t word) {
 
 }  // namespace
 
-MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now) {
+MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_t now, uint32_t most) {
   uint64_t key = key_of(mac), wanted = word_of(key, workload, false);
   uint32_t slot = slot_of(key);
   Entry* room = nullptr;
@@ -31,7 +31,7 @@ MacTable::Learned MacTable::learn(const uint8_t* mac, uint32_t workload, uint32_
       room_word = word;
     }
   }
-  if (!room || learned_by(workload, now) >= kLearnedPerWorkload) return Learned::kNoRoom;
+  if (!room || learned_by(workload, now) >= most) return Learned::kNoRoom;
   room->seen.store(now, std::memory_order_relaxed);
   // Where another worker was faster, the next frame learns.
   room->word.compare_exchange_strong(room_word, wanted, std::memory_order_relaxed);
@@ -77,15 +77,14 @@ bool MacTable::pin(const Mac& mac, uint32_t workload) {
     if (!room && !(word & 1)) room = &entry;
   }
   if (!room) return false;
-  room->word.store(word_of(key, workload, true), std::memory_order_relaxed);
+  const uint64_t pinned = word_of(key, workload, true);
+  // An engine that follows another finds it there, while that still uses the table.
+  if (room->word.load(std::memory_order_relaxed) != pinned) room->word.store(pinned, std::memory_order_relaxed);
   return true;
 }
 
 void MacTable::forget(uint32_t workload) {
-  for (uint32_t i = 0; i < kSlots; ++i) {
-    uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
-    if (word && workload_of(word) == workload) entries_[i].word.compare_exchange_strong(word, 0);
-  }
+  retain([workload](uint32_t other) { return other != workload; });
 }
 
 }  // namespace headgate

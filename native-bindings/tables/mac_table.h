@@ -1,14 +1,16 @@
 // Which workload of a segment has which MAC: pinned ones, set by control, and learned ones (IEEE 802.1D, 7.8) that
 // age. One word an entry (MAC, workload, pinned), written with compare-and-swap, so that any worker may learn and
 // look up without a lock. A full neighbourhood learns nothing more; frames to an unknown MAC are flooded.
+//
+// The table may stand in a pool, for the next engine.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 
 #include "packet/parse.h"
+#include "pools/memory.h"
 
 namespace headgate {
 
@@ -21,9 +23,13 @@ class MacTable {
   static constexpr uint32_t kProbes = 64;            // half a table of pinned MACs fits
   static constexpr uint32_t kMostWorkload = 0x7ffe;  // workloads fit in 15 bits
   static constexpr uint32_t kLearnedPerWorkload = 64;
+  static constexpr uint32_t kLearnedPerRemote = 1024;  // all that another host has of the segment
   static constexpr uint32_t kAgeSeconds = 300;
 
-  MacTable() : entries_(new Entry[kSlots]()) {}
+  static constexpr size_t kBytes = size_t{kSlots} * 16;
+
+  // `memory`: kBytes, zeroed or as an earlier table left it; null: its own.
+  explicit MacTable(uint8_t* memory = nullptr) : memory_(memory, kBytes), entries_(memory_.at<Entry>()) {}
   MacTable(const MacTable& other) : MacTable() {
     for (uint32_t i = 0; i < kSlots; ++i) {
       entries_[i].word = other.entries_[i].word.load(std::memory_order_relaxed);
@@ -50,11 +56,19 @@ class MacTable {
   enum class Learned { kYes, kNoRoom, kPinnedElsewhere };
 
   // Notes that the workload sends from that MAC. kNoRoom: the neighbourhood is full or the workload has its share.
-  Learned learn(const uint8_t* mac, uint32_t workload, uint32_t now);
+  Learned learn(const uint8_t* mac, uint32_t workload, uint32_t now, uint32_t most = kLearnedPerWorkload);
 
   // False if the neighbourhood is full of pinned entries. Off the packet threads.
   bool pin(const Mac& mac, uint32_t workload);
   void forget(uint32_t workload);
+  // Forgets what is there of workloads for which `stays(place)` is false.
+  template <class Stays>
+  void retain(Stays stays) {
+    for (uint32_t i = 0; i < kSlots; ++i) {
+      uint64_t word = entries_[i].word.load(std::memory_order_relaxed);
+      if (word && !stays(workload_of(word))) entries_[i].word.compare_exchange_strong(word, 0);
+    }
+  }
 
  private:
   static uint64_t key_of(const uint8_t* mac) { return mac_number(mac) << 16; }
@@ -69,7 +83,9 @@ class MacTable {
   bool stale(const Entry& entry, uint64_t word, uint32_t now) const {
     return !(word & 1) && now - entry.seen.load(std::memory_order_relaxed) > kAgeSeconds;
   }
-  std::unique_ptr<Entry[]> entries_;
+  static_assert(sizeof(Entry) * kSlots == kBytes);
+  TableMemory memory_;
+  Entry* entries_;
 };
 
 }  // namespace headgate

@@ -2,6 +2,7 @@
 // somebody may still know it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -9,6 +10,14 @@ namespace headgate {
 
 class Places {
  public:
+  // Before the first take(): these are taken already.
+  void reserve(std::vector<uint32_t> taken) {
+    std::ranges::sort(taken);
+    for (uint32_t place : taken) {
+      for (; next_ < place; ++next_) free_.push_back(next_);
+      next_ = place + 1;
+    }
+  }
   uint32_t take() {
     if (free_.empty()) return next_++;
     uint32_t place = free_.back();

@@ -7,6 +7,34 @@
 
 namespace headgate {
 
+Publisher::Publisher(size_t most_slots, uint32_t first_epoch, Names* names, std::span<uint8_t> mac_memory)
+    : own_names_(names ? nullptr : std::make_unique<Names>()),
+      names_(names ? *names : *own_names_),
+      mac_memory_(mac_memory),
+      most_slots_(most_slots),
+      next_epoch_(std::max(first_epoch, names_.next_epoch())) {
+  names_.set_next_epoch(next_epoch_);
+  const auto places = [&](Names::Kind kind) {
+    std::vector<uint32_t> out;
+    names_.each_former(kind, [&](const std::string&, Names::Numbers numbers) { out.push_back(numbers.place); });
+    return out;
+  };
+  std::vector<uint32_t> tags = places(Names::Kind::kTag);
+  for (uint32_t& place : tags) place -= place > 0;
+  tag_numbers_.reserve(std::move(tags));
+  leg_numbers_.reserve(places(Names::Kind::kLeg));
+  segment_numbers_.reserve(places(Names::Kind::kSegment));
+  workload_numbers_.reserve(places(Names::Kind::kWorkload));
+  // Until the first delta says which profiles there are, their numbers are nobody else's.
+  names_.each_former(Names::Kind::kProfile, [&](const std::string& name, Names::Numbers numbers) {
+    if (numbers.place && numbers.place < kProfiles) profiles_[numbers.place].name = name;
+  });
+  names_.each_former(Names::Kind::kTracker, [&](const std::string& name, Names::Numbers numbers) {
+    trackers_.resize(std::max<size_t>(trackers_.size(), numbers.place + 1));
+    trackers_[numbers.place] = name;
+  });
+}
+
 // An entry whose place or content changes is taken out first and put in last, so that in between there is nothing left
 // that refers to what it was.
 Refusal Publisher::apply(const Delta& delta) {
@@ -15,21 +43,91 @@ Refusal Publisher::apply(const Delta& delta) {
   lookup_ = nullptr;
   released_.clear();
   take_out_entries(delta);
+  apply_profiles(delta);
   apply_sets(delta);
   apply_rules(delta);
   apply_segments(delta);
   apply_workloads(delta);
+  apply_bridges(delta);
   apply_scopes(delta);
+  apply_services(delta);
   put_in_entries(delta);
   remove_policy(delta);
+  remove_services(delta);
   remove_places(delta);
-  if (delta.timeouts) timeouts_ = *delta.timeouts;
   if (delta.limits) limits_ = *delta.limits;
   if (delta.default_action && *delta.default_action != default_action_) {
     default_action_ = *delta.default_action;
     for (uint32_t i = 0; i < workloads_.size(); ++i) touch(i);
   }
+  if (!former_left_) leave_former(delta.profiles.has_value());
+  names_.keep_counters();
   return {};
+}
+
+// The first delta holds all of the policy: what an engine before knew beside it is gone.
+void Publisher::leave_former(bool with_profiles) {
+  former_left_ = true;
+  if (!with_profiles)
+    for (HeldProfile& held : profiles_) held = {};
+  names_.each_former(Names::Kind::kSegment,
+                     [&](const std::string&, Names::Numbers numbers) { segment_numbers_.give_back(numbers.place); });
+  names_.each_former(Names::Kind::kWorkload,
+                     [&](const std::string&, Names::Numbers numbers) { workload_numbers_.give_back(numbers.place); });
+  names_.each_former(Names::Kind::kTag, [&](const std::string&, Names::Numbers numbers) {
+    tag_numbers_.give_back(numbers.place - (numbers.place > 0));
+  });
+  names_.forget_former();
+  for (const auto& segment : segments_)
+    if (segment)
+      segment->macs->retain([&](uint32_t place) {
+        return place < workloads_.size() && workloads_[place] && workloads_[place]->segment != kNoSegment &&
+               segments_[workloads_[place]->segment] == segment;
+      });
+}
+
+// Names that stay keep their numbers, which records know; no entry names one that goes.
+void Publisher::apply_profiles(const Delta& delta) {
+  if (delta.mode) host_profile_.mode = *delta.mode;
+  if (delta.timeouts) host_profile_.timeouts = *delta.timeouts;
+  if (!delta.profiles) return;
+  const auto& wanted = *delta.profiles;
+  for (HeldProfile& held : profiles_) {
+    if (std::ranges::any_of(wanted, [&](const ProfileChange& p) { return p.name == held.name; })) continue;
+    if (!held.name.empty()) names_.forget(Names::Kind::kProfile, held.name);
+    held = {};
+  }
+  for (const ProfileChange& change : wanted) {
+    uint8_t number = find_profile(change.name);
+    if (!number)
+      number = static_cast<uint8_t>(
+          std::ranges::find(profiles_.begin() + 1, profiles_.end(), std::string(), &HeldProfile::name) -
+          profiles_.begin());
+    if (profiles_[number].name.empty()) names_.note(Names::Kind::kProfile, change.name, {number, 0});
+    profiles_[number].name = change.name;
+    profiles_[number].change = change;
+  }
+}
+
+// 0: there is none, or no name.
+uint8_t Publisher::find_profile(const std::string& name) const {
+  if (name.empty()) return 0;
+  const auto found = std::ranges::find(profiles_, name, &HeldProfile::name);
+  return found == profiles_.end() ? uint8_t{0} : static_cast<uint8_t>(found - profiles_.begin());
+}
+
+Profiles Publisher::make_profiles() const {
+  Profiles made(host_profile_);
+  for (uint8_t i = 1; i < kProfiles; ++i) {
+    if (profiles_[i].name.empty()) continue;
+    Profile profile = host_profile_;
+    const ProfileChange& change = profiles_[i].change;
+    if (change.mode) profile.mode = *change.mode;
+    for (size_t field = 0; field < kTimeoutFields.size(); ++field)
+      if (change.timeouts[field]) profile.timeouts.*kTimeoutFields[field] = *change.timeouts[field];
+    made.set(i, profile);
+  }
+  return made;
 }
 
 void Publisher::take_out_entries(const Delta& delta) {
@@ -37,6 +135,7 @@ void Publisher::take_out_entries(const Delta& delta) {
     auto held = entries_.find(id);
     take_out(held->second);
     entries_by_serial_.erase(held->second.serial);
+    names_.forget(Names::Kind::kEntry, id);
     entries_.erase(held);
   }
   for (const EntryChange& change : delta.set_entries)
@@ -51,19 +150,26 @@ void Publisher::put_in_entries(const Delta& delta) {
     held.digest = change.digest;
     if (held.entry) continue;  // as it was
     if (fresh) {
-      held.serial = next_entry_serial_++;
+      Names::Numbers numbers;
+      if (!names_.claim(Names::Kind::kEntry, change.id, numbers))
+        names_.note(Names::Kind::kEntry, change.id, numbers = {0, names_.take_serial(Names::Kind::kEntry)});
+      held.serial = numbers.serial;
       entries_by_serial_[held.serial] = &held;
     }
     HeldRule& rule = rules_.at(change.rule);
     uint64_t order = uint64_t{change.category} << kCategoryShift | change.order;
-    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out}, rule, scopes_.at(change.scope));
+    held.tag = change.tag;
+    const auto tag = change.tag.empty() ? uint16_t{0} : static_cast<uint16_t>(tags_.at(change.tag).place);
+    put_in(held, {change.id, held.serial, rule.rule, order, change.in, change.out, find_profile(change.profile), tag},
+           rule, scopes_.at(change.scope));
   }
 }
 
 bool Publisher::same(const HeldEntry& held, const EntryChange& change) const {
   const IndexEntry& entry = *held.entry;
   return entry.order == (uint64_t{change.category} << kCategoryShift | change.order) && entry.in == change.in &&
-         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope;
+         entry.out == change.out && entry.rule->key == change.rule && held.scope->name == change.scope &&
+         profiles_[entry.profile].name == change.profile && held.tag == change.tag;
 }
 
 // Returns what the entry was. Readers may use that until settled().
@@ -72,6 +178,7 @@ const IndexEntry& Publisher::take_out(HeldEntry& held) {
   classifier_.remove(held.entry.get());
   slots_ -= held.rule->slots;
   orders_.erase(held.entry->order);
+  --profiles_[held.entry->profile].entries;
   held.rule->entries.erase(&held);
   leave_scope(held);
   retired_.push_back(std::move(held.entry));
@@ -94,6 +201,7 @@ void Publisher::put_in(HeldEntry& held, IndexEntry entry, HeldRule& rule, Scope&
   held.place = scope.entries.size();
   scope.entries.push_back(held.entry.get());
   orders_[held.entry->order] = &held;
+  ++profiles_[held.entry->profile].entries;
   slots_ += rule.slots;
   classifier_.add(held.entry.get(), scope.members);
   touch(scope);
@@ -244,6 +352,7 @@ void Publisher::touch(uint32_t workload) {
   epochs_[workload] = next_epoch_++;
   epochs_built_ = nullptr;
   if (next_epoch_ == 0) start_epochs_anew();
+  names_.set_next_epoch(next_epoch_);
 }
 
 // All numbers have been used. Every workload gets a new one, so that again no two have the same, and all connections
@@ -255,15 +364,18 @@ void Publisher::start_epochs_anew() {
 }
 
 std::shared_ptr<const Generation> Publisher::build() {
+  // Places of workloads and segments are in the table of services too.
+  if (!topology_ || services_stale_) make_services();
   if (!topology_) topology_ = make_topology();
   if (!epochs_built_) epochs_built_ = std::make_shared<const std::vector<uint32_t>>(epochs_);
   if (!lookup_) lookup_ = classifier_.commit();
   auto next = std::make_shared<Generation>(topology_, epochs_built_);
   next->number = number_;
   next->default_action = default_action_;
-  next->timeouts = timeouts_;
+  next->profiles = make_profiles();
   next->limits = limits_;
   next->lookup = lookup_;
+  next->services = services_;
   return next;
 }
 
@@ -272,7 +384,9 @@ void Publisher::settled() {
   retired_.clear();
   for (auto& [macs, workload] : forget_) macs->forget(workload);
   forget_.clear();
-  for (Places* places : {&set_numbers_, &segment_numbers_, &workload_numbers_}) places->settled();
+  for (Places* places :
+       {&set_numbers_, &segment_numbers_, &workload_numbers_, &portal_numbers_, &tag_numbers_, &leg_numbers_})
+    places->settled();
 }
 
 Publisher::InventoryView Publisher::inventory() const {
@@ -285,6 +399,8 @@ Publisher::InventoryView Publisher::inventory() const {
   for (const auto& workload : workloads_)
     if (workload) view.workloads[workload->name] = workload->digest;
   for (const auto& [name, scope] : scopes_) view.scopes[name] = scope.digest;
+  for (const auto& [name, portal] : portals_) view.portals[name] = portal.change.digest;
+  for (const auto& [name, tag] : tags_) view.tags[name] = tag.change.digest;
   constexpr uint64_t kOrder = (uint64_t{1} << kCategoryShift) - 1;
   for (const auto& [id, held] : entries_) {
     uint64_t order = held.entry->order;

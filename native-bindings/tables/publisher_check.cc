@@ -50,8 +50,9 @@ Refusal Publisher::check(const Delta& delta) const {
   if (Refusal refusal = names.read(delta)) return refusal;
   for (auto part :
        {&Publisher::check_sets, &Publisher::check_rules, &Publisher::check_segments, &Publisher::check_workloads,
-        &Publisher::check_macs, &Publisher::check_scopes, &Publisher::check_entries, &Publisher::check_users,
-        &Publisher::check_leavers, &Publisher::check_slots})
+        &Publisher::check_macs, &Publisher::check_profiles, &Publisher::check_scopes, &Publisher::check_entries,
+        &Publisher::check_users, &Publisher::check_leavers, &Publisher::check_services, &Publisher::check_insertions,
+        &Publisher::check_slots})
     if (Refusal refusal = (this->*part)(delta, names)) return refusal;
   return {};
 }
@@ -111,12 +112,37 @@ Refusal Publisher::check_scopes(const Delta& delta, const DeltaNames& names) con
   return {};
 }
 
+Refusal Publisher::check_profiles(const Delta& delta, const DeltaNames& names) const {
+  if (!delta.profiles) return {};
+  std::unordered_set<std::string_view> wanted;
+  for (const ProfileChange& profile : *delta.profiles)
+    if (profile.name.empty() || !wanted.insert(profile.name).second)
+      return invalid_delta("Profile " + quoted(profile.name) + " has no name, or one that another has.");
+  if (wanted.size() >= kProfiles)
+    return {"table-full", "There can be " + std::to_string(kProfiles - 1) + " profiles beside the host's, and " +
+                              std::to_string(wanted.size()) +
+                              " are asked for. Have sections agree on their tracking and timeouts."};
+  for (uint8_t i = 1; i < kProfiles; ++i) {
+    const HeldProfile& held = profiles_[i];
+    if (held.name.empty() || wanted.contains(held.name)) continue;
+    size_t leaving = 0;
+    const auto uses = [&](const std::string& id) {
+      const auto entry = entries_.find(id);
+      return entry != entries_.end() && entry->second.entry->profile == i;
+    };
+    for (const auto& [id, change] : names.entries) leaving += uses(std::string(id));
+    for (const std::string& id : delta.remove_entries) leaving += uses(id);
+    if (leaving < held.entries) return refuse_removal("Profile", held.name, "entries refer to it. Remove those too.");
+  }
+  return {};
+}
+
 Refusal Publisher::check_entries(const Delta& delta, const DeltaNames& names) const {
   std::unordered_map<uint64_t, const EntryChange*> orders;
   orders.reserve(delta.set_entries.size());
   for (const EntryChange& entry : delta.set_entries) {
     const std::string where = "Entry " + quoted(entry.id);
-    if (entry.category >= kCategories || entry.order >> kCategoryShift)
+    if (entry.category > kInsertions || entry.order >> kCategoryShift)
       return invalid_delta(where + " has a category or an order out of range.");
     if (!entry.in && !entry.out) return invalid_delta(where + " is for no direction.");
     bool removed = names.removed_rules.contains(entry.rule);
@@ -125,6 +151,10 @@ Refusal Publisher::check_entries(const Delta& delta, const DeltaNames& names) co
     removed = names.removed_scopes.contains(entry.scope);
     if (removed || (!scopes_.contains(entry.scope) && !names.scopes.contains(entry.scope)))
       return missing(where, "scope", entry.scope, removed);
+    const auto named = [&](const ProfileChange& p) { return p.name == entry.profile; };
+    const bool known = entry.profile.empty() || (delta.profiles ? std::ranges::any_of(*delta.profiles, named)
+                                                                : find_profile(entry.profile) != 0);
+    if (!known) return missing(where, "profile", entry.profile, false);
     const uint64_t order = uint64_t{entry.category} << kCategoryShift | entry.order;
     const auto [coming, alone] = orders.emplace(order, &entry);
     const std::string* other = alone ? nullptr : &coming->second->id;

@@ -5,12 +5,38 @@
 #include "tables/text.h"
 
 namespace headgate {
+namespace {
+
+bool is_of(const Remote& remote, const RemoteChange& change) {
+  return remote.address == parse_address(change.address) && remote.key == change.key &&
+         remote.fragment == change.fragment;
+}
+
+std::shared_ptr<Remote> make_remote(const RemoteChange& change) {
+  auto remote = std::make_shared<Remote>();
+  remote->address = *parse_address(change.address);
+  remote->key = change.key;
+  remote->fragment = change.fragment;
+  return remote;
+}
+
+// Whether both may be on one port: it is a trunk, or a tunnel, and tells them apart.
+bool share(const AttachedPort& port, const Workload& a, const Segment& of_a, const Workload& b, const Segment& of_b) {
+  if (port.tunnel)
+    return a.remote && b.remote && (a.remote->address != b.remote->address || a.remote->key != b.remote->key);
+  return port.trunk && (of_a.vlan[0] != of_b.vlan[0] || of_a.vlan[1] != of_b.vlan[1]);
+}
+
+}  // namespace
 
 void Publisher::apply_segments(const Delta& delta) {
   if (!delta.set_segments.empty()) topology_ = nullptr;
   for (const SegmentChange& change : delta.set_segments) {
     auto [known, fresh] = segment_places_.try_emplace(change.name, 0);
-    if (fresh) known->second = segment_numbers_.take();
+    Names::Numbers numbers;
+    const bool former = fresh && names_.claim(Names::Kind::kSegment, change.name, numbers);
+    if (fresh && !former) names_.note(Names::Kind::kSegment, change.name, numbers = {segment_numbers_.take(), 0});
+    if (fresh) known->second = numbers.place;
     uint32_t place = known->second;
     segments_.resize(std::max<size_t>(segments_.size(), place + 1));
     uses_.resize(segments_.size());
@@ -19,11 +45,45 @@ void Publisher::apply_segments(const Delta& delta) {
     segment->digest = change.digest;
     segment->vlan[0] = static_cast<uint16_t>(change.vlan);
     segment->vlan[1] = static_cast<uint16_t>(change.inner_vlan);
-    auto tracker = std::find(trackers_.begin(), trackers_.end(), change.tracker);
-    segment->tracker = static_cast<uint16_t>(tracker - trackers_.begin());
-    if (tracker == trackers_.end()) trackers_.push_back(change.tracker);
-    segment->macs = fresh ? std::make_shared<MacTable>() : segments_[place]->macs;
+    if (change.bridges.empty()) segment->tracker = tracker_number(change.tracker);
+    segment->macs = fresh ? macs_of(place, former) : segments_[place]->macs;
     segments_[place] = segment;
+  }
+}
+
+// Trackers keep their number for good: records name them by it.
+uint16_t Publisher::tracker_number(const std::string& name) {
+  const auto known = std::find(trackers_.begin(), trackers_.end(), name);
+  const auto number = static_cast<uint16_t>(known - trackers_.begin());
+  if (known != trackers_.end()) return number;
+  trackers_.push_back(name);
+  names_.note(Names::Kind::kTracker, name, {number, 0});
+  topology_ = nullptr;  // reports look names up there
+  return number;
+}
+
+// Segments beyond the memory learn their MACs anew in another engine.
+std::shared_ptr<MacTable> Publisher::macs_of(uint32_t segment, bool former) const {
+  const size_t at = segment * MacTable::kBytes;
+  if (at + MacTable::kBytes > mac_memory_.size()) return std::make_shared<MacTable>();
+  if (!former) wipe(mac_memory_.data() + at, MacTable::kBytes);
+  return std::make_shared<MacTable>(mac_memory_.data() + at);
+}
+
+// Once the trackers that judge have their places.
+void Publisher::apply_bridges(const Delta& delta) {
+  for (const SegmentChange& change : delta.set_segments) {
+    if (change.bridges.empty()) continue;
+    std::shared_ptr<const Segment>& held = segments_[segment_places_.at(change.name)];
+    auto segment = std::make_shared<Segment>(*held);
+    for (const BridgeChange& from : change.bridges) {
+      Bridge& bridge = segment->bridges.emplace_back();
+      for (int side : {0, 1})
+        for (int tag : {0, 1}) bridge.vlan[side][tag] = static_cast<uint16_t>(from.vlan[side][tag]);
+      bridge.tracker = tracker_number(from.tracker);
+      bridge.judge = find_place(from.judge);
+    }
+    held = std::move(segment);
   }
 }
 
@@ -31,13 +91,19 @@ void Publisher::apply_workloads(const Delta& delta) {
   if (!delta.set_workloads.empty()) topology_ = nullptr;
   // MACs may go from one workload to another.
   for (const WorkloadChange& change : delta.set_workloads)
-    if (auto known = workload_places_.find(change.name); known != workload_places_.end()) {
+    if (auto known = workload_places_.find(change.name);
+        known != workload_places_.end() && workloads_[known->second]->segment != kNoSegment) {
       segments_[workloads_[known->second]->segment]->macs->forget(known->second);
       leave_segment(known->second);
     }
   for (const WorkloadChange& change : delta.set_workloads) {
     auto [known, fresh] = workload_places_.try_emplace(change.name, 0);
-    if (fresh) known->second = workload_numbers_.take();
+    Names::Numbers numbers;
+    if (fresh && !names_.claim(Names::Kind::kWorkload, change.name, numbers)) {
+      numbers = {workload_numbers_.take(), names_.take_serial(Names::Kind::kWorkload)};
+      names_.note(Names::Kind::kWorkload, change.name, numbers);
+    }
+    if (fresh) known->second = numbers.place;
     uint32_t place = known->second;
     size_t places = std::max<size_t>(workloads_.size(), place + 1);
     workloads_.resize(places);
@@ -47,13 +113,23 @@ void Publisher::apply_workloads(const Delta& delta) {
     auto workload = fresh ? std::make_shared<Workload>() : std::make_shared<Workload>(*workloads_[place]);
     if (fresh) {
       workload->name = change.name;
-      workload->serial = next_workload_serial_++;
+      workload->serial = numbers.serial;
       workload_names_[workload->serial] = change.name;
     }
     workload->digest = change.digest;
+    workload->limits = change.limits;
+    if (change.segment.empty()) {
+      workloads_[place] = std::move(workload);
+      touch(place);
+      continue;
+    }
     workload->segment = segment_places_.at(change.segment);
     workload->trunk = change.trunk;
-    workload->limits = change.limits;
+    workload->side = change.side;
+    if (!change.remote)
+      workload->remote = nullptr;
+    else if (!workload->remote || !is_of(*workload->remote, *change.remote))
+      workload->remote = make_remote(*change.remote);
     ++uses_[workload->segment].workloads;
     workload->pinned_mac = change.mac.has_value();
     if (change.mac) {
@@ -84,18 +160,22 @@ void Publisher::remove_places(const Delta& delta) {
   for (const std::string& name : delta.remove_workloads) {
     if (auto last = unbind(name)) released_[name] = std::move(last);
     uint32_t place = workload_places_.at(name);
-    forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
-    leave_segment(place);
+    if (workloads_[place]->segment != kNoSegment) {
+      forget_.emplace_back(segments_[workloads_[place]->segment]->macs, place);
+      leave_segment(place);
+    }
     classifier_.forget(place);
     workload_names_.erase(workloads_[place]->serial);
     workloads_[place] = nullptr;
     workload_places_.erase(name);
+    names_.forget(Names::Kind::kWorkload, name);
     workload_numbers_.give_back(place);
   }
   for (const std::string& name : delta.remove_segments) {
     uint32_t place = segment_places_.at(name);
     segments_[place] = nullptr;
     segment_places_.erase(name);
+    names_.forget(Names::Kind::kSegment, name);
     segment_numbers_.give_back(place);
   }
 }
@@ -104,6 +184,8 @@ Refusal Publisher::bind(const std::string& name, std::shared_ptr<AttachedPort> a
   uint32_t place = find_place(name);
   if (place == kNoWorkload)
     return {"unknown-workload", "There is no workload '" + name + "' to attach: publish it first."};
+  if (workloads_[place]->segment == kNoSegment)
+    return {"unknown-workload", "'" + name + "' is a tracker: it has no port."};
   if (workloads_[place]->port != kNoPort) return {"already-attached", "Workload '" + name + "' is attached already."};
   auto workload = std::make_shared<Workload>(*workloads_[place]);
   if (Refusal refusal = join_port(*workload, std::move(attached))) return refusal;
@@ -125,15 +207,15 @@ Refusal Publisher::join_port(Workload& workload, std::shared_ptr<AttachedPort> a
   } else {
     for (const auto& other : workloads_) {
       if (!other || other->port != port - ports_.begin()) continue;
-      const Segment& theirs = *segments_[other->segment];
-      if (!port->attached->trunk || (theirs.vlan[0] == segment.vlan[0] && theirs.vlan[1] == segment.vlan[1]))
+      if (!share(*port->attached, workload, segment, *other, *segments_[other->segment]))
         return {"device-taken", "Workload '" + workload.name + "' cannot be attached to " + port->attached->device +
                                     ": workload '" + other->name +
-                                    "' has it with the same VLAN. Give their segments different VLANs."};
+                                    "' has it with the same VLAN or VNI. Give their segments different ones."};
     }
   }
   ++port->users;
   workload.port = static_cast<uint16_t>(port - ports_.begin());
+  workload.output = port->attached->tunnel ? kNoPort : workload.port;
   return {};
 }
 
@@ -146,15 +228,17 @@ std::shared_ptr<AttachedPort> Publisher::unbind(const std::string& name) {
   if (workloads_[place]->port == kNoPort) return nullptr;
   auto workload = std::make_shared<Workload>(*workloads_[place]);
   OpenPort& port = ports_[workload->port];
-  workload->port = kNoPort;
+  workload->port = workload->output = kNoPort;
   workloads_[place] = std::move(workload);
   topology_ = nullptr;
   return --port.users ? nullptr : std::move(port.attached);
 }
 
-std::shared_ptr<AttachedPort> Publisher::find_trunk(const std::string& device) const {
+std::shared_ptr<AttachedPort> Publisher::find_shared(const std::string& device, bool tunnel) const {
   for (const OpenPort& port : ports_)
-    if (port.attached && port.attached->trunk && port.attached->device == device) return port.attached;
+    if (port.attached && (tunnel ? port.attached->tunnel != nullptr : port.attached->trunk) &&
+        port.attached->device == device)
+      return port.attached;
   return nullptr;
 }
 
@@ -166,16 +250,20 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
   for (size_t i = 0; i < ports_.size(); ++i) {
     next->ports[i].attached = ports_[i].attached;
     next->ports[i].trunk = ports_[i].attached && ports_[i].attached->trunk;
+    next->ports[i].tunnel = ports_[i].attached ? ports_[i].attached->tunnel : nullptr;
   }
   std::vector<std::vector<uint32_t>> members(segments_.size());
   for (uint32_t i = 0; i < workloads_.size(); ++i) {
     if (!workloads_[i]) continue;
     const Workload& w = *workloads_[i];
+    if (w.segment == kNoSegment) continue;
     members[w.segment].push_back(i);
     if (w.port == kNoPort) continue;
     PortView& view = next->ports[w.port];
     const Segment& segment = *segments_[w.segment];
-    if (view.trunk)
+    if (view.tunnel)
+      view.remotes.push_back({w.remote->address, w.remote->key, i});
+    else if (view.trunk)
       view.members.push_back({{segment.vlan[0], segment.vlan[1]}, i});
     else
       view.workload = i;
@@ -187,12 +275,38 @@ std::shared_ptr<const Topology> Publisher::make_topology() const {
     segment->members = std::move(members[i]);
     next->segments[i] = std::move(segment);
   }
+  for (const auto& [name, held] : portals_) {
+    const uint32_t place = workload_places_.at(held.change.workload);
+    const Workload& w = *workloads_[place];
+    if (w.port == kNoPort) continue;
+    auto& members = next->ports[w.port].portals;
+    const auto is_it = [&](const ServiceMember& m) { return m.workload == place; };
+    if (std::ranges::none_of(members, is_it)) members.push_back({w.remote ? w.remote->address : Address{}, place});
+  }
   for (PortView& view : next->ports) {
-    if (view.workload == kNoWorkload) continue;
-    view.sender = next->workloads[view.workload].get();
-    view.segment = next->segments[view.sender->segment].get();
+    std::ranges::sort(view.remotes, {}, &TunnelMember::hop);
+    if (view.workload == kNoWorkload || !view.portals.empty()) continue;
+    const Workload& w = *next->workloads[view.workload];
+    view.segment = next->segments[w.segment].get();
+    if (w.side)
+      make_edge(view, *w.side);
+    else
+      view.sender = &w;
   }
   return next;
+}
+
+// The port's bridges by the tags of its side, and the pair's other interface.
+void Publisher::make_edge(PortView& view, EdgeSide side) const {
+  view.edge = true;
+  for (uint32_t member : view.segment->members)
+    if (member != view.workload) view.partner = member;
+  const auto& bridges = view.segment->bridges;
+  for (uint32_t i = 0; i < bridges.size(); ++i) {
+    const auto& vlan = bridges[i].vlan[static_cast<int>(side)];
+    view.by_tags.push_back({BridgeTags::of(vlan[0], vlan[1]), i});
+  }
+  std::ranges::sort(view.by_tags, {}, &BridgeTags::tags);
 }
 
 uint32_t Publisher::find_place(const std::string& name) const {

@@ -58,4 +58,23 @@ std::optional<ServiceMatch> parse_service(std::string_view text) {
   return service;
 }
 
+std::string format_service(const ServiceMatch& service) {
+  const auto ports = [](const std::vector<PortRange>& ranges) {
+    std::string text;
+    for (const PortRange& range : ranges) {
+      text += (text.empty() ? "" : ",") + std::to_string(range.first);
+      if (range.last != range.first) text += "-" + std::to_string(range.last);
+    }
+    return text;
+  };
+  const auto number = [](int value) { return value < 0 ? "" : std::to_string(value); };
+  const bool icmp = service.protocol == kIcmp || service.protocol == kIcmp6;
+  const std::string second = icmp ? number(service.icmp_type) : ports(service.ports);
+  const std::string third = icmp ? number(service.icmp_code) : ports(service.source_ports);
+  std::string text = std::to_string(service.protocol);
+  if (!second.empty() || !third.empty()) text += "/" + second;
+  if (!third.empty()) text += "/" + third;
+  return text;
+}
+
 }  // namespace headgate

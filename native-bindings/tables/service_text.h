@@ -12,4 +12,7 @@ namespace headgate {
 // Nothing when it is not such a text, or a number in it is out of bounds.
 std::optional<ServiceMatch> parse_service(std::string_view text);
 
+// The text that reads as this.
+std::string format_service(const ServiceMatch& service);
+
 }  // namespace headgate

@@ -94,8 +94,8 @@ TcpSegment tcp_segment(const Frame& frame) {
   return s;
 }
 
-TcpVerdict TcpTracking::judge(const TcpSegment& s, bool reply, TcpMode mode) const {
-  if (state == TcpState::kEstablished && !(s.flags & (kSyn | kRst)) && mode != TcpMode::kLiberal)
+TcpVerdict TcpTracking::judge(const TcpSegment& s, bool reply, TrackingMode mode) const {
+  if (state == TcpState::kEstablished && !(s.flags & (kSyn | kRst)) && mode != TrackingMode::kLiberal)
     return judge_window(s, reply);
   if (state == TcpState::kNone) return judge_first(s, mode);
   if (s.flags & kRst) return judge_reset(s, reply);
@@ -103,10 +103,11 @@ TcpVerdict TcpTracking::judge(const TcpSegment& s, bool reply, TcpMode mode) con
   return s.flags & kAck ? judge_syn_ack(s, reply, mode) : judge_syn(s, reply);
 }
 
-TcpVerdict TcpTracking::judge_first(const TcpSegment& s, TcpMode mode) const {
+TcpVerdict TcpTracking::judge_first(const TcpSegment& s, TrackingMode mode) const {
   const bool syn = s.flags & kSyn, ack = s.flags & kAck;
   if (syn && !ack) return TcpVerdict::kOk;
-  if (s.flags & kRst || mode == TcpMode::kStrict || (syn && mode == TcpMode::kPickup)) return TcpVerdict::kMidStream;
+  if (s.flags & kRst || mode == TrackingMode::kStrict || (syn && mode == TrackingMode::kPickup))
+    return TcpVerdict::kMidStream;
   return TcpVerdict::kOk;
 }
 
@@ -117,16 +118,12 @@ TcpVerdict TcpTracking::judge_syn(const TcpSegment& s, bool side) const {
     case TcpState::kSynCrossed:
       return s.end() == end[side] ? TcpVerdict::kOk : TcpVerdict::kUnchanged;
     // Time stamps let an end take a SYN of any number (RFC 6191), and the new connection is judged as any other is.
-    case TcpState::kPicked:
-    case TcpState::kTimeWait:
-    case TcpState::kReset:
-      return TcpVerdict::kReopen;
     default:
-      return TcpVerdict::kUnchanged;
+      return is_over() ? TcpVerdict::kReopen : TcpVerdict::kUnchanged;
   }
 }
 
-TcpVerdict TcpTracking::judge_syn_ack(const TcpSegment& s, bool side, TcpMode mode) const {
+TcpVerdict TcpTracking::judge_syn_ack(const TcpSegment& s, bool side, TrackingMode mode) const {
   const bool acks_syn = within(ack[side], s.acknowledgement, end[!side]);
   switch (state) {
     case TcpState::kSynSent:
@@ -155,12 +152,12 @@ TcpVerdict TcpTracking::judge_reset(const TcpSegment& s, bool side) const {
   return in_window ? TcpVerdict::kUnchanged : TcpVerdict::kBadReset;
 }
 
-TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TcpMode mode) const {
+TcpVerdict TcpTracking::judge_data(const TcpSegment& s, bool side, TrackingMode mode) const {
   // A SYN may meet a connection that only the responder knows: its answer has to reach the initiator (RFC 9293, 3.5.1).
   if (state == TcpState::kSynSent && side) return TcpVerdict::kUnchanged;
   if (state == TcpState::kReset && heard != 3) return TcpVerdict::kBadFlags;  // it was never one
-  if (mode == TcpMode::kLiberal) return TcpVerdict::kOk;
-  if (state == TcpState::kSynSent && mode == TcpMode::kPickup) return TcpVerdict::kOk;  // the SYN was an old one
+  if (mode == TrackingMode::kLiberal) return TcpVerdict::kOk;
+  if (state == TcpState::kSynSent && mode == TrackingMode::kPickup) return TcpVerdict::kOk;  // the SYN was an old one
   if (state == TcpState::kSynSent || state == TcpState::kSynCrossed) return TcpVerdict::kBadFlags;
   if (heard == 3) return judge_window(s, side);
   // Picked up: the first of each side teaches.
@@ -266,6 +263,11 @@ TcpState TcpTracking::next_state() const {
   if (fin) return acked_fins[0] || acked_fins[1] ? TcpState::kCloseWait : TcpState::kFinWait;
   if (heard == 3 && acked == 3) return TcpState::kEstablished;
   return state == TcpState::kNone ? TcpState::kPicked : state;
+}
+
+bool TcpTracking::may_have_sent(uint32_t sequence, bool side) const {
+  if (!has_heard(side)) return true;  // of this side nothing is known
+  return within(end[side] - kProbe - std::max(kOldestAck, window_bytes(!side)), sequence, end[side]);
 }
 
 bool TcpTracking::fin_acked(bool side) const {

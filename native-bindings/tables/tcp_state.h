@@ -12,15 +12,11 @@
 
 #include <cstdint>
 
+#include "tables/timeouts.h"
+
 namespace headgate {
 
 struct Frame;
-
-enum class TcpMode : uint8_t {
-  kStrict,   // begins with a SYN
-  kPickup,   // or with any segment but a SYN-ACK or RST; then windows are held to as far as they are known
-  kLiberal,  // or with a SYN-ACK too; windows are held to for resets alone
-};
 
 enum class TcpState : uint8_t {
   kNone,         // no segment yet
@@ -86,15 +82,21 @@ struct TcpTracking {
   uint8_t fin : 2 = 0;
   uint8_t sack : 2 = 0;  // it may be sent SACK blocks
 
-  TcpVerdict judge(const TcpSegment& segment, bool reply, TcpMode mode) const;
+  TcpVerdict judge(const TcpSegment& segment, bool reply, TrackingMode mode) const;
   void advance(const TcpSegment& segment, bool reply);
+  // Whether a SYN begins another connection in its place.
+  bool is_over() const {
+    return state == TcpState::kPicked || state == TcpState::kTimeWait || state == TcpState::kReset;
+  }
+  // Whether the side may have sent a packet that begins so, which an ICMP error says it has (RFC 5927, 4).
+  bool may_have_sent(uint32_t sequence, bool side) const;
 
  private:
-  TcpVerdict judge_first(const TcpSegment& s, TcpMode mode) const;
+  TcpVerdict judge_first(const TcpSegment& s, TrackingMode mode) const;
   TcpVerdict judge_syn(const TcpSegment& s, bool side) const;
-  TcpVerdict judge_syn_ack(const TcpSegment& s, bool side, TcpMode mode) const;
+  TcpVerdict judge_syn_ack(const TcpSegment& s, bool side, TrackingMode mode) const;
   TcpVerdict judge_reset(const TcpSegment& s, bool side) const;
-  TcpVerdict judge_data(const TcpSegment& s, bool side, TcpMode mode) const;
+  TcpVerdict judge_data(const TcpSegment& s, bool side, TrackingMode mode) const;
   TcpVerdict judge_window(const TcpSegment& s, bool side) const;
   void begin_side(const TcpSegment& s, bool side);
   void pick_up(const TcpSegment& s, bool side);

@@ -14,14 +14,6 @@ namespace {
 
 constexpr uint64_t kSecret = 0x5eed;
 
-Packet tcp(uint8_t flags, uint16_t port) {
-  Packet p;
-  p.protocol = kTcp;
-  p.tcp_flags = flags;
-  p.source_port = port;
-  return p;
-}
-
 void limit(Bed& bed, const Limits& limits) {
   Delta delta;
   delta.limits = limits;
@@ -35,8 +27,8 @@ const Account& account(Bed& bed, const std::string& name) {
 
 void establish(Bed& bed, const std::string& from, const std::string& to, uint16_t port) {
   const bool turned = from == "b";
-  auto packet = [&](uint8_t flags) { return turned ? tcp(flags, port).reversed() : tcp(flags, port); };
-  auto back = [&](uint8_t flags) { return turned ? tcp(flags, port) : tcp(flags, port).reversed(); };
+  auto packet = [&](uint8_t flags) { return turned ? tcp_packet(flags, port).reversed() : tcp_packet(flags, port); };
+  auto back = [&](uint8_t flags) { return turned ? tcp_packet(flags, port) : tcp_packet(flags, port).reversed(); };
   CHECK(bed.reached(from, packet(kSyn), to) == 1);
   CHECK(bed.reached(to, back(kSyn | kAck), from) == 1);
   CHECK(bed.reached(from, packet(kAck), to) == 1);
@@ -46,15 +38,15 @@ TEST_CASE("a workload at its limit of connections begins no more; others do, and
   Bed bed;
   limit(bed, {3, 0, 0});
   for (uint16_t port = 1; port <= 3; ++port) establish(bed, "a", "b", port);
-  CHECK(bed.reached("a", tcp(kSyn, 4), "b") == 0);
+  CHECK(bed.reached("a", tcp_packet(kSyn, 4), "b") == 0);
   CHECK(bed.drops(Reason::kConnectionsQuota) == 1);
   CHECK(bed.counters("a").drops[static_cast<size_t>(Reason::kConnectionsQuota)] == 1);
   establish(bed, "b", "a", 5);
-  for (uint16_t port = 1; port <= 3; ++port) CHECK(bed.reached("a", tcp(kAck, port), "b") == 1);
+  for (uint16_t port = 1; port <= 3; ++port) CHECK(bed.reached("a", tcp_packet(kAck, port), "b") == 1);
 
   bed.pass(1);
-  CHECK(bed.reached("a", tcp(kRst, 1), "b") == 1);
-  CHECK(bed.reached("a", tcp(kSyn, 4), "b") == 1);  // a closed one does not count
+  CHECK(bed.reached("a", tcp_packet(kRst, 1), "b") == 1);
+  CHECK(bed.reached("a", tcp_packet(kSyn, 4), "b") == 1);  // a closed one does not count
   CHECK(account(bed, "a").open() == 3);
   CHECK(account(bed, "b").open() == 1);
 }
@@ -63,9 +55,9 @@ TEST_CASE("a connection that is begun anew in the place of one that is over coun
   Bed bed;
   limit(bed, {2, 0, 0});
   for (int i = 0; i < 10; ++i) {
-    CHECK(bed.reached("a", tcp(kSyn, 7), "b") == 1);
+    CHECK(bed.reached("a", tcp_packet(kSyn, 7), "b") == 1);
     bed.pass(1);
-    CHECK(bed.reached("b", tcp(kRst | kAck, 7).reversed(), "a") == 1);
+    CHECK(bed.reached("b", tcp_packet(kRst | kAck, 7).reversed(), "a") == 1);
     bed.pass(1);
     CHECK(account(bed, "a").open() == 0);
   }
@@ -75,7 +67,7 @@ TEST_CASE("a connection that is begun anew in the place of one that is over coun
 TEST_CASE("connections that were denied are not open, and cost their token") {
   Bed bed(Action::kDrop);
   limit(bed, {2, 2, 5});
-  for (uint16_t port = 0; port < 8; ++port) bed.reached("a", tcp(kSyn, port), "b");
+  for (uint16_t port = 0; port < 8; ++port) bed.reached("a", tcp_packet(kSyn, port), "b");
   CHECK(account(bed, "a").open() == 0);
   CHECK(bed.drops(Reason::kDefaultDrop) == 5);
   CHECK(bed.drops(Reason::kConnectionsRate) == 3);
@@ -87,31 +79,31 @@ TEST_CASE("new connections a second are limited, a second's worth at once") {
   uint16_t port = 0;
   auto try_many = [&](int count) {
     size_t reached = 0;
-    for (int i = 0; i < count; ++i) reached += bed.reached("a", tcp(kSyn, port++), "b");
+    for (int i = 0; i < count; ++i) reached += bed.reached("a", tcp_packet(kSyn, port++), "b");
     return reached;
   };
   CHECK(try_many(30) == 10);
   CHECK(bed.drops(Reason::kConnectionsRate) == 20);
   bed.pass(500);
   CHECK(try_many(30) == 5);
-  CHECK(bed.reached("b", tcp(kSyn, 9999).reversed(), "a") == 1);
+  CHECK(bed.reached("b", tcp_packet(kSyn, 9999).reversed(), "a") == 1);
 }
 
 TEST_CASE("over the limit of half-open ones, the workload's own oldest gives way") {
   Bed bed;
   limit(bed, {0, 4, 0});
-  bed.reached("b", tcp(kSyn, 100).reversed(), "a");  // another's, and older
+  bed.reached("b", tcp_packet(kSyn, 100).reversed(), "a");  // another's, and older
   establish(bed, "a", "b", 200);
   for (uint16_t port = 0; port < 50; ++port) {
     bed.pass(1);
-    CHECK(bed.reached("a", tcp(kSyn, port), "b") == 1);
+    CHECK(bed.reached("a", tcp_packet(kSyn, port), "b") == 1);
     CHECK(account(bed, "a").half_open() <= 4);
   }
   CHECK(account(bed, "b").half_open() == 1);
   // The last four can still become connections.
   for (uint16_t port = 46; port < 50; ++port) {
-    CHECK(bed.reached("b", tcp(kSyn | kAck, port).reversed(), "a") == 1);
-    CHECK(bed.reached("a", tcp(kAck, port), "b") == 1);
+    CHECK(bed.reached("b", tcp_packet(kSyn | kAck, port).reversed(), "a") == 1);
+    CHECK(bed.reached("a", tcp_packet(kAck, port), "b") == 1);
   }
   CHECK(account(bed, "a").half_open() == 0);
   CHECK(account(bed, "a").open() == 5);
@@ -120,7 +112,7 @@ TEST_CASE("over the limit of half-open ones, the workload's own oldest gives way
 TEST_CASE("half-open ones that the running millisecond has used do not give way: the new one is refused") {
   Bed bed;
   limit(bed, {0, 4, 0});
-  for (uint16_t port = 0; port < 6; ++port) bed.reached("a", tcp(kSyn, port), "b");
+  for (uint16_t port = 0; port < 6; ++port) bed.reached("a", tcp_packet(kSyn, port), "b");
   CHECK(bed.drops(Reason::kHalfOpenQuota) == 2);
   CHECK(account(bed, "a").half_open() == 4);
 }
@@ -192,7 +184,7 @@ TEST_CASE("property: accounts hold what a walk over all records counts") {
     ConnectionTable table(memory.data(), most);
     table.set_secret(kSecret);
     Workloads workloads(1 + random() % 5);
-    Timeouts timeouts;
+    const Profiles profiles;
     std::vector<uint32_t> began(most + 1);  // by record: the serial of the workload
     uint32_t now = 1'000'000;
     for (int step = 0; step < 2000; ++step) {
@@ -203,14 +195,14 @@ TEST_CASE("property: accounts hold what a walk over all records counts") {
       const uint16_t number = table.accounts().number_of(place);
       const uint32_t flow = random() % flows;
       bool reply = false;
-      Connection* c = table.find(headers(flow), 1, now, timeouts, reply);
+      Connection* c = table.find(headers(flow), 1, now, profiles, reply);
       if (!c && serial) {
         c = table.insert(headers(flow), 1, now, number);
         if (c) began[table.place_of(*c)] = serial;
       }
       if (c) table.touch(*c, static_cast<TimeoutClass>(1 + random() % 11), now);
       if (c && random() % 8 == 0) table.remove(*c);
-      if (random() % 5 == 0) table.expire(now, timeouts, 1 + random() % 4);
+      if (random() % 5 == 0) table.expire(now, profiles, 1 + random() % 4);
       if (serial && random() % 20 == 0) {
         const uint32_t before = table.accounts()[number].half_open();
         const bool went = table.recycle_half_open(number, now);
@@ -220,7 +212,7 @@ TEST_CASE("property: accounts hold what a walk over all records counts") {
 
       std::map<uint32_t, std::array<uint32_t, 3>> model;
       table.walk(0, UINT32_MAX, [&](const Connection& one) {
-        ++model[began[table.place_of(one)]][static_cast<int>(standing_of(one.timeout_class))];
+        ++model[began[table.place_of(one)]][static_cast<int>(standing_of(one.timeout_class()))];
       });
       CAPTURE(round);
       CAPTURE(step);

@@ -10,6 +10,7 @@
 
 #include "pipeline/worker.h"
 #include "tables/publisher.h"
+#include "test/memory_tunnel.h"
 #include "test/policy.h"
 
 namespace headgate::test {
@@ -54,6 +55,31 @@ class Bed {
     const Refusal refusal = publisher_.bind(name, std::move(attached));
     REQUIRE_MESSAGE(!refusal, refusal.message);
     spread();
+  }
+
+  // The far side of segment `lan` behind a remote; all that are added stand on the one tunnel of the bed.
+  MemoryTunnel& add_remote(const std::string& name, const std::string& address, uint32_t key = 7,
+                           bool fragment = false) {
+    Delta delta;
+    delta.set_workloads.push_back(workload(name));
+    delta.set_workloads.back().remote = {address, key, fragment};
+    publish(delta);
+    if (!tunnel_) {
+      auto port = std::make_unique<MemoryTunnel>();
+      tunnel_ = std::make_shared<AttachedPort>();
+      tunnel_->tunnel = port.get();
+      tunnel_->port = std::move(port);
+      tunnel_->device = "tunnel";
+    }
+    const Refusal refusal = publisher_.bind(name, tunnel_);
+    REQUIRE_MESSAGE(!refusal, refusal.message);
+    spread();
+    (*publisher_.find_workload(name))->remote->most = tunnel().most;
+    return tunnel();
+  }
+  MemoryTunnel& tunnel() { return static_cast<MemoryTunnel&>(*tunnel_->tunnel); }
+  void arrive(const std::string& remote, const Bytes& bytes, uint32_t key = 7, const Offload& offload = {}) {
+    tunnel().in.push_back({bytes, {*parse_address(remote), key, false, Reason::kNone}, offload});
   }
 
   void detach(const std::string& name) {
@@ -113,11 +139,11 @@ class Bed {
 
   uint64_t drops(Reason reason) { return drops(reason, Direction::kIn) + drops(reason, Direction::kOut); }
   uint64_t drops(Reason reason, Direction direction) {
-    return worker_.counters().drops[static_cast<size_t>(reason)][static_cast<int>(direction)];
+    return worker_.counters().totals.drops[static_cast<size_t>(reason)][static_cast<int>(direction)];
   }
   uint64_t drops() {
     uint64_t sum = 0;
-    for (const auto& both : worker_.counters().drops) sum += both[0] + both[1];
+    for (const auto& both : worker_.counters().totals.drops) sum += both[0] + both[1];
     return sum;
   }
   const WorkloadCounters& counters(const std::string& name) { return worker_.counters().workloads[place(name)]; }
@@ -167,6 +193,7 @@ class Bed {
   Tables tables_;
   Worker worker_;
   std::map<std::string, MemoryPort*> ports_;
+  std::shared_ptr<AttachedPort> tunnel_;
   uint64_t now_ = 1'000'000;  // milliseconds
 };
 

@@ -21,20 +21,11 @@ Packet udp(uint16_t port = 2000, uint16_t from = 1000) {
   return p;
 }
 
-Packet tcp(uint8_t flags, uint16_t from = 1000) {
-  Packet p;
-  p.protocol = kTcp;
-  p.tcp_flags = flags;
-  p.source_port = from;
-  p.payload.clear();
-  return p;
-}
-
 // A TCP connection from "a" to "b", opened by its three frames.
 void open(Bed& bed, uint16_t from = 1000) {
-  REQUIRE(bed.reached("a", tcp(kSyn, from), "b") == 1);
-  REQUIRE(bed.reached("b", tcp(kSyn | kAck, from).reversed(), "a") == 1);
-  REQUIRE(bed.reached("a", tcp(kAck, from), "b") == 1);
+  REQUIRE(bed.reached("a", tcp_packet(kSyn, from), "b") == 1);
+  REQUIRE(bed.reached("b", tcp_packet(kSyn | kAck, from).reversed(), "a") == 1);
+  REQUIRE(bed.reached("a", tcp_packet(kAck, from), "b") == 1);
 }
 
 TEST_CASE("both workloads must allow: the sender's out and the receiver's in") {
@@ -127,7 +118,7 @@ TEST_CASE("answers need no rule; the verdict is reached once a flow") {
 // Hit counters of super-frames count the packets they stand for.
 TEST_CASE("a super-frame counts as its segments") {
   Bed bed;
-  Packet p = tcp(kAck);
+  Packet p = tcp_packet(kAck);
   p.payload.resize(5000);
   p.partial = true;
   bed.send("a", p.bytes(), p.super_offload(1000));
@@ -135,7 +126,7 @@ TEST_CASE("a super-frame counts as its segments") {
   CHECK(bed.hit("", "b", Direction::kIn)->packets == 5);
   CHECK(bed.counters("a").sent_packets == 5);
   CHECK(bed.counters("b").received_packets == 5);
-  CHECK(bed.connections()[0].packets[0] == 5);
+  CHECK(bed.connections()[0].packets(0) == 5);
 }
 
 TEST_CASE("TCP is rejected with a reset, the rest with an ICMP error, towards the sender alone") {
@@ -144,7 +135,7 @@ TEST_CASE("TCP is rejected with a reset, the rest with an ICMP error, towards th
     Bed bed;
     const RuleChange reject = rule("reject", Action::kReject);
     at[0] == 'a' ? bed.index("a", {{}}, {{reject}}) : bed.index("b", {{reject}}, {{}});
-    bed.send("a", tcp(kSyn));
+    bed.send("a", tcp_packet(kSyn));
     bed.run();
     CHECK(bed.take("b").empty());
     auto got = bed.take("a");
@@ -210,12 +201,12 @@ TEST_CASE("an answer whose MAC is no longer known reaches the initiator by its r
   const RuleChange allow = rule("allow", Action::kAllow);
   bed.index("c", {{}}, {{allow}});
   bed.index("b", {{allow}}, {{}});
-  Packet p = tcp(kSyn);
+  Packet p = tcp_packet(kSyn);
   p.source_mac = {2, 5, 5, 5, 5, 5};
   REQUIRE(bed.reached("c", p, "b") == 1);
-  p.tcp_flags = kSyn | kAck;
+  p.set_flags(kSyn | kAck);
   REQUIRE(bed.reached("b", p.reversed(), "c") == 1);
-  p.tcp_flags = kAck;
+  p.set_flags(kAck);
   REQUIRE(bed.reached("c", p, "b") == 1);
   bed.pass(400'000);
   CHECK(bed.reached("b", p.reversed(), "c") == 1);
@@ -349,13 +340,13 @@ TEST_CASE("reevaluate: an edit is felt by the next frame of a live connection, b
   Bed bed;
   open(bed);
   bed.index("b", {{rule("drop", Action::kDrop)}}, {{}});
-  CHECK(bed.reached("a", tcp(kAck), "b") == 0);
-  CHECK(bed.reached("b", tcp(kAck).reversed(), "a") == 0);
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 0);
+  CHECK(bed.reached("b", tcp_packet(kAck).reversed(), "a") == 0);
   CHECK(bed.drops(Reason::kPolicyDrop, Direction::kIn) == 2);
   CHECK(bed.take("a").empty());
   bed.index("b", {{}}, {{}});
-  CHECK(bed.reached("a", tcp(kAck), "b") == 1);
-  CHECK(bed.connections()[0].state == ConnectionState::kEstablished);
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 1);
+  CHECK(bed.connections()[0].tcp.state == TcpState::kEstablished);
 }
 
 TEST_CASE("keep: a live connection goes on under a rule that would no longer let it begin") {
@@ -369,11 +360,11 @@ TEST_CASE("keep: a live connection goes on under a rule that would no longer let
   Delta delta;
   delta.remove_rules = {"keep"};
   bed.publish(delta);
-  CHECK(bed.reached("a", tcp(kAck), "b") == 1);
-  CHECK(bed.reached("b", tcp(kAck).reversed(), "a") == 1);
-  CHECK(bed.reached("a", tcp(kSyn, 1001), "b") == 0);
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 1);
+  CHECK(bed.reached("b", tcp_packet(kAck).reversed(), "a") == 1);
+  CHECK(bed.reached("a", tcp_packet(kSyn, 1001), "b") == 0);
   for (const char* name : {"a", "b"}) bed.index(name, {{rule("drop", Action::kDrop)}}, {{rule("drop", Action::kDrop)}});
-  CHECK(bed.reached("a", tcp(kAck), "b") == 1);
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 1);
 }
 
 TEST_CASE("reset: an edit that forbids a live connection ends it at both ends") {
@@ -385,7 +376,7 @@ TEST_CASE("reset: an edit that forbids a live connection ends it at both ends") 
   open(bed);
   bed.index("b", {{rule("drop", Action::kDrop)}}, {{}});
   bed.pass(10);
-  Packet data = tcp(kAck);
+  Packet data = tcp_packet(kAck);
   data.sequence = 500, data.acknowledgement = 900;
   bed.send("a", data);
   bed.run();
@@ -399,7 +390,7 @@ TEST_CASE("reset: an edit that forbids a live connection ends it at both ends") 
   CHECK(bed.drops(Reason::kConnectionReset) == 1);
   // Nothing of it passes any more, also if the rule comes back; a new connection is judged anew.
   bed.index("b", {{reset}}, {{}});
-  CHECK(bed.reached("a", tcp(kAck), "b") == 1);  // the reset in its place
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 1);  // the reset in its place
   CHECK(bed.drops(Reason::kConnectionReset) == 2);
   bed.pass(10);
   bed.take("a");
@@ -415,44 +406,48 @@ TEST_CASE("reset does not end what stays allowed") {
   bed.index("b", {{reset}}, {{}});
   open(bed);
   bed.index("b", {{rule("allow", Action::kAllow)}}, {{}});
-  CHECK(bed.reached("a", tcp(kAck), "b") == 1);
+  CHECK(bed.reached("a", tcp_packet(kAck), "b") == 1);
 }
 
 TEST_CASE("TCP states follow the frames that are let through") {
   Bed bed;
-  const auto state = [&] { return std::string(name_of(bed.connections().at(0).state)); };
-  bed.reached("a", tcp(kSyn), "b");
+  const auto state = [&] { return std::string(state_of(bed.connections().at(0))); };
+  bed.reached("a", tcp_packet(kSyn), "b");
   CHECK(state() == "syn-sent");
-  bed.reached("a", tcp(kSyn), "b");
+  bed.reached("a", tcp_packet(kSyn), "b");
   CHECK(state() == "syn-sent");
-  bed.reached("b", tcp(kSyn | kAck).reversed(), "a");
+  bed.reached("b", tcp_packet(kSyn | kAck).reversed(), "a");
   CHECK(state() == "syn-received");
-  bed.reached("b", tcp(kSyn | kAck).reversed(), "a");
+  bed.reached("b", tcp_packet(kSyn | kAck).reversed(), "a");
   CHECK(state() == "syn-received");
-  bed.reached("a", tcp(kAck), "b");
+  bed.reached("a", tcp_packet(kAck), "b");
   CHECK(state() == "established");
-  bed.reached("a", tcp(kFin | kAck), "b");
-  CHECK(state() == "fin-sent");
-  bed.reached("b", tcp(kAck).reversed(), "a");
-  CHECK(state() == "fin-sent");
-  bed.reached("b", tcp(kFin | kAck).reversed(), "a");
-  CHECK(state() == "closing");
-  bed.pass(5);
-  bed.reached("a", tcp(kSyn), "b");  // the same ports again
+  bed.reached("a", tcp_packet(kFin | kAck), "b");
+  CHECK(state() == "fin-wait");
+  bed.reached("b", tcp_packet(kAck).reversed(), "a");
+  CHECK(state() == "fin-wait");
+  bed.reached("b", tcp_packet(kFin | kAck).reversed(), "a");
+  CHECK(state() == "last-ack");
+  Packet last = tcp_packet(kAck);
+  last.sequence = last.acknowledgement = 2;
+  bed.reached("b", last.reversed(), "a");
+  bed.reached("a", last, "b");
+  CHECK(state() == "time-wait");
+  bed.reached("a", tcp_packet(kSyn), "b");  // the same ports again
   CHECK(bed.connections().size() == 1);
   CHECK(state() == "syn-sent");
-  bed.reached("b", tcp(kRst | kAck).reversed(), "a");
+  bed.reached("b", tcp_packet(kRst | kAck).reversed(), "a");
   CHECK(state() == "reset");
 }
 
 TEST_CASE("TCP picked up in the middle counts as established when both sides were heard") {
   Bed bed;
-  bed.reached("a", tcp(kAck), "b");
-  CHECK(bed.connections()[0].timeout_class == TimeoutClass::kTcpOpening);
-  bed.reached("a", tcp(kAck), "b");
-  CHECK(bed.connections()[0].timeout_class == TimeoutClass::kTcpOpening);
-  bed.reached("b", tcp(kAck).reversed(), "a");
-  CHECK(bed.connections()[0].timeout_class == TimeoutClass::kTcpEstablished);
+  bed.reached("a", tcp_packet(kAck), "b");
+  CHECK(bed.connections()[0].timeout_class() == TimeoutClass::kTcpOpening);
+  bed.reached("a", tcp_packet(kAck), "b");
+  CHECK(bed.connections()[0].timeout_class() == TimeoutClass::kTcpOpening);
+  bed.reached("b", tcp_packet(kAck).reversed(), "a");
+  CHECK(bed.connections()[0].timeout_class() == TimeoutClass::kTcpEstablished);
 }
 
 TEST_CASE("UDP, ICMP and other protocols are one-way until they are answered") {
@@ -464,11 +459,11 @@ TEST_CASE("UDP, ICMP and other protocols are one-way until they are answered") {
     p.protocol = protocol;
     bed.reached("a", p, "b");
     bed.reached("a", p, "b");
-    CHECK(bed.connections()[0].timeout_class == one);
+    CHECK(bed.connections()[0].timeout_class() == one);
     bed.reached("b", p.reversed(), "a");
-    CHECK(bed.connections()[0].timeout_class == two);
+    CHECK(bed.connections()[0].timeout_class() == two);
     bed.reached("a", p, "b");
-    CHECK(bed.connections()[0].timeout_class == two);
+    CHECK(bed.connections()[0].timeout_class() == two);
   }
 }
 
@@ -476,9 +471,10 @@ TEST_CASE("a full table refuses new flows with a reason and keeps the establishe
   Bed bed(Action::kAllow, 4);
   for (uint16_t i = 0; i < 4; ++i) open(bed, static_cast<uint16_t>(1000 + i));
   bed.pass(1);
-  for (uint16_t i = 0; i < 10; ++i) CHECK(bed.reached("a", tcp(kSyn, static_cast<uint16_t>(2000 + i)), "b") == 0);
+  for (uint16_t i = 0; i < 10; ++i)
+    CHECK(bed.reached("a", tcp_packet(kSyn, static_cast<uint16_t>(2000 + i)), "b") == 0);
   CHECK(bed.drops(Reason::kConnectionsFull) == 10);
-  for (uint16_t i = 0; i < 4; ++i) CHECK(bed.reached("a", tcp(kAck, static_cast<uint16_t>(1000 + i)), "b") == 1);
+  for (uint16_t i = 0; i < 4; ++i) CHECK(bed.reached("a", tcp_packet(kAck, static_cast<uint16_t>(1000 + i)), "b") == 1);
 }
 
 TEST_CASE("segments with one tracker share their records, others do not") {

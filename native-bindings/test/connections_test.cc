@@ -30,12 +30,13 @@ struct Table {
   std::vector<uint8_t> memory;
   ConnectionTable table;
   Timeouts timeouts;
+  Profiles profiles;
   bool reply = false;
   explicit Table(uint32_t limit) : memory(ConnectionTable::bytes_for(limit)), table(memory.data(), limit) {
     table.set_secret(kSecret);
   }
   Connection* find(const Headers& h, uint32_t now, uint16_t tracker = 1) {
-    return table.find(h, tracker, now, timeouts, reply);
+    return table.find(h, tracker, now, profiles, reply);
   }
   Connection* add(const Headers& h, uint32_t now, TimeoutClass timeout_class, uint16_t tracker = 1) {
     Connection* c = table.insert(h, tracker, now);
@@ -116,7 +117,7 @@ TEST_CASE("a look-up finds nothing that is past its time, and frees it") {
 TEST_CASE("each class has its time") {
   const Timeouts t;
   const std::pair<TimeoutClass, uint32_t> wanted[] = {
-      {TimeoutClass::kDenied, t.denied},          {TimeoutClass::kTcpClosing, t.tcp_closing},
+      {TimeoutClass::kDenied, t.denied},          {TimeoutClass::kClosing, t.tcp_closing},
       {TimeoutClass::kTcpOpening, t.tcp_opening}, {TimeoutClass::kTcpEstablished, t.tcp_established},
       {TimeoutClass::kUdpOneWay, t.udp_one_way},  {TimeoutClass::kUdpTwoWay, t.udp_two_way},
       {TimeoutClass::kIcmpOneWay, t.icmp},        {TimeoutClass::kIcmpTwoWay, t.icmp},
@@ -128,14 +129,14 @@ TEST_CASE("ageing frees the idle, keeps the used, and looks at a bounded number"
   Table t(64);
   for (uint32_t i = 0; i < 40; ++i) t.add(headers(i), 0, TimeoutClass::kUdpOneWay);
   for (uint32_t i = 0; i < 10; ++i) t.table.touch(*t.find(headers(i), 20'000), TimeoutClass::kUdpOneWay, 20'000);
-  t.table.expire(29'999, t.timeouts, 64);
+  t.table.expire(29'999, t.profiles, 64);
   CHECK(t.table.size() == 40);
-  t.table.expire(31'000, t.timeouts, 15);
+  t.table.expire(31'000, t.profiles, 15);
   CHECK(t.table.size() == 35);  // ten were moved on, five freed
-  t.table.expire(31'000, t.timeouts, 64);
+  t.table.expire(31'000, t.profiles, 64);
   CHECK(t.table.size() == 10);
   for (uint32_t i = 0; i < 10; ++i) CHECK(t.find(headers(i), 31'000));
-  t.table.expire(61'000, t.timeouts, 64);
+  t.table.expire(61'000, t.profiles, 64);
   CHECK(t.table.size() == 0);
 }
 
@@ -145,7 +146,7 @@ TEST_CASE("a full table takes denied, closing and opening records first, the old
   uint32_t client = 0;
   std::vector<uint32_t> order;
   const std::vector<C> classes = {C::kOtherOneWay, C::kIcmpOneWay, C::kUdpOneWay,
-                                  C::kTcpOpening,  C::kTcpClosing, C::kDenied};
+                                  C::kTcpOpening,  C::kClosing,    C::kDenied};
   for (C c : classes)
     for (int i = 0; i < 2; ++i, ++client) t.add(headers(client), 100 + client, c);
   for (size_t c = classes.size(); c-- > 0;)
@@ -201,7 +202,9 @@ TEST_CASE("a record's share of the buckets is less than 8 bytes, whatever the li
   constexpr uint64_t kPair = 32;  // addresses of IPv6, whose memory IPv4 never touches
   for (uint32_t limit : {1000u, 1'000'000u, 1u << 20, (1u << 20) + 1, 4'000'000u, 1u << 26}) {
     CAPTURE(limit);
-    CHECK(ConnectionTable::bytes_for(limit) - (limit + 1) * (sizeof(Connection) + kPair) < uint64_t{limit} * 8);
+    const auto image = ConnectionTable::image(limit, sizeof(Connection));
+    CHECK(image.records - image.buckets < uint64_t{limit} * 8);
+    CHECK(image.end - image.records == (limit + 1) * (sizeof(Connection) + kPair));
   }
 }
 
@@ -209,11 +212,11 @@ TEST_CASE("ageing goes on when milliseconds wrap") {
   Table t(8);
   t.add(headers(1), UINT32_MAX - 1000, TimeoutClass::kUdpOneWay);
   CHECK(t.find(headers(1), 5000));
-  t.table.expire(5000, t.timeouts, 64);
+  t.table.expire(5000, t.profiles, 64);
   CHECK(t.find(headers(1), 5000));
   CHECK_FALSE(t.find(headers(1), 40'000));
   t.add(headers(2), UINT32_MAX - 1000, TimeoutClass::kUdpOneWay);
-  t.table.expire(40'000, t.timeouts, 64);
+  t.table.expire(40'000, t.profiles, 64);
   CHECK(t.table.size() == 0);
 }
 

@@ -94,9 +94,9 @@ TEST_CASE("both directions of a flow meet one record, whatever queues they come 
   CHECK(total == kFlows);
   REQUIRE(flows.size() == kFlows);
   for (const FlowReport& f : flows) {
-    CHECK(f.connection.packets[0] == 1);
-    CHECK(f.connection.packets[1] == 1);
-    CHECK(f.connection.state == ConnectionState::kTwoWay);
+    CHECK(f.connection.packets(0) == 1);
+    CHECK(f.connection.packets(1) == 1);
+    CHECK(f.connection.plain.heard == 3);
     CHECK(f.verdicts.size() == 2);
   }
   const auto stats = r.engine->stats();
@@ -147,7 +147,7 @@ TEST_CASE("fragments that come by different queues are judged as one packet, in 
     push(reversed);
     CHECK(r.take(r.b, reversed ? 200 : 100).size() == (reversed ? 200 : 100));
     uint64_t total = 0;
-    for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets[0] == 2);
+    for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets(0) == 2);
     CHECK(total == 100);
   }
 }
@@ -354,8 +354,7 @@ TEST_CASE("the connection table stays within its limit under a flood of new flow
   r.engine->run(1'200'000'000);
   uint64_t total = 0;
   int two_way = 0;
-  for (const FlowReport& f : r.engine->flows(1000, true, total))
-    two_way += f.connection.state == ConnectionState::kTwoWay;
+  for (const FlowReport& f : r.engine->flows(1000, true, total)) two_way += f.connection.plain.heard == 3;
   CHECK(two_way == 50);
 }
 

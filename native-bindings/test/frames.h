@@ -194,6 +194,7 @@ struct Packet {
   uint32_t sequence = 1, acknowledgement = 0;
   uint8_t icmp_type = 8, icmp_code = 0;
   uint16_t icmp_id = 7;
+  uint32_t sctp_tag = 7;
   Bytes payload = Bytes(10, 0x55);
   Bytes ip_options{}, tcp_options{};    // multiples of 4 bytes
   std::vector<Extension> extensions{};  // IPv6, before a fragment header
@@ -255,6 +256,14 @@ struct Packet {
     return offload;
   }
 
+  // Of a TCP connection whose ends both begin with number 0 and send no data.
+  Packet& set_flags(uint8_t flags) {
+    tcp_flags = flags;
+    sequence = flags & kSyn ? 0 : 1;
+    acknowledgement = flags & kAck ? 1 : 0;
+    return *this;
+  }
+
   // The same flow the other way.
   Packet reversed() const {
     Packet back = *this;
@@ -309,7 +318,11 @@ struct Packet {
     const bool icmp = protocol == kIcmp || protocol == kIcmp6;
     put16(frame, at, icmp ? icmp_type << 8 | icmp_code : source_port);
     if (!icmp) put16(frame, at + 2, destination_port);
-    if (protocol == kSctp) return;
+    if (protocol == kSctp) {
+      put16(frame, at + 4, sctp_tag >> 16);
+      put16(frame, at + 6, sctp_tag & 0xffff);
+      return;
+    }
     if (icmp) put16(frame, at + 4, icmp_id);
     if (protocol == kUdp) put16(frame, at + 4, length);
     if (protocol == kTcp) {
@@ -328,6 +341,28 @@ struct Packet {
     put16(frame, checksum, protocol == kUdp && !partial && sum == 0 ? 0xffff : sum);
   }
 };
+
+// The error about a packet, as a router or its receiver at `from` sends it to its sender: ICMP `type`, or ICMPv6.
+inline Packet icmp_error(const Packet& about, uint8_t type, const std::string& from, size_t quoted = 28) {
+  const Bytes frame = about.bytes();
+  Packet p;
+  p.source = from, p.destination = about.source;
+  p.source_mac = about.destination_mac, p.destination_mac = about.source_mac;
+  p.protocol = about.ipv6() ? kIcmp6 : kIcmp;
+  p.icmp_type = type, p.icmp_code = 0, p.icmp_id = 0;
+  const size_t header = about.layer3(), most = about.ipv6() ? quoted + 20 : quoted;
+  p.payload.assign(frame.begin() + static_cast<long>(header),
+                   frame.begin() + static_cast<long>(std::min(frame.size(), header + most)));
+  return p;
+}
+
+inline Packet tcp_packet(uint8_t flags, uint16_t from = 1000) {
+  Packet p;
+  p.protocol = kTcp;
+  p.source_port = from;
+  p.payload.clear();
+  return p.set_flags(flags);
+}
 
 inline Address address_of(const std::string& text) {
   Address address;

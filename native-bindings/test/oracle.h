@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "packet/parse.h"
+#include "packet/wire.h"
 #include "tables/connections.h"
 #include "tables/delta.h"
 #include "test/frames.h"
@@ -109,8 +110,10 @@ class Firewall {
   int version = 0;  // of the policy: another one means that records are judged again
   Timeouts timeouts;
 
-  // What a frame does that parses to `h`, from one workload to another, at `now` milliseconds.
-  Outcome frame(const Headers& h, const std::string& from, const std::string& to, uint32_t now) {
+  // What a parsed frame does from one workload to another, at `now` milliseconds.
+  Outcome frame(const Frame& frame, const std::string& from, const std::string& to, uint32_t now) {
+    const Headers& h = frame.headers;
+    if (is_error(h)) return {};  // about nothing that a connection has sent
     const Key forward{h.source, h.source_port, h.destination, h.destination_port, h.protocol};
     const Key backward{h.destination, h.destination_port, h.source, h.source_port, h.protocol};
     bool reply = false;
@@ -122,8 +125,8 @@ class Firewall {
     const bool begins = h.protocol == 6 && (h.tcp_flags & 2) && !(h.tcp_flags & 16);
     if (found != records_.end()) {
       const Record& r = found->second;
-      const bool over = r.ended || r.state == "closing" || r.state == "reset";
-      if (now - r.last >= idle_time(r, h.protocol) || (begins && over && r.last != now)) {
+      const bool over = r.ended || r.tcp.is_over();
+      if (now - r.last >= idle_time(r, h.protocol) || (begins && over)) {
         records_.erase(found);
         found = records_.end();
         reply = false;
@@ -131,11 +134,11 @@ class Firewall {
     }
     if (found == records_.end()) {
       found = records_.emplace(forward, Record{}).first;
+      found->second.last = now;
       found->second.flow = {h.source,   h.destination, h.source_port, h.destination_port,
                             h.protocol, h.icmp_type,   h.icmp_code};
     }
     Record& r = found->second;
-    r.last = now;
     Outcome outcome;
     const std::string at[2] = {reply ? to : from, reply ? from : to};  // the initiator's workload and the responder's
     for (int step = 0; step < 2; ++step) {
@@ -143,6 +146,7 @@ class Firewall {
       judge(r, side, at[side]);
       if (r.verdict[side].action == Action::kAllow && !r.ended) continue;
       r.denied = true;
+      r.last = now;
       const bool tcp = h.protocol == 6, rst = tcp && (h.tcp_flags & 4);
       if (r.ended) {
         outcome.to_sender = outcome.to_receiver = tcp && !rst;
@@ -151,9 +155,21 @@ class Firewall {
       }
       return outcome;
     }
+    if (h.protocol == 6) return follow_tcp(found, tcp_segment(frame), reply, now);
+    if (h.protocol == 132) {
+      // Of SCTP the frames of these worlds have a tag alone: the first of each side tells which.
+      const uint32_t tag = load32(frame.data + h.layer4_offset + 4);
+      uint32_t& known = r.tag[reply];
+      if (tag == 0 || (known && known != tag)) {
+        if (!r.heard[0] && !r.heard[1]) records_.erase(found);
+        return outcome;
+      }
+      known = tag;
+    }
+    r.heard[reply] = true;
     r.denied = false;
+    r.last = now;
     outcome.passes = true;
-    move_on(r, h, reply);
     return outcome;
   }
 
@@ -169,8 +185,9 @@ class Firewall {
   };
   struct Record {
     FlowHeaders flow;
-    std::string state = "new";
-    bool closed[2] = {false, false};
+    TcpTracking tcp;
+    uint32_t tag[2] = {};
+    bool heard[2] = {false, false};
     bool denied = false, ended = false;
     uint32_t last = 0;
     Judged verdict[2];
@@ -195,39 +212,29 @@ class Firewall {
            (h.icmp_type == 3 || h.icmp_type == 4 || h.icmp_type == 5 || h.icmp_type == 11 || h.icmp_type == 12);
   }
 
-  // RFC 9293 without windows.
-  static void move_on(Record& r, const Headers& h, bool reply) {
-    if (h.protocol != 6) {
-      if (reply) r.state = "two-way";
-      if (r.state == "new") r.state = "one-way";
-      return;
-    }
-    const bool syn = h.tcp_flags & 2, ack = h.tcp_flags & 16, fin = h.tcp_flags & 1, rst = h.tcp_flags & 4;
-    if (rst) {
-      r.state = "reset";
-      return;
-    }
-    if (fin) r.closed[reply] = true;
-    const bool one = r.closed[0] || r.closed[1], both = r.closed[0] && r.closed[1];
-    if (r.state == "new") {
-      r.state = syn && !ack ? "syn-sent" : "one-way";
-    } else if (r.state == "syn-sent") {
-      if (reply && syn) r.state = "syn-received";
-    } else if (r.state == "syn-received") {
-      if (!reply && ack) r.state = one ? "fin-sent" : "established";
-    } else if (r.state == "one-way") {
-      if (reply) r.state = "established";
-    } else if (r.state == "established" || r.state == "fin-sent") {
-      r.state = both ? "closing" : one ? "fin-sent" : r.state;
-    }
+  using Records = std::map<Key, Record>;
+  // TCP's own rules are judged by models of their own (tcp_state_model_test.cc).
+  Outcome follow_tcp(Records::iterator found, const TcpSegment& segment, bool reply, uint32_t now) {
+    Record& r = found->second;
+    const TcpVerdict verdict = r.tcp.judge(segment, reply, TrackingMode::kPickup);
+    Outcome outcome;
+    outcome.passes = verdict == TcpVerdict::kOk || verdict == TcpVerdict::kUnchanged || verdict == TcpVerdict::kReopen;
+    if (!outcome.passes && r.tcp.state == TcpState::kNone) records_.erase(found);
+    if (verdict != TcpVerdict::kOk) return outcome;
+    r.tcp.advance(segment, reply);
+    r.denied = false;
+    r.last = now;
+    return outcome;
   }
 
   uint32_t idle_time(const Record& r, uint8_t protocol) const {
     if (r.denied) return timeouts.denied;
-    const bool two_way = r.state == "two-way";
+    const bool two_way = r.heard[0] && r.heard[1];
     if (protocol == 6) {
-      if (r.state == "established" || r.state == "fin-sent") return timeouts.tcp_established;
-      return r.state == "closing" || r.state == "reset" ? timeouts.tcp_closing : timeouts.tcp_opening;
+      using enum TcpState;
+      const TcpState state = r.tcp.state;
+      if (state == kEstablished || state == kFinWait || state == kCloseWait) return timeouts.tcp_established;
+      return state == kLastAck || state == kTimeWait || state == kReset ? timeouts.tcp_closing : timeouts.tcp_opening;
     }
     if (protocol == 17) return two_way ? timeouts.udp_two_way : timeouts.udp_one_way;
     return protocol == 1 || protocol == 58 ? timeouts.icmp : timeouts.other;

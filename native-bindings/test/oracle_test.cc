@@ -208,6 +208,9 @@ class World {
     p.source_port = static_cast<uint16_t>(below(3)), p.destination_port = static_cast<uint16_t>(below(3));
     const uint8_t flags[] = {kSyn, kSyn | kAck, kAck, kAck, kAck | kPsh, kFin | kAck, kRst, kRst | kAck};
     p.tcp_flags = flags[below(8)];
+    p.sequence = below(4), p.acknowledgement = below(3);
+    if (chance(50)) p.payload.clear();
+    p.sctp_tag = below(8) ? 7 : below(3);
     const uint8_t types4[] = {8, 8, 0, 0, 3, 5, 13}, types6[] = {128, 128, 129, 129, 1, 3, 4};
     p.icmp_type = v6 ? types6[below(7)] : types4[below(7)];
     p.icmp_code = static_cast<uint8_t>(chance(80) ? 0 : 1);
@@ -289,9 +292,10 @@ TEST_CASE("property: the pipeline lets through what the model of the firewall do
       if (!recent.empty() && world.chance(60)) {  // again, or the answer to it
         const Packet& was = recent[world.below(static_cast<uint32_t>(recent.size()))];
         const bool back = world.chance(50);
-        const uint8_t flags = p.tcp_flags;
+        const Packet fresh = p;
         p = back ? was.reversed() : Packet(was);
-        if (world.chance(50)) p.tcp_flags = flags;
+        if (world.chance(50)) p.tcp_flags = fresh.tcp_flags;
+        if (world.chance(60)) p.sequence = fresh.sequence, p.acknowledgement = fresh.acknowledgement;
         w = p.source_mac[5] - 1u, x = p.destination_mac[5] - 1u;
       }
       recent.push_back(p);
@@ -300,7 +304,7 @@ TEST_CASE("property: the pipeline lets through what the model of the firewall do
       Batch batch(1);
       batch.set(0, p.bytes(), p.offload());
       REQUIRE(parse(*batch.frames()[0]) == Reason::kNone);
-      const Outcome wanted = model.frame(batch.frames()[0]->headers, kNames[w], kNames[x], bed.now());
+      const Outcome wanted = model.frame(*batch.frames()[0], kNames[w], kNames[x], bed.now());
       bed.send(kNames[w], p);
       bed.run();
       Outcome got;

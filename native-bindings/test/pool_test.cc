@@ -32,7 +32,7 @@ TEST_CASE("a new pool is zero, belongs to nobody before, and its content stays f
   CHECK(pool->generation() == 1);
   for (int i = 0; i < 8192; ++i) REQUIRE(pool->content()[i] == 0);
   std::memset(pool->content(), 0x5a, 8192);
-  pool->mark_clean();
+  pool->release(true);
   pool.reset();
   pool = folder.open();
   REQUIRE(pool);
@@ -92,7 +92,7 @@ TEST_CASE("another layout or size, or any damage to the header, is a clean start
     auto pool = folder.open();
     REQUIRE(pool);
     std::memset(pool->content(), 0x5a, 8192);
-    pool->mark_clean();
+    pool->release(true);
   };
   const auto is_clean_start = [](std::unique_ptr<Pool> pool, uint64_t size = 8192) {
     REQUIRE(pool);

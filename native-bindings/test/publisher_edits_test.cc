@@ -134,8 +134,8 @@ TEST_CASE("ports: bound once, trunks by workloads of different VLANs, gone with 
   CHECK(publisher.bind("b", own).code == "device-taken");
   auto trunk = port(true);
   CHECK_FALSE(publisher.bind("red", trunk));
-  CHECK(publisher.find_trunk("eth0") == trunk);
-  CHECK_FALSE(publisher.find_trunk("eth1"));
+  CHECK(publisher.find_shared("eth0", false) == trunk);
+  CHECK_FALSE(publisher.find_shared("eth1", false));
   CHECK(publisher.bind("red2", trunk).code == "device-taken");
   CHECK_FALSE(publisher.bind("blue", trunk));
   const auto generation = publisher.build();
@@ -143,7 +143,7 @@ TEST_CASE("ports: bound once, trunks by workloads of different VLANs, gone with 
   CHECK_FALSE(publisher.unbind("red"));
   CHECK(publisher.unbind("blue") == trunk);
   CHECK_FALSE(publisher.unbind("blue"));
-  CHECK_FALSE(publisher.find_trunk("eth0"));
+  CHECK_FALSE(publisher.find_shared("eth0", false));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ inline std::string contents(Publisher& publisher) {
   for (const auto& [id, e] : inventory.entries)
     out << id << ' ' << e.digest << ' ' << e.category << ' ' << e.order << '\n';
   const auto generation = publisher.build();
-  out << name_of(generation->default_action) << ' ' << generation->timeouts.tcp_opening << '\n';
+  out << name_of(generation->default_action) << ' ' << generation->profiles[0].timeouts.tcp_opening << '\n';
   for (uint32_t i = 0; i < generation->workloads.size(); ++i) {
     const auto& w = generation->workloads[i];
     if (!w) continue;

@@ -94,7 +94,7 @@ TEST_CASE("a delta with a value that is wrong in itself is refused, and changes 
        [](Delta& d) {
          d.set_segments = {{"x", "1", 0, 5, "t"}};
        }},
-      {"names no tracker",
+      {"needs a tracker or bridges",
        [](Delta& d) {
          d.set_segments = {{"x", "1", 0, 0, ""}};
        }},

@@ -8,14 +8,6 @@ namespace {
 
 constexpr Mac kThird = {2, 0x68, 0x67, 0, 0, 3};
 
-Packet tcp(uint8_t flags) {
-  Packet p;
-  p.protocol = kTcp;
-  p.tcp_flags = flags;
-  p.payload.clear();
-  return p;
-}
-
 TEST_CASE("frames of one batch go each to its own destination") {
   Bed bed;
   bed.add(workload("c", kThird));
@@ -30,10 +22,10 @@ TEST_CASE("frames of one batch go each to its own destination") {
 TEST_CASE("a connection that was denied for a while has its long timeout again") {
   for (uint8_t protocol : {kUdp, kTcp}) {
     Bed bed;
-    Packet p = tcp(kAck);
+    Packet p = tcp_packet(kAck);
     p.protocol = protocol;
     const TimeoutClass at_work = protocol == kTcp ? TimeoutClass::kTcpEstablished : TimeoutClass::kUdpTwoWay;
-    const auto timeout_class = [&] { return bed.connections().at(0).timeout_class; };
+    const auto timeout_class = [&] { return bed.connections().at(0).timeout_class(); };
     bed.reached("a", p, "b");
     bed.reached("b", p.reversed(), "a");
     CHECK(timeout_class() == at_work);
@@ -48,10 +40,10 @@ TEST_CASE("a connection that was denied for a while has its long timeout again")
 
 TEST_CASE("a connection heard only as both sides closed it does not stay established") {
   Bed bed;
-  bed.reached("a", tcp(kFin | kAck), "b");
-  bed.reached("b", tcp(kFin | kAck).reversed(), "a");
-  bed.reached("a", tcp(kAck), "b");
-  CHECK(bed.connections().at(0).timeout_class == TimeoutClass::kTcpClosing);
+  bed.reached("a", tcp_packet(kFin | kAck), "b");
+  bed.reached("b", tcp_packet(kFin | kAck).reversed(), "a");
+  bed.reached("a", tcp_packet(kAck), "b");
+  CHECK(bed.connections().at(0).timeout_class() == TimeoutClass::kClosing);
 }
 
 TEST_CASE("a connection that was reset is refused at the side that sends, whichever side's rule ended it") {
@@ -59,11 +51,11 @@ TEST_CASE("a connection that was reset is refused at the side that sends, whiche
   RuleChange reset = rule("reset", Action::kAllow);
   reset.on_change = OnChange::kReset;
   bed.index("b", {{reset}}, {{}});
-  bed.reached("a", tcp(kAck), "b");
-  bed.reached("b", tcp(kAck).reversed(), "a");
+  bed.reached("a", tcp_packet(kAck), "b");
+  bed.reached("b", tcp_packet(kAck).reversed(), "a");
   bed.index("b", {{rule("drop", Action::kDrop)}}, {{}});
   for (int i = 0; i < 2; ++i) {
-    bed.send("a", tcp(kAck));
+    bed.send("a", tcp_packet(kAck));
     bed.run();
   }
   CHECK(bed.drops(Reason::kConnectionReset, Direction::kIn) == 1);   // that ended it

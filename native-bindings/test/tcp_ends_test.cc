@@ -194,7 +194,7 @@ class Link {
 
 // Where the state machine stands. `blind`: it has not begun to look.
 struct Middle {
-  TcpMode mode = TcpMode::kStrict;
+  TrackingMode mode = TrackingMode::kStrict;
   bool blind = false;
   TcpTracking tracking{};
   bool turned = false;  // it took the second end for the initiator
@@ -218,7 +218,7 @@ uint64_t play(Random& random, Story story) {
   ends[1].opening = story == Story::kCrossing;
   std::array<Link, 2> before = {Link(random), Link(random)}, behind = before;
   Middle middle;
-  if (story == Story::kPickup) middle.mode = TcpMode::kPickup, middle.blind = true;
+  if (story == Story::kPickup) middle.mode = TrackingMode::kPickup, middle.blind = true;
   uint64_t segments = 0;
   for (int step = 0; step < 1'000'000 && !(ends[0].closed() && ends[1].closed()); ++step) {
     const bool side = random.chance(50);

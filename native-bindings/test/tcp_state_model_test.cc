@@ -15,7 +15,7 @@ namespace {
 
 class Model {
  public:
-  TcpMode mode = TcpMode::kStrict;
+  TrackingMode mode = TrackingMode::kStrict;
 
   TcpVerdict judge(const Segment& s) const {
     using V = TcpVerdict;
@@ -24,7 +24,7 @@ class Model {
     if (all_.empty()) {
       if (s.is(kRst)) return V::kMidStream;
       if (s.is(kSyn) && !s.is(kAck)) return V::kOk;
-      return mode == TcpMode::kLiberal || (mode == TcpMode::kPickup && !s.is(kSyn)) ? V::kOk : V::kMidStream;
+      return mode == TrackingMode::kLiberal || (mode == TrackingMode::kPickup && !s.is(kSyn)) ? V::kOk : V::kMidStream;
     }
     const auto acked = acknowledged(s.side);
     const int64_t least = acked ? *acked : syn(!s.side) ? syn(!s.side)->sequence + 1 : INT64_MAX;
@@ -53,8 +53,8 @@ class Model {
     }
     if (now == TcpState::kSynSent && s.side == 1) return V::kUnchanged;
     if (now == TcpState::kReset && !(heard(0) && heard(1))) return V::kBadFlags;
-    if (mode == TcpMode::kLiberal) return V::kOk;
-    if (opening) return now == TcpState::kSynSent && mode == TcpMode::kPickup ? V::kOk : V::kBadFlags;
+    if (mode == TrackingMode::kLiberal) return V::kOk;
+    if (opening) return now == TcpState::kSynSent && mode == TrackingMode::kPickup ? V::kOk : V::kBadFlags;
     const bool other = !s.side;
     if ((acknowledged(other) || heard(other)) && s.sequence > limit(s.side) + 1) return V::kOutOfWindow;
     if (!heard(0) || !heard(1)) return V::kOk;
@@ -200,7 +200,7 @@ TEST_CASE("TCP: random segments are judged as a plain model judges them") {
   std::map<TcpState, uint64_t> states;
   for (uint64_t count = 0; count < wanted_segments();) {
     Model model;
-    model.mode = static_cast<TcpMode>(random.below(3));
+    model.mode = static_cast<TrackingMode>(random.below(3));
     TcpTracking tracking;
     Noise noise(random);
     std::string history;

@@ -25,7 +25,7 @@ TcpSegment segment(uint8_t flags, uint32_t sequence, uint32_t acknowledgement = 
 
 // A connection under test. Numbers count from each side's initial one.
 struct Flow {
-  TcpMode mode = TcpMode::kStrict;
+  TrackingMode mode = TrackingMode::kStrict;
   TcpTracking t{};
 
   std::string judge(bool side, const TcpSegment& s) const { return name_of(t.judge(s, side, mode)); }
@@ -46,7 +46,7 @@ struct Flow {
   std::string state() const { return name_of(t.state); }
 
   // `scale`: of both sides, TcpSegment::kNoScale for none.
-  static Flow open(uint8_t scale = TcpSegment::kNoScale, TcpMode mode = TcpMode::kStrict) {
+  static Flow open(uint8_t scale = TcpSegment::kNoScale, TrackingMode mode = TrackingMode::kStrict) {
     Flow f{mode};
     TcpSegment syn = at(kClient, kSyn, 0), answer = at(kServer, kSyn | kAck, 0, 1);
     syn.scale = answer.scale = scale;
@@ -290,13 +290,13 @@ TEST_CASE("what begins a connection depends on the mode") {
     for (size_t i = 0; i < std::size(firsts); ++i) {
       CAPTURE(mode);
       CAPTURE(i);
-      Flow f{static_cast<TcpMode>(mode)};
+      Flow f{static_cast<TrackingMode>(mode)};
       CHECK(f.send(kClient, firsts[i], 100, 100) == expected[mode][i]);
     }
 }
 
 TEST_CASE("a connection that is picked up is held to windows as far as they are known") {
-  Flow f{TcpMode::kPickup};
+  Flow f{TrackingMode::kPickup};
   CHECK(f.send(kServer, kAck, 100, 100, 50) == "ok");
   CHECK(f.state() == "picked");
   CHECK(f.send(kServer, kAck, 900'000, 100'000, 50) == "ok");  // the other side is not heard: its answers go elsewhere
@@ -312,10 +312,10 @@ TEST_CASE("a connection that is picked up is held to windows as far as they are 
 }
 
 TEST_CASE("a liberal connection takes data from anywhere, and resets as ever; one way alone is as picked up") {
-  Flow f = Flow::open(TcpSegment::kNoScale, TcpMode::kLiberal);
+  Flow f = Flow::open(TcpSegment::kNoScale, TrackingMode::kLiberal);
   CHECK(f.send(kClient, kAck, 0x40000000, 1, 10) == "ok");
   CHECK(f.send(kServer, kRst, 0x40000000) == "bad-reset");
-  for (TcpMode mode : {TcpMode::kPickup, TcpMode::kLiberal}) {
+  for (TrackingMode mode : {TrackingMode::kPickup, TrackingMode::kLiberal}) {
     Flow one_way{mode};
     CHECK(one_way.send(kClient, kSyn, 0) == "ok");
     CHECK(one_way.send(kClient, kAck, 1, 1) == "ok");

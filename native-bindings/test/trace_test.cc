@@ -45,13 +45,6 @@ struct Traced : Bed {
   uint32_t serial(const std::string& name) { return worker().generation()->workloads[place(name)]->serial; }
 };
 
-Packet tcp(uint8_t flags) {
-  Packet p;
-  p.protocol = kTcp;
-  p.tcp_flags = flags;
-  return p;
-}
-
 Packet answer_to(Packet p) {
   std::swap(p.source, p.destination);
   std::swap(p.source_mac, p.destination_mac);
@@ -61,7 +54,7 @@ Packet answer_to(Packet p) {
 
 TEST_CASE("a record follows a frame from its port to the one it leaves by") {
   Traced bed;
-  const auto first = bed.trace("a", tcp(kSyn));
+  const auto first = bed.trace("a", tcp_packet(kSyn));
   CHECK(first->stage == std::string("transmit"));
   CHECK(first->workload == bed.serial("a"));
   CHECK(first->destination == bed.serial("b"));
@@ -69,8 +62,8 @@ TEST_CASE("a record follows a frame from its port to the one it leaves by") {
   CHECK(first->source_mac == kTestSource);
   REQUIRE(first->connection);
   CHECK(first->connection->is_new);
-  CHECK(first->connection->before == ConnectionState::kNew);
-  CHECK(first->connection->after == ConnectionState::kSynSent);
+  CHECK(std::string(first->connection->before) == "none");
+  CHECK(std::string(first->connection->after) == "syn-sent");
   REQUIRE(first->verdicts.size() == 2);
   CHECK(first->verdicts[0].workload == bed.serial("a"));
   CHECK(first->verdicts[0].direction == Direction::kOut);
@@ -81,11 +74,11 @@ TEST_CASE("a record follows a frame from its port to the one it leaves by") {
   CHECK_FALSE(first->outputs[0].answer);
   CHECK(first->drops.empty());
 
-  const auto reply = bed.trace("b", answer_to(tcp(kSyn | kAck)));
+  const auto reply = bed.trace("b", answer_to(tcp_packet(kSyn | kAck)));
   REQUIRE(reply->connection);
   CHECK_FALSE(reply->connection->is_new);
   CHECK(reply->connection->reply);
-  CHECK(reply->connection->after == ConnectionState::kSynReceived);
+  CHECK(std::string(reply->connection->after) == "syn-received");
   REQUIRE(reply->verdicts.size() == 2);
   CHECK(reply->verdicts[0].workload == bed.serial("b"));
   CHECK(reply->verdicts[0].direction == Direction::kIn);
@@ -95,7 +88,7 @@ TEST_CASE("a record follows a frame from its port to the one it leaves by") {
 TEST_CASE("a record names the stage, the reason and the workload of a drop, and what answers it") {
   Traced bed;
   bed.index("b", {{rule("no", Action::kReject)}}, {{}});
-  const auto refused = bed.trace("a", tcp(kSyn));
+  const auto refused = bed.trace("a", tcp_packet(kSyn));
   CHECK(refused->stage == std::string("classify"));
   REQUIRE(refused->drops.size() == 1);
   CHECK(refused->drops[0].reason == Reason::kPolicyReject);
@@ -118,7 +111,7 @@ TEST_CASE("a record names the stage, the reason and the workload of a drop, and 
 
   bed.port("b").vanish("gone");
   bed.index("b", {{rule("yes", Action::kAllow)}}, {{}});
-  const auto lost = bed.trace("a", tcp(kSyn));
+  const auto lost = bed.trace("a", tcp_packet(kSyn));
   CHECK(lost->stage == std::string("transmit"));
   REQUIRE(lost->drops.size() == 1);
   CHECK(lost->drops[0].reason == Reason::kOutputDown);
@@ -144,7 +137,7 @@ TEST_CASE("a filter picks by program, workload, rule and drop") {
   const auto count = [](const TraceFilter& filter) {
     Traced bed(filter);
     bed.index("b", {{rule("no", Action::kDrop)}}, {{}});
-    bed.send("a", tcp(kSyn));
+    bed.send("a", tcp_packet(kSyn));
     Packet udp;
     udp.destination_port = 53;
     bed.send("b", answer_to(udp));
@@ -259,18 +252,18 @@ TEST_CASE("a simulated frame meets the connection that is there, and its verdict
   RuleChange keep = rule("keep", Action::kAllow);
   keep.on_change = OnChange::kKeep;
   bed.index("b", {{keep}}, {{}});
-  REQUIRE(bed.reached("a", tcp(kSyn), "b") == 1);
+  REQUIRE(bed.reached("a", tcp_packet(kSyn), "b") == 1);
   bed.index("b", {{rule("no", Action::kDrop)}}, {{}});
   // Kept: what is under way goes on, a new one does not.
-  const auto reply = bed.simulate("b", answer_to(tcp(kSyn | kAck)));
+  const auto reply = bed.simulate("b", answer_to(tcp_packet(kSyn | kAck)));
   CHECK(reply->drops.empty());
   REQUIRE(reply->connection);
   CHECK_FALSE(reply->connection->is_new);
-  CHECK(reply->connection->before == ConnectionState::kSynSent);
-  CHECK(reply->connection->after == ConnectionState::kSynReceived);
-  CHECK(bed.connections()[0].state == ConnectionState::kSynSent);
+  CHECK(std::string(reply->connection->before) == "syn-sent");
+  CHECK(std::string(reply->connection->after) == "syn-received");
+  CHECK(bed.connections()[0].tcp.state == TcpState::kSynSent);
   for (const TraceVerdict& verdict : reply->verdicts) CHECK_FALSE(verdict.is_new);
-  Packet other = tcp(kSyn);
+  Packet other = tcp_packet(kSyn);
   other.source_port = 999;
   const auto fresh = bed.simulate("a", other);
   REQUIRE(fresh->drops.size() == 1);
@@ -279,22 +272,22 @@ TEST_CASE("a simulated frame meets the connection that is there, and its verdict
 
 TEST_CASE("a connection that had a frame after the simulation began is there") {
   Simulated bed;
-  REQUIRE(bed.reached("a", tcp(kSyn), "b") == 1);
+  REQUIRE(bed.reached("a", tcp_packet(kSyn), "b") == 1);
   Worker* workers[] = {&bed.worker()};
   Simulation simulation(*bed.worker().generation(), workers, 0x1234567890abcdefull, uint64_t{bed.now()} * 1'000'000);
   bed.pass(1);
-  REQUIRE(bed.reached("b", answer_to(tcp(kSyn | kAck)), "a") == 1);
-  const auto record = simulation.run(tcp(kAck).bytes(), bed.place("a"));
+  REQUIRE(bed.reached("b", answer_to(tcp_packet(kSyn | kAck)), "a") == 1);
+  const auto record = simulation.run(tcp_packet(kAck).bytes(), bed.place("a"));
   REQUIRE(record->connection);
   CHECK_FALSE(record->connection->is_new);
 }
 
 TEST_CASE("frames of one simulation see what earlier ones began") {
   Simulated bed;
-  const auto records = bed.simulate("a", std::vector<Packet>{tcp(kSyn), tcp(kSyn)});
+  const auto records = bed.simulate("a", std::vector<Packet>{tcp_packet(kSyn), tcp_packet(kSyn)});
   CHECK(records[0]->connection->is_new);
   CHECK_FALSE(records[1]->connection->is_new);
-  CHECK(bed.simulate("a", tcp(kSyn))->connection->is_new);
+  CHECK(bed.simulate("a", tcp_packet(kSyn))->connection->is_new);
 }
 
 TEST_CASE("a simulated frame to a port that is gone says so") {
@@ -310,13 +303,13 @@ TEST_CASE("an injected frame is sent, and its record comes back") {
   Bed bed;
   bed.worker().tracer().start(3, kTrace,
                               std::make_shared<TraceFilter>(TraceFilter{.program = {BPF_STMT(BPF_RET | BPF_K, 0)}}));
-  bed.worker().inject(tcp(kSyn).bytes(), bed.place("a"), 3, kTrace);
+  bed.worker().inject(tcp_packet(kSyn).bytes(), bed.place("a"), 3, kTrace);
   CHECK(bed.take("b").size() == 1);
   CHECK(bed.connections().size() == 1);
   TakenTraces taken = bed.worker().tracer().take(3, 10);
   REQUIRE(taken.records.size() == 1);
   CHECK(taken.records[0]->outputs.size() == 1);
-  CHECK(bed.reached("a", tcp(kSyn), "b") == 1);
+  CHECK(bed.reached("a", tcp_packet(kSyn), "b") == 1);
   CHECK(bed.worker().tracer().take(3, 10).records.empty());
 }
 

@@ -28,6 +28,11 @@ export const FLOW_COLUMNS: Column<FlowResult>[] = [
     value: ({ bytes: [there, back] }) => `${quantity(there)}/${quantity(back)}`,
     align: 'right',
   },
+  {
+    title: 'SERVICE',
+    value: ({ service }) => service && `${service.tag}: ${service.portals.join(' ') || 'no portal works'}`,
+    wide: true,
+  },
   { title: 'AGE', value: ({ age }) => duration(age), align: 'right' },
   { title: 'IDLE', value: ({ idle }) => duration(idle), align: 'right' },
   { title: 'EXPIRES', value: ({ expires }) => duration(expires), align: 'right', wide: true },

@@ -15,6 +15,7 @@ import { registerPromote } from './commands/promote.js';
 import { registerStats } from './commands/stats.js';
 import { registerTop } from './commands/top.js';
 import { registerTrace } from './commands/trace.js';
+import { registerUpgrade } from './commands/upgrade.js';
 import { registerVersion } from './commands/version.js';
 
 export function buildProgram(): Command {
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
   registerDoctor(program);
   registerLab(program);
   registerCompletion(program);
+  registerUpgrade(program);
   registerVersion(program);
   return program;
 }

@@ -5,7 +5,11 @@
 //   control  an ordinary user without any capability
 //
 // A child that ends before Headgate was ready once is a failed start, and `run` ends too. After that a dead child is
-// started again, with growing pauses while it keeps dying. The engine does not notice the death of control.
+// started again, at once and then with growing pauses while it keeps dying. The engine does not notice the
+// death of control.
+//
+// An engine may ask for another that is to follow it (engine/launch.ts). The one that says that it serves is looked
+// after from then on; the other stands by until it ends by itself. Control is then started anew with the same program.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StatusResult } from '../control/api.js';
@@ -13,6 +17,7 @@ import type { Logger } from '../observe/logger.js';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
 import { readHostFile } from '../shared/host-file.js';
 import { controlSocket, engineSocket, type Paths } from '../shared/paths.js';
+import type { FromSupervisor, Program, ToSupervisor } from '../engine/launch.js';
 import { ApiClient } from './client.js';
 import { prepareRunDirectory, prepareStateDirectory } from './folders.js';
 import { note } from './output.js';
@@ -39,6 +44,7 @@ type Name = 'engine' | 'control';
 
 interface Child {
   process: ChildProcess;
+  program: Program;
   ended: Promise<string>;
 }
 
@@ -75,6 +81,11 @@ class Supervisor {
   readonly #options: RunOptions;
   readonly #user: User;
   readonly #children = new Map<Name, Child>();
+  /** Engines that are not in charge: they prepare to follow, or stand by. */
+  readonly #beside = new Set<Child>();
+  /** What is started; another one after an upgrade. */
+  #program: Program;
+  #followed: () => void = () => undefined;
   readonly #stop: Promise<string>;
   #stopping = false;
   #ready = false;
@@ -82,6 +93,7 @@ class Supervisor {
   constructor(options: RunOptions, user: User) {
     this.#options = options;
     this.#user = user;
+    this.#program = { node: process.execPath, program: options.program };
     this.#stop = new Promise((resolve) => {
       for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
         process.on(signal, () => {
@@ -100,19 +112,20 @@ class Supervisor {
       await Promise.race([this.#stop, engine, control]);
     } finally {
       this.#stopping = true;
+      for (const child of this.#beside) child.process.kill('SIGTERM');
       await this.#end('control');
       await this.#end('engine');
+      for (const child of this.#beside) child.process.kill('SIGKILL');
     }
   }
 
   /** Keeps one child alive until `run` stops; throws when it ends before Headgate was ready once. */
   async #keep(name: Name): Promise<void> {
-    let pause = FIRST_PAUSE;
+    let pause = 0;
     while (!this.#stopping) {
       const began = Date.now();
-      const child = this.#spawn(name);
-      this.#children.set(name, child);
-      const how = await child.ended;
+      this.#children.set(name, this.#spawn(name, this.#program));
+      const how = await this.#endOf(name);
       this.#children.delete(name);
       if (this.#stopping) return;
       if (!this.#ready)
@@ -120,30 +133,74 @@ class Supervisor {
           `${name}-start`,
           `Headgate does not start: its ${name} ended at once (${how}).`,
         );
-      if (Date.now() - began > STEADY_MILLISECONDS) pause = FIRST_PAUSE;
+      if (Date.now() - began > STEADY_MILLISECONDS) pause = 0;
       this.#options.log.error({ child: name, how, milliseconds: pause }, 'child ended; it is started again');
       await Promise.race([this.#stop, sleep(pause, undefined, { ref: false })]);
-      pause = Math.min(pause * 2, MOST_PAUSE);
+      pause = Math.min(Math.max(pause * 2, FIRST_PAUSE), MOST_PAUSE);
     }
   }
 
-  #spawn(name: Name): Child {
-    const { program, config, runDir, stateDir, logLevel } = this.#options;
+  /** How the child ended that was looked after last under that name. */
+  async #endOf(name: Name): Promise<string> {
+    for (;;) {
+      const child = this.#children.get(name) as Child;
+      const how = await Promise.race([
+        child.ended,
+        new Promise<undefined>((resolve) => {
+          if (name === 'engine') this.#followed = () => resolve(undefined);
+        }),
+      ]);
+      if (how !== undefined && child === this.#children.get(name)) return how;
+    }
+  }
+
+  #hear(child: Child, message: ToSupervisor): void {
+    if (this.#stopping) return;
+    if ('launch' in message) {
+      const beside = this.#spawn('engine', message.launch, true);
+      this.#beside.add(beside);
+      void beside.ended.then((ended) => {
+        this.#beside.delete(beside);
+        if (child.process.connected) child.process.send({ ended, id: message.id } satisfies FromSupervisor);
+      });
+      return;
+    }
+    const before = this.#children.get('engine');
+    if (before === child || before === undefined) return;
+    this.#beside.delete(child);
+    this.#beside.add(before);
+    void before.ended.then(() => this.#beside.delete(before));
+    this.#children.set('engine', child);
+    this.#followed();
+    this.#options.log.info(
+      { engine: child.process.pid, before: before.process.pid },
+      'another engine is in charge',
+    );
+    if (child.program.program === this.#program.program) return;
+    this.#program = child.program;
+    this.#children.get('control')?.process.kill('SIGTERM');
+  }
+
+  #spawn(name: Name, program: Program, takeOver = false): Child {
+    const { config, runDir, stateDir, logLevel } = this.#options;
     const paths = ['--config', config, '--run-dir', runDir, '--log-level', logLevel];
     const args =
       name === 'engine' ? [...paths, '--group', String(this.#user.gid)] : [...paths, '--state-dir', stateDir];
+    if (takeOver) args.push('--take-over');
     const started = spawn(
       'setpriv',
-      [...this.#privileges(name), '--', process.execPath, program, name, ...args],
+      [...this.#privileges(name), '--', program.node, program.program, name, ...args],
       {
-        stdio: ['ignore', 'inherit', 'inherit'],
+        stdio: ['ignore', 'inherit', 'inherit', ...(name === 'engine' ? (['ipc'] as const) : [])],
       },
     );
     const ended = new Promise<string>((resolve) => {
       started.once('error', (error) => resolve(errorMessage(error)));
       started.once('exit', (code, signal) => resolve(signal ?? `exit ${code ?? 0}`));
     });
-    return { process: started, ended };
+    const child = { process: started, program, ended };
+    started.on('message', (message: ToSupervisor) => this.#hear(child, message));
+    return child;
   }
 
   #privileges(name: Name): string[] {

@@ -40,6 +40,9 @@ export const explainBody = z.strictObject({
   icmpType: octet.optional(),
   icmpCode: octet.optional(),
   family: z.union([z.literal(4), z.literal(6)]).optional(),
+  /** Of the edge pair that the flow crosses on its way, and which way it crosses it; absent: `out`, from south to north. */
+  tracker: z.string().min(1).max(256).optional(),
+  crossing: z.enum(['in', 'out']).optional(),
 });
 
 export type ApplyBody = z.input<typeof applyBody>;
@@ -100,8 +103,12 @@ export interface DocumentResult {
   kind: string;
   metadata: { name: string; labels?: Record<string, string> };
   spec: Record<string, unknown>;
-  /** Workloads: how they are attached. */
+  /** Workloads: how they are attached. Edge pairs: how the worse of their interfaces is. */
   status?: Omit<Attachment, 'workload'>;
+  /** Service portals: what their health checks say. */
+  health?: Omit<Stats['portals'][number], 'portal'>;
+  /** Service portals and tags: what went there and came back, by tag and hop. */
+  legs?: Stats['legs'];
   origin: { file: string; line: number };
 }
 
@@ -148,6 +155,8 @@ export interface FlowResult {
   state: string;
   /** At each end: what was decided there, and by which rule (absent: the default). */
   verdicts: { workload: string; direction: 'in' | 'out'; action: string; rule?: string }[];
+  /** Its service tag, and the portals that its frames go through now. */
+  service?: { tag: string; portals: string[] } | undefined;
   packets: [number, number];
   bytes: [number, number];
   age: number;

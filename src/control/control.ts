@@ -45,6 +45,11 @@ export interface ControlOptions {
   firstPause?: number;
 }
 
+/** The engine holds something else than was thought, is being replaced, or was lost meanwhile. */
+const ASK_AGAIN = new Set(['stale', 'engine-replaced', 'engine-lost', 'engine-unavailable']);
+/** So soon after one is lost there is another engine, if there is to be one. */
+const FOLLOW_MILLISECONDS = 5_000;
+
 interface Changed {
   before: Desired;
   after: Desired;
@@ -96,10 +101,21 @@ export class Control {
       onConnect: (hello) => {
         options.log.info({ engine: hello.pid, generation: hello.generation }, 'engine connected');
         const another = this.#lastEngine !== undefined && this.#lastEngine !== hello.pid;
+        const { left, connections, forgotten, alarms } = hello.start;
         const what = another
-          ? 'another engine is connected, without connections of the last'
+          ? `another engine is connected, ${left === 'nothing' ? 'without connections of the last' : `with ${connections} connections of the last`}`
           : 'the engine is connected';
         this.events.add('engine', `${what}: process ${hello.pid}, version ${hello.version}`);
+        if (another && forgotten > 0)
+          this.events.add(
+            'engine',
+            `${forgotten} connections of the last engine were damaged and are forgotten`,
+          );
+        if (this.#lastEngine !== hello.pid)
+          for (const alarm of alarms) {
+            options.log.error({ engine: hello.pid }, alarm);
+            this.events.add('engine', `alarm: ${alarm}`);
+          }
         this.#lastEngine = hello.pid;
         void this.#inTurn(() => this.#reconcile());
       },
@@ -326,7 +342,9 @@ export class Control {
     try {
       return await this.#publishFrom(this.#held ?? (await this.#inventory(policy)), policy, planned);
     } catch (error) {
-      if (errorCode(error) !== 'stale') throw error;
+      if (!ASK_AGAIN.has(errorCode(error))) throw error;
+      // Whether it took effect there, its inventory says; another engine that follows it says the same.
+      await this.#engine.connected(FOLLOW_MILLISECONDS);
       this.#held = undefined;
       return this.#publishFrom(await this.#inventory(policy), policy);
     }

@@ -46,9 +46,12 @@ export class EngineClient {
   #closed = false;
   #hello: Hello | undefined;
   #lastFault = 'not connected yet';
+  /** Those who wait for a connection. */
+  #expecting: (() => void)[] = [];
+  #lostAt = -Infinity;
 
   constructor(options: EngineClientOptions) {
-    this.#options = { timeout: 60_000, firstPause: 50, mostPause: 2_000, ...options };
+    this.#options = { timeout: 60_000, firstPause: 50, mostPause: 200, ...options };
     this.#pause = this.#options.firstPause;
   }
 
@@ -69,8 +72,22 @@ export class EngineClient {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    for (const resolve of this.#expecting.splice(0)) resolve();
     this.#socket?.destroy();
     this.#fail('control stops');
+  }
+
+  /** Waits until an engine is connected again, for at most so long since the last was lost. */
+  async connected(mostMilliseconds: number): Promise<void> {
+    const milliseconds = mostMilliseconds - (performance.now() - this.#lostAt);
+    if (this.#hello !== undefined || this.#closed || milliseconds <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#expecting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /** Sends one request. Throws `engine-unavailable`, `engine-lost`, `engine-timeout` or the engine's own error. */
@@ -142,6 +159,7 @@ export class EngineClient {
       }
       this.#hello = hello;
       this.#pause = this.#options.firstPause;
+      for (const resolve of this.#expecting.splice(0)) resolve();
       this.#options.onConnect(hello);
     } catch (error) {
       socket.destroy(error as Error);
@@ -169,6 +187,7 @@ export class EngineClient {
 
   #lost(why: string): void {
     const news = this.#hello !== undefined || this.#lastFault !== why;
+    if (this.#hello !== undefined) this.#lostAt = performance.now();
     this.#hello = undefined;
     this.#lastFault = why;
     this.#fail(why);

@@ -74,7 +74,7 @@ export class Explainer implements Explains {
     const key = [...question, icmpType, icmpCode].join(' ');
     const known = this.#decisions.get(key);
     if (known !== undefined) return known;
-    if (this.#left <= 0 || !this.world.workloads.has(workload)) return undefined;
+    if (this.#left <= 0 || !this.world.judge(workload)) return undefined;
     const began = performance.now();
     const decision = evaluateIn(this.world, workload, direction, packet);
     this.#left -= performance.now() - began;

@@ -252,6 +252,48 @@ export const METRICS: Metric[] = [
         : [],
   },
   {
+    name: 'headgate_service_portal_up',
+    type: 'gauge',
+    help: '1 while a service portal works as far as is known, else 0.',
+    labels: ['portal'],
+    samples: ({ stats }) =>
+      (stats?.portals ?? []).flatMap(({ portal, state }) =>
+        one(state === 'up' || state === 'unchecked' ? 1 : 0, { portal }),
+      ),
+  },
+  {
+    name: 'headgate_service_portal_probe_failures_total',
+    type: 'counter',
+    help: 'Health checks of a service portal that failed.',
+    labels: ['portal'],
+    samples: ({ stats }) =>
+      (stats?.portals ?? []).flatMap(({ portal, failures }) => one(failures, { portal })),
+  },
+  {
+    name: 'headgate_service_packets_total',
+    type: 'counter',
+    help: 'Packets under a service tag that were sent to a portal and came back; on a gateway hop 0 is where clients are.',
+    labels: ['tag', 'hop', 'portal', 'what'],
+    samples: ({ stats }) =>
+      (stats?.legs ?? []).flatMap(({ tag, hop, portal, sentPackets, returnedPackets }) => [
+        ...one(sentPackets[0] + sentPackets[1], { tag, hop: String(hop), portal, what: 'sent' }),
+        ...one(returnedPackets[0] + returnedPackets[1], { tag, hop: String(hop), portal, what: 'returned' }),
+      ]),
+  },
+  {
+    name: 'headgate_service_unserved_packets_total',
+    type: 'counter',
+    help: 'Packets under a service tag that met no working portal at a hop: they went past it, or were refused.',
+    labels: ['tag', 'hop', 'what'],
+    samples: ({ stats }) =>
+      (stats?.legs ?? [])
+        .filter((leg, i, legs) => legs.findIndex(({ tag, hop }) => tag === leg.tag && hop === leg.hop) === i)
+        .flatMap(({ tag, hop, bypassedPackets, refusedPackets }) => [
+          ...one(bypassedPackets, { tag, hop: String(hop), what: 'past' }),
+          ...one(refusedPackets, { tag, hop: String(hop), what: 'refused' }),
+        ]),
+  },
+  {
     name: 'headgate_flow_log_records_total',
     type: 'counter',
     help: 'Records of connections that were written as JSON lines or sent to an IPFIX collector.',

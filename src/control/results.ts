@@ -2,7 +2,15 @@
 // does not fit is not compiled, and tests hold every answer against them.
 import { z } from 'zod';
 import { KINDS } from '../documents/types.js';
-import { attachmentSchema, flowSchema, helloSchema, statsSchema, verdictSchema } from '../engine/messages.js';
+import {
+  attachmentSchema,
+  flowSchema,
+  helloSchema,
+  legCountersSchema,
+  portalHealthSchema,
+  statsSchema,
+  verdictSchema,
+} from '../engine/messages.js';
 import type { ErrorBody } from '../shared/errors.js';
 import type { Revision } from '../store/store.js';
 import type {
@@ -178,6 +186,8 @@ export const documents = schemaOf<DocumentResult[]>()(
       metadata: z.strictObject({ name: z.string(), labels: z.record(z.string(), z.string()).optional() }),
       spec: z.record(z.string(), z.unknown()),
       status: attachmentSchema.omit({ workload: true }).optional(),
+      health: portalHealthSchema.omit({ portal: true }).optional(),
+      legs: z.array(legCountersSchema).optional(),
       origin: z.strictObject({ file: z.string(), line: z.int() }),
     }),
   ),

@@ -1,9 +1,11 @@
 // Answers about what is in force: documents with their state, rules with their hits, flows and counters. The engine
 // knows rules by the ids that people do, `policy/rule`.
 import {
+  edgePlace,
   ofKind,
   plain,
   protocolName,
+  SIDES,
   type Document,
   type Kind,
   type SecurityPolicyDocument,
@@ -11,7 +13,7 @@ import {
 import type { Desired } from '../policy/index.js';
 import { errorCode } from '../shared/errors.js';
 import { hitsByRule, type Hits } from '../shared/hits.js';
-import type { Attachment } from '../engine/messages.js';
+import type { Attachment, Stats } from '../engine/messages.js';
 import type { DocumentResult, FlowResult, FlowsResult, RuleResult, StatsResult } from './api.js';
 import type { Control } from './control.js';
 import { unknownDocument } from './control.js';
@@ -24,8 +26,33 @@ export async function documents(control: Control, kind: Kind, name?: string): Pr
     (document) => document.kind === kind && (name === undefined || document.metadata.name === name),
   );
   if (name !== undefined && found.length === 0) throw unknownDocument(kind, name);
-  const attachments = kind === 'Workload' ? await attachmentsByName(control) : new Map<string, Attachment>();
-  return found.map((document) => toResult(document, attachments.get(document.metadata.name)));
+  const isAttached = kind === 'Workload' || kind === 'EdgePair';
+  const attachments = isAttached ? await attachmentsByName(control) : new Map<string, Attachment>();
+  const results = found.map((document) => toResult(document, attachmentOf(document, attachments)));
+  if (kind !== 'ServicePortal' && kind !== 'ServiceTag') return results;
+  const stats = await ifThere(control.ask('stats', {}));
+  return stats === undefined ? results : results.map((one) => withCounters(one, stats));
+}
+
+/** Of an edge pair that of the interface that nothing can pass for, with its side. */
+function attachmentOf(document: Document, all: ReadonlyMap<string, Attachment>): Attachment | undefined {
+  const { kind, metadata } = document;
+  if (kind !== 'EdgePair') return all.get(metadata.name);
+  const sides = SIDES.map((side) => ({ side, attachment: all.get(edgePlace(metadata.name, side)) }));
+  const worst = sides.find(({ attachment }) => attachment?.state !== 'attached') ?? sides[0];
+  if (!worst?.attachment) return undefined;
+  const { detail } = worst.attachment;
+  return { ...worst.attachment, ...(detail !== undefined && { detail: `${worst.side}: ${detail}` }) };
+}
+
+/** A service portal or tag with what the engine says of it. */
+function withCounters(result: DocumentResult, { portals, legs }: Stats): DocumentResult {
+  const { name } = result.metadata;
+  if (result.kind === 'ServiceTag') return { ...result, legs: legs.filter(({ tag }) => tag === name) };
+  const found = portals.find(({ portal }) => portal === name);
+  if (found === undefined) return result;
+  const { portal: _, ...health } = found;
+  return { ...result, health, legs: legs.filter(({ portal }) => portal === name) };
 }
 
 function toResult(document: Document, attachment: Attachment | undefined): DocumentResult {

@@ -1,6 +1,6 @@
 // Host: the root-owned settings of one machine: the default action, what may be attached, and sizes.
 import { z } from 'zod';
-import { timeoutsSchema } from '../engine/messages.js';
+import { TRACKING_MODES, timeoutsSchema } from '../engine/messages.js';
 import { fields, number, oneOf, text } from './fields.js';
 import { parseEndpoint } from './ip.js';
 import { limits } from './limits.js';
@@ -63,6 +63,8 @@ export const hostSpecSchema = fields({
   rules: number('rules', 1, 16_777_216).optional(),
   /** The user that control runs as. */
   user: user.optional(),
+  /** What may begin a connection. Absent: pickup. */
+  tracking: oneOf('tracking', TRACKING_MODES).optional(),
   /** Seconds. */
   timeouts: fields(timeoutsSchema.shape).optional(),
   /** What each workload may begin. */

@@ -117,7 +117,7 @@ function readParsed(file: string, parsed: Parsed): ReadDocument | DocumentError[
   const origin = {
     file,
     line: parsed.line,
-    ...(kind === 'SecurityPolicy' && {
+    ...((kind === 'SecurityPolicy' || kind === 'ServiceInsertion') && {
       rules: rules?.map((_, i) => parsed.position(['spec', 'rules', i]).line),
     }),
   };

@@ -1,5 +1,6 @@
 // SecurityPolicy: ordered rules, the category and priority they are judged in, and the workloads they apply to.
 import { z } from 'zod';
+import { TRACKING_MODES, timeoutsSchema } from '../engine/messages.js';
 import { fields, name, number, oneOf, ruleName, stringOr } from './fields.js';
 import { appliedToSchema, ruleSelectionSchema } from './selection.js';
 import { serviceEntrySchema } from './service.js';
@@ -40,6 +41,9 @@ export const securityPolicySpecSchema = fields({
   /** Absent: all workloads. */
   appliedTo: appliedToSchema.optional(),
   mode: mode.optional(),
+  /** How connections are followed that its rules decide over; absent ones are the Host's. */
+  tracking: oneOf('tracking', TRACKING_MODES).optional(),
+  timeouts: fields(timeoutsSchema.shape).optional(),
   rules: z.array(ruleSchema).max(100_000),
 }).superRefine(({ rules }, context) => {
   const seen = new Set<string>();

@@ -2,7 +2,7 @@
 //
 // It is a union: what `workloads` selects, what `addresses` lists, and what `groups` hold, without what `except` selects
 // in the same way. Inside `workloads` all that is given must hold (Kubernetes' label selector, and names);
-// `workloads: {}` is every workload.
+// `workloads: {}` is every workload. `appliedTo` also knows `trackers`, which are selected as workloads are.
 import { z } from 'zod';
 import { addressRange, fields, labelKey, labels, labelValue, MAX_ADDRESSES, name, oneOf } from './fields.js';
 
@@ -39,7 +39,11 @@ const parts = {
   addresses: z.array(addressRange).max(MAX_ADDRESSES).optional(),
   groups: z.array(name).max(10_000).optional(),
 };
-const workloadParts = { workloads: parts.workloads, groups: parts.groups };
+const placeParts = {
+  workloads: parts.workloads,
+  trackers: workloadSelectorSchema.optional(),
+  groups: parts.groups,
+};
 
 /** An empty map is refused: it selects nothing, but reads as if it meant any. */
 function notEmpty<S extends z.ZodObject>(schema: S, message: string) {
@@ -61,7 +65,10 @@ export const exceptSchema = notEmpty(
   fields(parts),
   'is empty: give workloads, addresses or groups, or remove it',
 );
-const exceptWorkloads = notEmpty(fields(workloadParts), 'is empty: give workloads or groups, or remove it');
+const exceptPlaces = notEmpty(
+  fields(placeParts),
+  'is empty: give workloads, trackers or groups, or remove it',
+);
 
 /** What a group holds; it may be empty and then matches nothing. */
 export const selectionSchema = exceptOfSomething(fields({ ...parts, except: exceptSchema.optional() }));
@@ -71,16 +78,17 @@ export const ruleSelectionSchema = notEmpty(
   'selects nothing: give workloads, addresses or groups, or leave the field out for any',
 );
 
-/** Where rules are applied: workloads, by themselves or through groups. */
+/** Where rules are applied: workloads, by themselves or through groups, and trackers. */
 export const appliedToSchema = notEmpty(
-  exceptOfSomething(fields({ ...workloadParts, except: exceptWorkloads.optional() })),
-  'selects nothing: give workloads or groups, or leave the field out for all workloads',
+  exceptOfSomething(fields({ ...placeParts, except: exceptPlaces.optional() })),
+  'selects nothing: give workloads, trackers or groups, or leave the field out for all of them',
 );
 
 export type WorkloadSelector = z.infer<typeof workloadSelectorSchema>;
 export type Selection = z.infer<typeof selectionSchema>;
+export type AppliedTo = z.infer<typeof appliedToSchema>;
 
-/** Whether a workload with this name and these labels is selected. */
+/** Whether a workload, or tracker, with this name and these labels is selected. */
 export function selects(
   selector: WorkloadSelector,
   workload: string,

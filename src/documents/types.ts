@@ -1,9 +1,16 @@
 // The documents as everything behind the reader sees them: checked, typed, and knowing where they come from.
+import type { EdgePairSpec } from './edge-pair.js';
 import type { GroupSpec } from './group.js';
 import type { HostSpec } from './host.js';
 import type { SecurityPolicySpec } from './security-policy.js';
 import type { SegmentSpec } from './segment.js';
 import type { ServiceSpec } from './service.js';
+import type { ServiceChainSpec } from './service-chain.js';
+import type { ServiceInsertionSpec } from './service-insertion.js';
+import type { ServicePortalSpec } from './service-portal.js';
+import type { ServiceTagSpec } from './service-tag.js';
+import type { TrackerSpec } from './tracker.js';
+import type { TunnelSpec } from './tunnel.js';
 import type { WorkloadSpec } from './workload.js';
 
 export const API_VERSION = 'headgate/v1';
@@ -12,20 +19,41 @@ export const API_VERSION = 'headgate/v1';
 interface Specs {
   Segment: SegmentSpec;
   Workload: WorkloadSpec;
+  Tracker: TrackerSpec;
+  EdgePair: EdgePairSpec;
   Group: GroupSpec;
   Service: ServiceSpec;
+  Tunnel: TunnelSpec;
+  ServicePortal: ServicePortalSpec;
+  ServiceTag: ServiceTagSpec;
+  ServiceInsertion: ServiceInsertionSpec;
+  ServiceChain: ServiceChainSpec;
   SecurityPolicy: SecurityPolicySpec;
   Host: HostSpec;
 }
 
 export type Kind = keyof Specs;
-export const KINDS: Kind[] = ['Segment', 'Workload', 'Group', 'Service', 'SecurityPolicy', 'Host'];
+export const KINDS: Kind[] = [
+  'Segment',
+  'Workload',
+  'Tracker',
+  'EdgePair',
+  'Group',
+  'Service',
+  'SecurityPolicy',
+  'Tunnel',
+  'ServicePortal',
+  'ServiceTag',
+  'ServiceInsertion',
+  'ServiceChain',
+  'Host',
+];
 
 /** Where a document stands. Lines count from 1. */
 export interface Origin {
   file: string;
   line: number;
-  /** SecurityPolicy: the line of each rule, in the order of `spec.rules`. */
+  /** SecurityPolicy, ServiceInsertion: the line of each rule, in the order of `spec.rules`. */
   rules?: number[] | undefined;
 }
 
@@ -47,9 +75,16 @@ export type Document = { [K in Kind]: DocumentOf<K> }[Kind];
 
 export type SegmentDocument = DocumentOf<'Segment'>;
 export type WorkloadDocument = DocumentOf<'Workload'>;
+export type TrackerDocument = DocumentOf<'Tracker'>;
+export type EdgePairDocument = DocumentOf<'EdgePair'>;
 export type GroupDocument = DocumentOf<'Group'>;
 export type ServiceDocument = DocumentOf<'Service'>;
 export type SecurityPolicyDocument = DocumentOf<'SecurityPolicy'>;
+export type TunnelDocument = DocumentOf<'Tunnel'>;
+export type ServicePortalDocument = DocumentOf<'ServicePortal'>;
+export type ServiceTagDocument = DocumentOf<'ServiceTag'>;
+export type ServiceInsertionDocument = DocumentOf<'ServiceInsertion'>;
+export type ServiceChainDocument = DocumentOf<'ServiceChain'>;
 export type HostDocument = DocumentOf<'Host'>;
 
 /** What is wrong with a document, where, and how to mend it. Lines and columns count from 1. */

@@ -15,6 +15,8 @@ export interface EngineOptions {
   rules?: number;
   /** Folder of the pools; a second engine on the same folder is refused. */
   poolDirectory: string;
+  /** Maps the pools of the engine that owns them, to go on in its place: nothing runs before `takeOver`. */
+  follow?: boolean;
 }
 
 /** A port of the engine: the forms of `Attach`, and the twins that tests and replays use. */
@@ -49,6 +51,31 @@ export interface PacketHeaders {
   icmpCode?: number;
 }
 
+/** What an engine began with: what the one before had left, and what of it was thrown away, in words. */
+export interface StartReport {
+  left: 'nothing' | 'in-order' | 'in-disorder';
+  connections: number;
+  /** Records that made no sense after a crash. */
+  forgotten: number;
+  alarms: string[];
+}
+
+/** The policy that an engine holds, and the numbers that it goes by; natively without what HeldPolicy has. */
+export interface NativePolicy {
+  delta: Delta;
+  numbering: { number: number; epochs: Record<string, number> };
+}
+
+export interface HandoverReport {
+  /** Absent: it succeeded. */
+  error?: string;
+  /** For which packets waited; of these until the one before had let go, and from when the follower heard of it. */
+  pauseMicroseconds: number;
+  stopMicroseconds: number;
+  startMicroseconds: number;
+  connections: number;
+}
+
 /** A trace, and a frame to be traced, with the frame's bytes. */
 export type NativeTrace = Omit<Trace, 'frame'> & { frame: Buffer };
 export type NativeGivenFrame = Omit<GivenFrame, 'frame'> & { frame: Uint8Array };
@@ -58,7 +85,9 @@ export interface NativeEngine {
   /** Applies the delta whole or throws and changes nothing; resolves when every worker judges by it. */
   publish(delta: Delta): Promise<{ generation: number }>;
   /** Opens the workload's port and joins it to its segment. The workload must have been published. */
-  attach(workload: string, port: PortSpec): { mac?: string };
+  attach(workload: string, port: PortSpec, descriptors?: number[]): { mac?: string };
+  /** Of the queues of the workload's port. */
+  descriptors(workload: string): number[];
   /** Closes the workload's port; `remove` also deletes a TAP device that the engine made. */
   detach(workload: string, remove: boolean): void;
   /** Workloads whose port failed since it was attached (device or namespace gone), with the cause. */
@@ -91,11 +120,30 @@ export interface NativeEngine {
   run(now: bigint): number;
   /** Returns once every worker has been between two batches; blocks for as long as one of them hangs. */
   awaitWorkers(): void;
+  startReport(): StartReport;
+  policy(): NativePolicy;
+  /** Holds the policy of the engine before, under the same numbers. */
+  follow(delta: Delta, numbering: NativePolicy['numbering']): void;
+  /** Where the two have other layouts: marks what changes, while one of them makes a copy. */
+  markChanges(on: boolean): void;
+  /** The follower makes its copy, or brings it up to date; records that it converted. */
+  convert(): number;
+  /** The one in charge makes it for a follower with that layout of a connection; throws `layout` where it is unknown. */
+  convertFor(layout: number): number;
+  /** Nothing is left of an upgrade. */
+  forgetUpgrade(): void;
+  /** Lets go of the pools and waits until the follower, at the other end of the channel, runs; goes on if it does not. */
+  handOver(channel: number, milliseconds: number, follower: number): HandoverReport;
+  /** Waits until the engine before lets go, and runs. */
+  takeOver(channel: number, milliseconds: number): HandoverReport;
   /** Stops the workers, closes the ports (devices stay) and marks the pools clean. */
   stop(): void;
 }
 
 export interface Addon {
+  /** The layout of each part of the state, and of connections those that it converts beside its own. */
+  layouts: Record<string, number>;
+  formerLayouts: number[];
   createEngine(options: EngineOptions): NativeEngine;
   /** Every drop reason: its name in metrics and its text. */
   reasons: { name: string; text: string }[];
@@ -103,6 +151,13 @@ export interface Addon {
   compileFilter(expression: string): [code: number, jt: number, jf: number, k: number][];
   /** Sends one datagram, with descriptors beside it, to a unix socket (a path, or @ and an abstract name), or throws. */
   sendDatagram(socket: string, payload: Uint8Array, descriptors: number[]): void;
+  /** Makes a unix datagram socket at the path; its descriptor. */
+  openInbox(path: string): number;
+  /** Blocks until a datagram is there; throws when none comes in time. */
+  receiveDatagram(inbox: number, milliseconds: number): { payload: Buffer; descriptors: number[] };
+  /** Both ends of a stream. */
+  socketPair(): [number, number];
+  closeDescriptor(descriptor: number): void;
 }
 
 const ADDON = fileURLToPath(new URL('../../build/Release/headgate.node', import.meta.url));

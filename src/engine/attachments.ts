@@ -10,6 +10,7 @@ import { statSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { errorCode, errorMessage } from '../shared/errors.js';
 import type { NativeEngine } from './addon.js';
+import type { HeldAttachment } from './handover-messages.js';
 import type { Attach, Attachment, Delta, EngineWorkload } from './messages.js';
 import { namespacePath } from './permits.js';
 
@@ -21,13 +22,23 @@ export interface AttachmentsLog {
   warn(fields: object, message: string): void;
 }
 
+/** Keeps descriptors of ports for the engine that comes after this one has died; under systemd, its descriptor store. */
+export interface DescriptorStore {
+  /** What was kept under that name, once. */
+  take(name: string): number[];
+  keep(name: string, descriptors: number[]): void;
+  forget(name: string): void;
+}
+
+const noStore: DescriptorStore = { take: () => [], keep: () => undefined, forget: () => undefined };
+
 interface Entry {
   attach: Attach;
   segment: string;
   state: Attachment['state'];
   detail?: string;
   mac?: string;
-  /** The namespace attached to; set while attached to a tap in a named namespace. */
+  /** The namespace attached to; set while attached in a named namespace. */
   namespace?: string;
   /** Ticks to let pass before the next try. */
   rest: number;
@@ -39,16 +50,19 @@ const MISSING = /\b(ENOENT|ENODEV|ENXIO)\b/;
 const MOST_REST_TICKS = 30;
 
 export class Attachments {
-  readonly #native: Pick<NativeEngine, 'attach' | 'detach' | 'failures'>;
+  readonly #native: Pick<NativeEngine, 'attach' | 'detach' | 'failures' | 'descriptors'>;
   readonly #log: AttachmentsLog;
   readonly #identify: NamespaceIdentity;
+  readonly #store: DescriptorStore;
   readonly #entries = new Map<string, Entry>();
 
   constructor(
-    native: Pick<NativeEngine, 'attach' | 'detach' | 'failures'>,
+    native: Pick<NativeEngine, 'attach' | 'detach' | 'failures' | 'descriptors'>,
     log: AttachmentsLog,
     identify: NamespaceIdentity = identifyNamespace,
+    store: DescriptorStore = noStore,
   ) {
+    this.#store = store;
     this.#native = native;
     this.#log = log;
     this.#identify = identify;
@@ -56,10 +70,20 @@ export class Attachments {
 
   /** Called after a delta was published: attaches what is new, moves what changed, detaches what was removed. */
   published(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    const moved = attachedIn(delta).filter((workload) => {
       const known = this.#entries.get(workload.name);
-      if (known !== undefined && isSameAs(known, workload)) continue;
+      if (known !== undefined && isSameAs(known, workload)) return false;
       if (known !== undefined) this.#release(workload.name, known, true);
+      return true;
+    });
+    for (const name of delta.removeWorkloads ?? []) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      this.#release(name, entry, true);
+      this.#entries.delete(name);
+    }
+    // A tunnel that says something else is opened anew once nobody is left on it as it was.
+    for (const workload of moved) {
       const entry: Entry = {
         attach: workload.attach,
         segment: workload.segment,
@@ -70,12 +94,6 @@ export class Attachments {
       this.#entries.set(workload.name, entry);
       this.#try(workload.name, entry);
     }
-    for (const name of delta.removeWorkloads ?? []) {
-      const entry = this.#entries.get(name);
-      if (entry === undefined) continue;
-      this.#release(name, entry, true);
-      this.#entries.delete(name);
-    }
   }
 
   /**
@@ -83,7 +101,7 @@ export class Attachments {
    * what is attached. `tick` puts them back if the delta is then refused.
    */
   releaseMoving(delta: Delta): void {
-    for (const workload of delta.setWorkloads ?? []) {
+    for (const workload of attachedIn(delta)) {
       const entry = this.#entries.get(workload.name);
       if (entry?.state !== 'attached' || isSameAs(entry, workload)) continue;
       this.#release(workload.name, entry, !isDeepStrictEqual(entry.attach, workload.attach));
@@ -115,8 +133,61 @@ export class Attachments {
     }));
   }
 
+  /** What the engine that follows is told. */
+  held(): HeldAttachment[] {
+    return [...this.#entries].map(([workload, { attach, segment, state, detail, mac, namespace }]) => ({
+      workload,
+      attach,
+      segment,
+      state,
+      ...(detail === undefined ? {} : { detail }),
+      ...(mac === undefined ? {} : { mac }),
+      ...(namespace === undefined ? {} : { namespace }),
+    }));
+  }
+
+  /** Hands out each port's descriptors once, under the name of its device. */
+  eachPort(visit: (name: string, descriptors: number[]) => void): number {
+    const seen = new Set<string>();
+    for (const [workload, entry] of this.#entries) {
+      const name = portName(entry);
+      if (entry.state !== 'attached' || seen.has(name)) continue;
+      seen.add(name);
+      visit(name, this.#native.descriptors(workload));
+    }
+    return seen.size;
+  }
+
+  /** Goes on with what the engine before had; `ports` holds descriptors by name. What cannot be taken over waits. */
+  takeOver(held: readonly HeldAttachment[], ports: ReadonlyMap<string, number[]>): void {
+    const given = new Map(ports);
+    for (const { workload, attach, segment, state, detail, mac, namespace } of held) {
+      const entry: Entry = { attach, segment, state: 'waiting', rest: 0, failuresInRow: 0 };
+      if (detail !== undefined) entry.detail = detail;
+      this.#entries.set(workload, entry);
+      if (state !== 'attached') continue;
+      if (namespace !== undefined) entry.namespace = namespace;
+      if (mac !== undefined) entry.mac = mac;
+      const name = portName(entry);
+      this.#open(workload, entry, given.get(name) ?? []);
+      given.delete(name);
+    }
+  }
+
+  #open(workload: string, entry: Entry, descriptors: number[]): void {
+    try {
+      this.#native.attach(workload, entry.attach, descriptors);
+      entry.state = 'attached';
+    } catch (error) {
+      delete entry.mac;
+      delete entry.namespace;
+      entry.detail = errorMessage(error);
+      this.#log.warn({ workload, detail: entry.detail }, 'a port could not be taken over; it is opened anew');
+    }
+  }
+
   #checkNamespace(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     if (path === undefined) return;
     const now = this.#identify(path);
     if (now === entry.namespace) return;
@@ -135,14 +206,14 @@ export class Attachments {
   }
 
   #try(name: string, entry: Entry): void {
-    const path = entry.attach.kind === 'tap' ? namespacePath(entry.attach.netns) : undefined;
+    const path = pathOf(entry.attach);
     const namespace = path === undefined ? undefined : this.#identify(path);
     if (path !== undefined && namespace === undefined) {
       this.#fail(name, entry, 'waiting', `the namespace ${path} does not exist`);
       return;
     }
     try {
-      const { mac } = this.#native.attach(name, entry.attach);
+      const { mac } = this.#attach(name, entry, namespace);
       entry.state = 'attached';
       entry.failuresInRow = 0;
       delete entry.detail;
@@ -161,6 +232,24 @@ export class Attachments {
         errorMessage(error),
       );
     }
+  }
+
+  /** With the descriptors that were kept for its port, if they are still good. */
+  #attach(name: string, entry: Entry, namespace: string | undefined): { mac?: string } {
+    const port = portName({ ...entry, ...(namespace === undefined ? {} : { namespace }) });
+    const kept = this.#store.take(port);
+    let result: { mac?: string } | undefined;
+    if (kept.length > 0) {
+      try {
+        result = this.#native.attach(name, entry.attach, kept);
+      } catch (error) {
+        this.#store.forget(port);
+        this.#log.warn({ workload: name, detail: errorMessage(error) }, 'kept descriptors are of no use');
+      }
+    }
+    result ??= this.#native.attach(name, entry.attach);
+    this.#store.keep(port, this.#native.descriptors(name));
+    return result;
   }
 
   #fail(name: string, entry: Entry, state: 'waiting' | 'failed', detail: string): void {
@@ -184,6 +273,13 @@ export class Attachments {
     if (entry.state !== 'attached') return;
     try {
       this.#native.detach(name, remove && entry.attach.kind === 'tap');
+      const port = portName(entry);
+      if (
+        ![...this.#entries].some(
+          ([other, one]) => other !== name && one.state === 'attached' && portName(one) === port,
+        )
+      )
+        this.#store.forget(port);
       if (remove) this.#log.info({ workload: name, device: entry.attach.device }, 'detached');
     } catch (error) {
       this.#log.warn({ workload: name, detail: errorMessage(error) }, 'detaching failed');
@@ -191,7 +287,27 @@ export class Attachments {
   }
 }
 
-function isSameAs(entry: Entry, workload: EngineWorkload): boolean {
+/** The name of a port among engines: its device, and the very namespace that that is in. */
+function portName({ attach, namespace }: Pick<Entry, 'attach' | 'namespace'>): string {
+  const kind = attach.kind === 'veth' || attach.kind === 'nic' ? 'socket' : attach.kind;
+  return [kind, attach.device, namespace ?? ''].join('/');
+}
+
+type Attachable = EngineWorkload & { attach: Attach; segment: string };
+
+/** The delta's workloads that have a port: all but trackers. */
+function attachedIn({ setWorkloads = [] }: Delta): Attachable[] {
+  return setWorkloads.filter(
+    (one): one is Attachable => one.attach !== undefined && one.segment !== undefined,
+  );
+}
+
+/** The namespace that it lies in. */
+function pathOf(attach: Attach): string | undefined {
+  return attach.kind === 'tap' || attach.kind === 'tunnel' ? namespacePath(attach.netns) : undefined;
+}
+
+function isSameAs(entry: Entry, workload: Attachable): boolean {
   return entry.segment === workload.segment && isDeepStrictEqual(entry.attach, workload.attach);
 }
 

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { SERVICE_TEXT } from './service-text.js';
 import { traceRequests } from './trace-messages.js';
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 /** A first load of 1,000,000 rules fits; a string of JSON may be twice as long. */
 export const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 
@@ -51,18 +51,62 @@ export const ruleSchema = z.strictObject({
   onChange: z.enum(['reevaluate', 'keep', 'reset']),
 });
 
-/** A logical switch. */
+const vlan = z.int().min(1).max(4094).optional();
+
+/** One of the logical switches that an edge pair joins: the VLAN ids of its frames on either side. */
+const bridgeSchema = z.strictObject({
+  southVlan: vlan,
+  southInnerVlan: vlan,
+  northVlan: vlan,
+  northInnerVlan: vlan,
+  tracker: name,
+  /** The workload without a segment that judges what crosses. */
+  judge: name,
+});
+
+/** A logical switch; or, with bridges, an edge pair. */
 export const segmentSchema = z.strictObject({
   name,
   digest,
   /** Outer and, for QinQ, inner VLAN id that the segment's frames carry on a nic port. */
-  vlan: z.int().min(1).max(4094).optional(),
-  innerVlan: z.int().min(1).max(4094).optional(),
-  /** Name of the connection tracker; segments that name the same one share their connections. */
-  tracker: name,
+  vlan,
+  innerVlan: vlan,
+  /** Name of the connection tracker; segments that name the same one share their connections. Not of an edge pair. */
+  tracker: name.optional(),
+  bridges: z.array(bridgeSchema).min(1).max(65_536).optional(),
 });
 
 const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+
+const hex = z.string().regex(/^([0-9a-f]{2})*$/);
+
+/**
+ * The far side of a segment, behind one remote of a tunnel: a workload to the engine, without rules of its own. All of
+ * one tunnel share its socket, under the name in `device`.
+ */
+const tunnelSchema = z.strictObject({
+  kind: z.literal('tunnel'),
+  device: name,
+  encapsulation: z.enum(['vxlan', 'geneve', 'gre', 'nvgre', 'nsh', 'nsh-ethernet']),
+  /** Outer source address; over Ethernet absent. */
+  local: z.string().max(64).optional(),
+  /** UDP port, where it is not the encapsulation's own. */
+  port: z.int().min(1).max(65535).optional(),
+  /** Where the underlay is: a name below /run/netns or an absolute path, and an interface. */
+  netns: z.string().min(1).max(1024).optional(),
+  interface: z.string().min(1).max(15).optional(),
+  /** Bytes of an outer packet; absent: the path MTU as the kernel knows it. */
+  mtu: z.int().min(576).max(65535).optional(),
+  /** Geneve options, NSH context: as on the wire. */
+  metadata: hex.max(504).optional(),
+  metadataType: z.int().min(1).max(2).optional(),
+  /** Outer destination; over Ethernet the link-local address made of the MAC. */
+  remote: z.string().max(64),
+  /** VNI, GRE key, NSH path id and service index: of the segment. */
+  key: z.int().min(0).max(0xffff_ffff),
+  /** What is too long goes in fragments of the outer packet; else its sender is told. */
+  fragment: z.boolean(),
+});
 
 /** What a workload is attached by. `netns` is a name below /run/netns or an absolute path. */
 export const attachSchema = z.discriminatedUnion('kind', [
@@ -79,6 +123,7 @@ export const attachSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('veth'), device: z.string().min(1).max(15) }),
   z.strictObject({ kind: z.literal('nic'), device: z.string().min(1).max(15) }),
+  tunnelSchema,
 ]);
 
 /** What one workload may begin; each absent one is as the next wider setting has it: workload, host, engine. */
@@ -90,12 +135,16 @@ export const limitsSchema = z.strictObject({
   newPerSecond: z.int().min(1).max(100_000_000).optional(),
 });
 
-/** A workload: its port, and what it may send as. */
+/**
+ * Who has rules or a port of its own: a workload, with its port and what it may send as; an interface of an edge pair,
+ * with its side; a tracker, without segment and port, which judges what crosses edge pairs.
+ */
 export const workloadSchema = z.strictObject({
   name,
   digest,
-  segment: name,
-  attach: attachSchema,
+  segment: name.optional(),
+  side: z.enum(['south', 'north']).optional(),
+  attach: attachSchema.optional(),
   /** The only MAC it may use, pinned in its segment; absent: learned. */
   mac: mac.optional(),
   /** The only addresses it may use (IPv4, IPv6, ranges); absent: any. */
@@ -106,6 +155,9 @@ export const workloadSchema = z.strictObject({
 /** A named set of workloads that index entries apply to. */
 export const scopeSchema = z.strictObject({ name, digest, workloads: names });
 export const scopeEditSchema = z.strictObject({ name, digest, add: names, remove: names });
+
+/** The category of entries that choose service tags, behind those of rules. */
+export const INSERTIONS = 4;
 
 /** Orders are below this: an engine makes one number of category and order. */
 export const ORDER_LIMIT = 2 ** 50;
@@ -119,7 +171,7 @@ export const indexEntrySchema = z.strictObject({
   /** Of everything but `order`. */
   digest,
   rule: digest,
-  category: z.int().min(0).max(3),
+  category: z.int().min(0).max(INSERTIONS),
   /** Lower is judged first; no two entries of a category have the same. */
   order: z
     .int()
@@ -127,6 +179,55 @@ export const indexEntrySchema = z.strictObject({
     .max(ORDER_LIMIT - 1),
   direction: z.enum(['in', 'out', 'both']),
   scope: name,
+  /** How connections are followed that it decides over; absent: as the host has it. */
+  profile: name.optional(),
+  /** Of an insertion: the service tag that a flow gets which this entry is the first to match. */
+  tag: name.optional(),
+});
+
+/** A portal at a hop, and the key that frames have there; 0 is none. */
+const legSchema = z.strictObject({ portal: name, key: z.int().min(1).max(0xffff_ffff) });
+
+/** A portal of services: a workload without rules, from which frames come back by their keys. */
+export const portalSchema = z.strictObject({
+  name,
+  digest,
+  workload: name,
+  /** Its keys are NSH's: a path, and an index that services count down. */
+  nsh: z.boolean(),
+  /** What comes back without a key is told by its connection. */
+  byRecord: z.boolean(),
+  health: z
+    .strictObject({
+      kind: z.enum(['icmp', 'tcp', 'http']),
+      address: z.string().max(64),
+      source: z.string().max(64),
+      /** That it asks from. */
+      mac,
+      port: z.int().min(1).max(65535).optional(),
+      path: z.string().max(256).optional(),
+      /** Absent: as the workload's frames go. */
+      key: z.int().min(1).max(0xffff_ffff).optional(),
+      /** Milliseconds. */
+      interval: z.int().min(10).max(60_000),
+      failures: z.int().min(1).max(100),
+    })
+    .optional(),
+});
+
+/** A service tag: where a flow's frames go, hop by hop. Either rules choose it, or frames come in at `entry`. */
+export const serviceTagSchema = z.strictObject({
+  name,
+  digest,
+  /** Of the client, where it is attached. */
+  segment: name.optional(),
+  /** On a gateway: where frames come in and go back, and in which tracker their connections are. */
+  entry: legSchema.optional(),
+  tracker: name.optional(),
+  hops: z
+    .array(z.strictObject({ open: z.boolean(), legs: z.array(legSchema).min(1).max(8) }))
+    .min(1)
+    .max(8),
 });
 
 /** Seconds; each absent one keeps the engine's default (docs/architecture.md lists them). */
@@ -141,6 +242,18 @@ export const timeoutsSchema = z.strictObject({
   denied: z.int().min(1).max(86400).optional(),
 });
 
+/** What may begin a connection of TCP or SCTP, and how closely it is followed (docs/decisions/tcp-state.md). */
+export const TRACKING_MODES = ['strict', 'pickup', 'liberal'] as const;
+export const trackingSchema = z.enum(TRACKING_MODES);
+
+/** Profiles beside the host's; each absent value is as the host has it. */
+export const MOST_PROFILES = 15;
+export const profileSchema = z.strictObject({
+  name,
+  tracking: trackingSchema.optional(),
+  timeouts: timeoutsSchema.optional(),
+});
+
 /**
  * A change of policy, refused whole or applied whole. Things in `set*` are added or replaced, those in `edit*` are
  * held and change in part, those in `remove*` are taken away; what is not named stays. What stays may not refer to
@@ -150,7 +263,11 @@ export const deltaSchema = z.strictObject({
   /** The generation that this was made against; the engine refuses with `stale` when it holds another. */
   base: z.int().min(0).optional(),
   defaultAction: z.enum(['allow', 'drop']).optional(),
+  /** Absent ones are the engine's: pickup, and the defaults of timeouts. */
+  tracking: trackingSchema.optional(),
   timeouts: timeoutsSchema.optional(),
+  /** All there are from now on, beside the host's. */
+  profiles: z.array(profileSchema).max(MOST_PROFILES).optional(),
   /** Of each workload that has none of its own. */
   limits: limitsSchema.optional(),
   setAddressSets: list(addressSetSchema),
@@ -161,12 +278,16 @@ export const deltaSchema = z.strictObject({
   setScopes: list(scopeSchema),
   editScopes: list(scopeEditSchema),
   setEntries: list(indexEntrySchema),
+  setPortals: list(portalSchema),
+  setTags: list(serviceTagSchema),
   removeAddressSets: list(name),
   removeRules: list(digest),
   removeSegments: list(name),
   removeWorkloads: list(name),
   removeScopes: list(name),
   removeEntries: list(name),
+  removePortals: list(name),
+  removeTags: list(name),
 });
 
 /** What the engine holds: names and the digests that control gave them. */
@@ -179,6 +300,8 @@ export const inventorySchema = z.strictObject({
   segments: z.record(z.string(), z.string()),
   workloads: z.record(z.string(), z.string()),
   scopes: z.record(z.string(), z.string()),
+  portals: z.record(z.string(), z.string()),
+  tags: z.record(z.string(), z.string()),
   /** By id: digest, category, order. */
   entries: z.record(z.string(), z.tuple([z.string(), z.int(), z.int()])),
 });
@@ -188,8 +311,18 @@ export const helloSchema = z.strictObject({
   version: z.string(),
   pid: z.int(),
   generation: z.int(),
-  /** Seconds since the engine started. */
+  /** Seconds for which its counters have counted: since the engine started, or the one that it follows. */
   uptime: z.number(),
+  /** What it began with. */
+  start: z.strictObject({
+    /** How the engine before left its state; nothing: there was none. */
+    left: z.enum(['nothing', 'in-order', 'in-disorder']),
+    /** That were there, and records that made no sense after a crash. */
+    connections: z.int(),
+    forgotten: z.int(),
+    /** State that was thrown away, and why: sentences. */
+    alarms: z.array(z.string()),
+  }),
 });
 
 export const attachmentSchema = z.strictObject({
@@ -227,6 +360,8 @@ const connectionFields = {
 
 export const flowSchema = z.strictObject({
   ...connectionFields,
+  /** Its service tag, and the portals that its frames go through now, in order. */
+  service: z.strictObject({ tag: z.string(), portals: z.array(z.string()) }).optional(),
   /** Seconds since it began, since the last frame, and until it times out. */
   age: z.number(),
   idle: z.number(),
@@ -251,6 +386,33 @@ export const flowRecordSchema = z.strictObject({
   start: z.number(),
   end: z.number(),
   reason: z.enum(FLOW_END_REASONS),
+});
+
+export const portalHealthSchema = z.strictObject({
+  portal: z.string(),
+  state: z.enum(['up', 'down', 'detached', 'unchecked']),
+  /** Of one that is down: what the last probe met. */
+  fault: z.string().optional(),
+  probes: z.number(),
+  failures: z.number(),
+  /** Times that it went down or came up, and seconds since the last. */
+  changes: z.number(),
+  since: z.number().optional(),
+});
+
+/** By service tag, hop (from 1; 0: where a gateway's clients are) and portal. Pairs: from the initiator, from the responder. */
+export const legCountersSchema = z.strictObject({
+  tag: z.string(),
+  hop: z.int(),
+  portal: z.string(),
+  key: z.int(),
+  sentPackets: z.tuple([z.number(), z.number()]),
+  sentBytes: z.tuple([z.number(), z.number()]),
+  returnedPackets: z.tuple([z.number(), z.number()]),
+  returnedBytes: z.tuple([z.number(), z.number()]),
+  /** While no portal of the hop worked: frames that went on without it, and that were dropped. */
+  bypassedPackets: z.number(),
+  refusedPackets: z.number(),
 });
 
 export const statsSchema = z.strictObject({
@@ -296,6 +458,8 @@ export const statsSchema = z.strictObject({
     }),
   ),
   workers: z.array(z.strictObject({ batches: z.number(), frames: z.number() })),
+  portals: z.array(portalHealthSchema),
+  legs: z.array(legCountersSchema),
 });
 
 export const logEventSchema = z.strictObject({
@@ -367,7 +531,10 @@ export type Inventory = z.infer<typeof inventorySchema>;
 export type AddressSet = z.infer<typeof addressSetSchema>;
 export type SharedRule = z.infer<typeof ruleSchema>;
 export type EngineSegment = z.infer<typeof segmentSchema>;
+export type EngineProfile = z.infer<typeof profileSchema>;
 export type EngineWorkload = z.infer<typeof workloadSchema>;
+export type EnginePortal = z.infer<typeof portalSchema>;
+export type EngineServiceTag = z.infer<typeof serviceTagSchema>;
 export type Scope = z.infer<typeof scopeSchema>;
 export type IndexEntry = z.infer<typeof indexEntrySchema>;
 export type Attach = z.infer<typeof attachSchema>;

@@ -60,18 +60,26 @@ function isInterfaceName(name: string): boolean {
 }
 
 /** The part of an attachment that permits are about. */
-type Wanted = { kind: Attach['kind']; device: string; netns?: string | undefined };
+type Wanted = {
+  kind: Attach['kind'];
+  device: string;
+  netns?: string | undefined;
+  interface?: string | undefined;
+};
 
 /** Why this attachment is not permitted, in words; undefined when it is. */
 export function refusal(permits: AttachPermits, attach: Wanted): string | undefined {
-  if (!isInterfaceName(attach.device)) return `'${attach.device}' is not the name of an interface`;
-  if (attach.kind !== 'tap') {
-    if (permits.interfaces.some((glob) => matchesGlob(glob, attach.device))) return undefined;
-    return `interface ${attach.device} matches none of attach.interfaces (${list(permits.interfaces)})`;
+  const device = attach.kind === 'tunnel' ? attach.interface : attach.device;
+  if (device !== undefined && !isInterfaceName(device)) return `'${device}' is not the name of an interface`;
+  // An interface of another namespace is granted with the namespace.
+  if (device !== undefined && attach.kind !== 'tap' && attach.netns === undefined) {
+    if (!permits.interfaces.some((glob) => matchesGlob(glob, device)))
+      return `interface ${device} matches none of attach.interfaces (${list(permits.interfaces)})`;
   }
+  if (attach.kind === 'veth' || attach.kind === 'nic') return undefined;
   if (attach.netns === undefined) {
     if (permits.namespaces.includes('self')) return undefined;
-    return `a tap without netns lies in the engine's own namespace, and attach.namespaces (${list(permits.namespaces)}) does not say self`;
+    return `a ${attach.kind} without netns lies in the engine's own namespace, and attach.namespaces (${list(permits.namespaces)}) does not say self`;
   }
   const path = namespacePath(attach.netns) as string;
   const name = path.startsWith(`${NETNS_DIRECTORY}/`) ? path.slice(NETNS_DIRECTORY.length + 1) : path;
@@ -87,6 +95,7 @@ function list(globs: readonly string[]): string {
 export function checkPermits(permits: AttachPermits, delta: Delta, hostFile: string): void {
   const faults: string[] = [];
   for (const workload of delta.setWorkloads ?? []) {
+    if (workload.attach === undefined) continue;
     try {
       const why = refusal(permits, workload.attach);
       if (why !== undefined) faults.push(`workload ${workload.name}: ${why}`);

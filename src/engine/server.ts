@@ -5,7 +5,7 @@
 // announces an impossible length closes its connection. Requests of one connection are answered in their order;
 // `publish` runs one at a time over all connections.
 import { createServer, type Server, type Socket } from 'node:net';
-import { chownSync, unlinkSync } from 'node:fs';
+import { chownSync, renameSync, unlinkSync } from 'node:fs';
 import { accepts } from '../documents/accepts.js';
 import { HeadgateError, toErrorBody } from '../shared/errors.js';
 import { listenAt } from '../shared/unix-socket.js';
@@ -133,12 +133,15 @@ function encodeReply(reply: Reply): Buffer {
 const MOST_CONNECTIONS = 16;
 
 export interface Listening {
+  /** Puts the socket in its place. */
+  show(): void;
   close(): Promise<void>;
 }
 
 /**
- * Listens on the path with mode 0660. The caller holds the pools' lock, so a socket that is already there was
- * left behind and is replaced. `group` is given the socket when it is set.
+ * Listens with mode 0660, under another name at first. `show` puts the socket at the path, in the place of one that is
+ * there: who shows it holds the pools' lock, so that one was left behind, or belongs to the engine before. `group` is
+ * given the socket when it is set.
  */
 export async function listen(
   path: string,
@@ -153,21 +156,24 @@ export async function listen(
     serve(socket, handlers, log);
   });
   server.maxConnections = MOST_CONNECTIONS;
-  removeStale(path);
+  // Node takes away the name that it was bound by when it closes, whoever's that is by then.
+  const hidden = `${path}.${process.pid}`;
+  removeStale(hidden);
   await listenAt(
     server,
-    path,
+    hidden,
     'The engine',
     'The run directory has to exist, belong to root, and its path has to be shorter than 90 characters.',
   );
-  if (group !== undefined) giveToGroup(path, group, log);
+  if (group !== undefined) giveToGroup(hidden, group, log);
   server.on('error', (error) => log.warn({ detail: error.message }, 'engine socket'));
   return {
+    show: () => renameSync(hidden, path),
     close: () =>
       new Promise((resolve) => {
-        for (const socket of connections) socket.destroy();
+        // What was asked and answered is on its way still.
+        for (const socket of connections) socket.destroySoon();
         server.close(() => resolve());
-        if (connections.size === 0) removeStale(path);
       }),
   };
 }

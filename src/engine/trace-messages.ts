@@ -78,6 +78,18 @@ export const traceSchema = z.strictObject({
     })
     .optional(),
   /** At the sender and then at each receiver, as far as it came. */
+  /** Service portals that it was sent to, or has come from, in order; hop 0: the gateway's client side. */
+  services: z
+    .array(
+      z.strictObject({
+        tag: z.string(),
+        hop: z.int(),
+        portal: z.string(),
+        key: z.int(),
+        what: z.enum(['sent', 'returned']),
+      }),
+    )
+    .optional(),
   verdicts: z.array(
     z.strictObject({
       workload: z.string(),

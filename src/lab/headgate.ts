@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { HeadgateError } from '../shared/errors.js';
 import { controlSocket } from '../shared/paths.js';
 import { onEnd } from './cleanup.js';
-import { waitUntil } from './namespaces.js';
+import { inside, waitUntil } from './namespaces.js';
 
 export const PROGRAM = resolve(
   process.env['HEADGATE_ROOT'] ?? fileURLToPath(new URL('../..', import.meta.url)),
@@ -28,6 +28,10 @@ export const foldersIn = (directory: string): Folders => ({
 export interface StartOptions extends Folders {
   /** The host file; the documents in `conf.d` beside it are applied. */
   config: string;
+  /** The namespace that it runs in; absent: this process's. */
+  netns?: string;
+  /** Absent: that of this project. */
+  program?: string;
 }
 
 export interface Headgate extends Folders {
@@ -38,14 +42,15 @@ export interface Headgate extends Folders {
 
 /** Starts it and waits until control answers. Throws with the end of its log when it does not start. */
 export async function startHeadgate(options: StartOptions): Promise<Headgate> {
-  const { runDir, stateDir, log, config } = options;
+  const { runDir, stateDir, log, config, netns, program = PROGRAM } = options;
   for (const folder of [runDir, stateDir]) mkdirSync(folder, { recursive: true, mode: 0o755 });
   const output = openSync(log, 'a');
   const args = ['run', '--config', config, '--run-dir', runDir, '--state-dir', stateDir];
   // A process group of its own: a Ctrl-C meant for the lab must not take Headgate away before the lab has cleaned up.
-  const child = spawn(PROGRAM, args, { stdio: ['ignore', output, output], detached: true });
+  const [command, line] = inside(netns, [program, ...args]);
+  const child = spawn(command, line, { stdio: ['ignore', output, output], detached: true });
   const { pid } = child;
-  if (pid === undefined) throw new HeadgateError('lab-start', `${PROGRAM} cannot be started`);
+  if (pid === undefined) throw new HeadgateError('lab-start', `${program} cannot be started`);
   const forget = onEnd(() => killGroup(pid));
   const stop = async () => {
     await stopProcess(pid);

@@ -1,17 +1,22 @@
 // Checks how workloads are attached: no two of them on one device (or one VLAN of a nic), with one MAC or one
 // address in a segment, and addresses, gateways and VLANs that fit together.
-import type { Document, HostDocument, WorkloadDocument } from '../documents/index.js';
-import { attachKind, deviceOf, macOf, ofKind } from '../documents/index.js';
+import type { Document, EdgePairDocument, HostDocument, WorkloadDocument } from '../documents/index.js';
+import { attachKind, deviceOf, macOf, ofKind, SIDES } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
 import { contains, formatRange, parseAddress, parseInterfaceAddress, prefixRange } from '../documents/ip.js';
 import { gatewaysOf, statedAddresses } from '../documents/workload.js';
 import { refusal } from '../engine/permits.js';
+import { suggest } from '../documents/nearest.js';
 import type { Find } from './check.js';
+import { checkTunnels } from './check-tunnels.js';
 
 export function checkAttachments(documents: readonly Document[], error: Find, warn: Find): void {
   const workloads = ofKind(documents, 'Workload');
   checkSegments(documents, error);
+  checkTrackers(documents, warn);
+  checkTunnels(documents, error, warn);
   checkDevices(documents, workloads, error);
+  checkEdges(documents, workloads, error);
   checkMacs(workloads, error);
   checkSharedAddresses(workloads, error, warn);
   const host = ofKind(documents, 'Host')[0];
@@ -19,14 +24,15 @@ export function checkAttachments(documents: readonly Document[], error: Find, wa
     checkOwnAddresses(workload, error, warn);
     checkPermission(host, workload, warn);
   }
+  for (const pair of ofKind(documents, 'EdgePair')) checkEdgePermission(host, pair, warn);
 }
 
-function place(document: Document): string {
+export function place(document: Document): string {
   return `${document.kind} "${document.metadata.name}" (${document.origin.file}:${document.origin.line})`;
 }
 
 /** Calls `clash` for every document whose key was seen before; no key, no clash. */
-function findClashes<D extends Document>(
+export function findClashes<D extends Document>(
   documents: readonly D[],
   key: (document: D) => string | undefined,
   clash: (first: D, second: D) => void,
@@ -50,6 +56,49 @@ function checkSegments(documents: readonly Document[], error: Find): void {
       `VNI ${second.spec.vni} is already that of ${place(first)}: give each segment its own`,
     ),
   );
+}
+
+/** A tracker's name needs no document where segments alone use it; a document that is there makes typing errors likely. */
+function checkTrackers(documents: readonly Document[], warn: Find): void {
+  const trackers = new Map(ofKind(documents, 'Tracker').map((tracker) => [tracker.metadata.name, tracker]));
+  if (trackers.size === 0) return;
+  for (const segment of ofKind(documents, 'Segment')) {
+    const { name } = segment.metadata;
+    const named = segment.spec.tracker;
+    const own = trackers.get(name);
+    if (named === undefined && own)
+      warn(
+        segment,
+        'spec',
+        `shares the connections of ${place(own)}, which has its name: say tracker, or rename one`,
+      );
+    if (named !== undefined && !trackers.has(named))
+      warn(
+        segment,
+        'spec.tracker',
+        `there is no Tracker "${named}": ${suggest(named, [...trackers.keys()])}`,
+      );
+  }
+}
+
+/** An interface of an edge pair is nobody else's. */
+function checkEdges(documents: readonly Document[], workloads: WorkloadDocument[], error: Find): void {
+  const owners = new Map<string, Document>();
+  for (const workload of workloads)
+    if (!workload.spec.attach.tap?.netns) owners.set(deviceOf(workload.spec), workload);
+  for (const pair of ofKind(documents, 'EdgePair')) {
+    for (const side of SIDES) {
+      const device = pair.spec[side].interface;
+      const first = owners.get(device);
+      if (first && first !== pair)
+        error(
+          pair,
+          `spec.${side}.interface`,
+          `device "${device}" already belongs to ${place(first)}: use another`,
+        );
+      else owners.set(device, pair);
+    }
+  }
 }
 
 function checkDevices(documents: readonly Document[], workloads: WorkloadDocument[], error: Find): void {
@@ -199,15 +248,28 @@ function checkOwnAddresses(workload: WorkloadDocument, error: Find, warn: Find):
 /** What the engine will refuse by the Host file, which it reads itself, is said beforehand in its own words. */
 function checkPermission(host: HostDocument | undefined, workload: WorkloadDocument, warn: Find): void {
   if (!host) return;
-  const { namespaces = [], interfaces = [] } = host.spec.attach ?? {};
   const { tap } = workload.spec.attach;
   const device = deviceOf(workload.spec);
   const attach = tap ? { kind: 'tap' as const, netns: tap.netns, device } : { kind: 'nic' as const, device };
-  const why = refusal({ namespaces, interfaces }, attach);
+  const why = refusal(permitsOf(host), attach);
   if (why === undefined) return;
   warn(
     workload,
     `spec.attach.${attachKind(workload.spec)}`,
     `the engine will refuse to attach it: ${why} of ${place(host)}`,
   );
+}
+
+function checkEdgePermission(host: HostDocument | undefined, pair: EdgePairDocument, warn: Find): void {
+  if (!host) return;
+  for (const side of SIDES) {
+    const why = refusal(permitsOf(host), { kind: 'veth', device: pair.spec[side].interface });
+    if (why === undefined) continue;
+    warn(pair, `spec.${side}.interface`, `the engine will refuse to attach it: ${why} of ${place(host)}`);
+  }
+}
+
+function permitsOf({ spec }: HostDocument) {
+  const { namespaces = [], interfaces = [] } = spec.attach ?? {};
+  return { namespaces, interfaces };
 }

@@ -1,10 +1,12 @@
 // Checks what documents say about each other: names that do not exist, groups in a circle, several Host
 // documents here; devices, MACs, addresses and VLANs in check-attachments.ts. What single documents say was
 // checked when they were read.
-import type { Document, DocumentError, Selection } from '../documents/index.js';
+import type { AppliedTo, Document, DocumentError, Selection } from '../documents/index.js';
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
+import { MOST_PROFILES } from '../engine/messages.js';
 import type { Kinds } from './kinds.js';
+import { profileOf } from './lower.js';
 
 export interface Checked {
   /** With any error the documents must not be used. */
@@ -35,7 +37,8 @@ export function checkUnique(documents: readonly Document[], error: Find): void {
   }
 }
 
-type Referred = 'Segment' | 'Workload' | 'Group' | 'Service';
+type Referred =
+  'Segment' | 'Workload' | 'Tracker' | 'Group' | 'Service' | 'Tunnel' | 'ServicePortal' | 'ServiceChain';
 
 /** Checks what `documents` refer to, which must be among `all`. */
 export function checkReferences(documents: readonly Document[], all: Kinds, error: Find): void {
@@ -45,16 +48,46 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
       if (names.has(name)) return;
       error(document, path(), `there is no ${kind} "${name}": ${suggest(name, [...names])}`, line);
     };
-    const referAll = (selection: Selection | undefined, path: () => string, line?: number) => {
+    const referAll = (selection: Selection | AppliedTo | undefined, path: () => string, line?: number) => {
       selection?.groups?.forEach((name, i) => refer('Group', name, () => `${path()}.groups[${i}]`, line));
       selection?.workloads?.names?.forEach((name, i) =>
         refer('Workload', name, () => `${path()}.workloads.names[${i}]`, line),
       );
+      const trackers = selection && 'trackers' in selection ? selection.trackers : undefined;
+      trackers?.names?.forEach((name, i) =>
+        refer('Tracker', name, () => `${path()}.trackers.names[${i}]`, line),
+      );
       if (selection?.except) referAll(selection.except, () => `${path()}.except`, line);
     };
     if (document.kind === 'Workload') refer('Segment', document.spec.segment, () => 'spec.segment');
+    if (document.kind === 'EdgePair')
+      document.spec.bridges.forEach(({ tracker }, i) =>
+        refer('Tracker', tracker, () => `spec.bridges[${i}].tracker`),
+      );
+    if (document.kind === 'Segment')
+      document.spec.tunnels?.forEach((name, i) => refer('Tunnel', name, () => `spec.tunnels[${i}]`));
     if (document.kind === 'Group') referAll(document.spec, () => 'spec');
-    if (document.kind !== 'SecurityPolicy') continue;
+    if (document.kind === 'ServicePortal') {
+      const { workload, tunnel, alternates } = document.spec;
+      if (workload !== undefined) refer('Workload', workload, () => 'spec.workload');
+      if (tunnel !== undefined) refer('Tunnel', tunnel, () => 'spec.tunnel');
+      alternates?.forEach((name, i) => refer('ServicePortal', name, () => `spec.alternates[${i}]`));
+    }
+    if (document.kind === 'ServiceTag') {
+      const { portal, chain, from, portalTags = {} } = document.spec;
+      if (portal !== undefined) refer('ServicePortal', portal, () => 'spec.portal');
+      if (chain !== undefined) refer('ServiceChain', chain, () => 'spec.chain');
+      if (from !== undefined) refer('ServicePortal', from, () => 'spec.from');
+      for (const name of Object.keys(portalTags))
+        refer('ServicePortal', name, () => `spec.portalTags.${name}`);
+    }
+    if (document.kind === 'ServiceChain')
+      document.spec.portals.forEach((name, i) => refer('ServicePortal', name, () => `spec.portals[${i}]`));
+    if (document.kind === 'ServiceInsertion') {
+      refer('Segment', document.spec.client, () => 'spec.client');
+      if (document.spec.via !== undefined) refer('ServicePortal', document.spec.via, () => 'spec.via');
+    }
+    if (document.kind !== 'SecurityPolicy' && document.kind !== 'ServiceInsertion') continue;
     referAll(document.spec.appliedTo, () => 'spec.appliedTo');
     document.spec.rules.forEach(({ from, to, appliedTo, services }, i) => {
       const line = document.origin.rules?.[i];
@@ -66,6 +99,21 @@ export function checkReferences(documents: readonly Document[], all: Kinds, erro
           refer('Service', service, () => `spec.rules[${i}].services[${j}]`, line);
       });
     });
+  }
+}
+
+/** Sections that want their connections followed differently have a profile each, of which there are few. */
+export function checkProfiles(all: Kinds, error: Find): void {
+  const seen = new Set<string>();
+  for (const document of all.lists.SecurityPolicy) {
+    const { name } = profileOf(document) ?? {};
+    if (name === undefined || seen.has(name)) continue;
+    seen.add(name);
+    if (seen.size !== MOST_PROFILES + 1) continue;
+    const message =
+      `the policies ask for more than ${MOST_PROFILES} different settings of tracking and timeouts: ` +
+      'give some of them the same, or leave to the Host what they share';
+    error(document, document.spec.tracking ? 'spec.tracking' : 'spec.timeouts', message);
   }
 }
 

@@ -4,13 +4,17 @@
 // in common is taken over as it is. Documents are told apart by identity, so whoever changes a set keeps the objects
 // of those that stay.
 import type { Document } from '../documents/index.js';
-import type { Inventory } from '../engine/messages.js';
+import type { EngineProfile, EngineWorkload, Inventory } from '../engine/messages.js';
 import { Kinds } from './kinds.js';
 import { lowerPolicy } from './lower.js';
-import { engineSegment, engineWorkload } from './lower-workload.js';
+import { lowerInsertion, lowerServices, PORTAL_SEGMENT } from './lower-services.js';
+import { remotesOf } from './lower-tunnel.js';
+import { engineEdge, engineSegment, engineTracker, engineWorkload } from './lower-workload.js';
 import { digest } from './names.js';
 import { assignOrders, byPlace } from './order.js';
-import { isFixed, stated, World } from './resolve.js';
+import { isFixed, stated, World, type Names } from './resolve.js';
+import { placedOf } from './publish.js';
+import { ServiceWorld } from './service-legs.js';
 import type {
   Desired,
   DesiredAddressSet,
@@ -30,7 +34,15 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
   const [host] = lists.Host;
   const policies = lists.SecurityPolicy.map((policy) => lowerPolicy(policy, services)).sort(byPlace);
   const world = worldOf(kinds, previous);
-  const { gone, come } = changedPolicies(policies, previous?.desired.policies);
+  const serviceWorld = new ServiceWorld(documents);
+  const serviceParts = lowerServices(documents);
+  const insertions = lists.ServiceInsertion.map((one) => lowerInsertion(one, serviceWorld, services)).sort(
+    byPlace,
+  );
+  const { gone, come } = changedPolicies(
+    [...policies, ...insertions],
+    previous && placedOf(previous.desired),
+  );
   const uses = (before: Uses | undefined, names: (policy: LoweredPolicy) => Iterable<string>) =>
     (before ?? Uses.none).change(gone.map(names), come.map(names));
   const addressSetUses = uses(previous?.addressSetUses, ({ addressSets }) => addressSets.keys());
@@ -40,6 +52,8 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
     defaultAction: host?.spec.default ?? 'allow',
     timeouts: host?.spec.timeouts ?? {},
     limits: host?.spec.limits ?? {},
+    tracking: host?.spec.tracking,
+    profiles: profilesOf(policies),
     addressSets: refreshed(
       previous?.desired.addressSets,
       addressSetUses,
@@ -47,10 +61,24 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       sameWorld && addressSetUses === previous.addressSetUses,
       (source, before) => addressSetOf(world, source, before),
     ),
-    segments: new Map(lists.Segment.map((one) => [one.metadata.name, engineSegment(one)])),
-    workloads: sameWorld
-      ? previous.desired.workloads
-      : new Map([...world.workloads.values()].map((one) => [one.name, engineWorkload(one)])),
+    segments: byName([
+      ...lists.Segment.map(engineSegment),
+      ...lists.EdgePair.map((pair) => engineEdge(pair).segment),
+      ...serviceParts.segments,
+    ]),
+    workloads:
+      sameWorld &&
+      lists.Segment === previous.kinds.lists.Segment &&
+      lists.Tunnel === previous.kinds.lists.Tunnel &&
+      samePortals(previous.desired, serviceParts.workloads)
+        ? previous.desired.workloads
+        : byName([
+            ...[...world.workloads.values()].map(engineWorkload),
+            ...[...world.trackers.values()].map(engineTracker),
+            ...lists.EdgePair.flatMap((pair) => engineEdge(pair).interfaces),
+            ...remotesOf(lists.Segment, lists.Tunnel),
+            ...serviceParts.workloads,
+          ]),
     scopes: refreshed(
       previous?.desired.scopes,
       scopeUses,
@@ -59,6 +87,9 @@ export function compile(documents: readonly Document[], previous?: Lowered): Low
       (source, before) => scopeOf(world, source, before),
     ),
     policies: placed(policies, heldBy(previous?.desired.policies)),
+    insertions: placed(insertions, heldBy(previous?.desired.insertions)),
+    portals: serviceParts.portals,
+    tags: serviceParts.tags,
     ruleUses: uses(previous?.desired.ruleUses, keysOf),
   };
   world.settle();
@@ -73,18 +104,43 @@ export function withOrdersOf(lowered: Lowered, { entries }: Inventory): Lowered 
       const found = Object.hasOwn(entries, id) ? entries[id] : undefined;
       return found?.[1] === category ? found[2] : undefined;
     });
-  const policies = [...lowered.desired.policies.values()].map(({ policy }) => policy);
-  const desired = { ...lowered.desired, policies: placed(policies, held) };
+  const heldOf = (all: Desired['policies']) =>
+    placed(
+      [...all.values()].map(({ policy }) => policy),
+      held,
+    );
+  const { policies, insertions } = lowered.desired;
+  const desired = { ...lowered.desired, policies: heldOf(policies), insertions: heldOf(insertions) };
   return { ...lowered, desired, report: makeReport(desired, lowered.report.host) };
 }
 
-function worldOf({ lists: { Workload, Group } }: Kinds, before: Lowered | undefined): World {
+function byName<T extends { name: string }>(all: readonly T[]): Map<string, T> {
+  return new Map(all.map((one) => [one.name, one]));
+}
+
+/** Whether the workloads that stand for portals are those that were there. */
+function samePortals({ workloads, segments }: Desired, portals: readonly EngineWorkload[]): boolean {
+  if (portals.length === 0) return !segments.has(PORTAL_SEGMENT);
+  const held = [...workloads.values()].filter(({ segment }) => segment === PORTAL_SEGMENT);
+  return (
+    held.length === portals.length && portals.every((one) => workloads.get(one.name)?.digest === one.digest)
+  );
+}
+
+function worldOf({ lists }: Kinds, before: Lowered | undefined): World {
   // Nothing is to be taken over from a world without workloads, and much to be compared.
-  if (before === undefined || before.world.workloads.size === 0) return new World(Workload, Group);
+  if (before === undefined || before.world.workloads.size === 0) return new World(lists);
   const { world, desired } = before;
   // A world that was asked for much that is no longer there is left for one like it.
   const isCrowded = world.size > 10_000 + 4 * (desired.addressSets.size + desired.scopes.size);
-  return world.isOf(Workload, Group) && !isCrowded ? world : new World(Workload, Group, world);
+  return world.isOf(lists) && !isCrowded ? world : new World(lists, world);
+}
+
+/** Each once, by name. */
+export function profilesOf(policies: readonly LoweredPolicy[]): EngineProfile[] {
+  const profiles = new Map<string, EngineProfile>();
+  for (const { profile } of policies) if (profile) profiles.set(profile.name, profile);
+  return [...profiles.keys()].sort().map((name) => profiles.get(name) as EngineProfile);
 }
 
 function changedPolicies(policies: readonly LoweredPolicy[], before: Desired['policies'] | undefined) {
@@ -132,9 +188,15 @@ function addressSetOf(
 }
 
 function scopeOf(world: World, source: ScopeSource, before: DesiredScope | undefined): DesiredScope {
-  const workloads = world.workloadsOfBoth(source.policy, source.rule);
+  const workloads = workloadsOf(world, source);
   if (before?.workloads === workloads) return before;
   return { source, workloads, digest: digest([...workloads].sort().join(' ')) };
+}
+
+function workloadsOf(world: World, { policy, rule, segment }: ScopeSource): Names {
+  const all = world.workloadsOfBoth(policy, rule);
+  if (segment === undefined) return all;
+  return new Set([...all].filter((name) => world.workloads.get(name)?.document.spec.segment === segment));
 }
 
 type Held = (policy: LoweredPolicy) => readonly (number | undefined)[];
@@ -206,7 +268,8 @@ function makeReport(desired: Desired, host: Report['host']): Report {
   return {
     host,
     rule(id) {
-      const placed = desired.policies.get(id.slice(0, id.indexOf('/')));
+      const name = id.slice(0, id.indexOf('/'));
+      const placed = desired.policies.get(name) ?? desired.insertions.get(name);
       return placed?.policy.rules[placed.policy.places.get(id) ?? -1]?.reference;
     },
   };

@@ -5,14 +5,24 @@
 // are taken in order; each rule is asked field by field whether it matches. Where nothing decides, the rule that
 // failed in the fewest fields is the nearest miss; where a rule denies, the `allow` that came nearest.
 import type {
+  AppliedTo,
   Document,
+  Metadata,
   Rule,
   SecurityPolicyDocument,
   Selection,
   ServiceEntry,
   WorkloadDocument,
 } from '../documents/index.js';
-import { addressesOf, ofKind, protocolName, protocolNumber } from '../documents/index.js';
+import {
+  addressesOf,
+  edgePlace,
+  ofKind,
+  protocolName,
+  protocolNumber,
+  SIDES,
+  trackerPlace,
+} from '../documents/index.js';
 import { clip, parsePorts } from '../documents/fields.js';
 import type { Address, Range } from '../documents/ip.js';
 import { contains, parseAddress, parseRange } from '../documents/ip.js';
@@ -76,6 +86,10 @@ export function evaluate(
 /** The documents by name, so that one question after the other needs no new search. */
 export class World {
   readonly workloads: Map<string, { document: WorkloadDocument; addresses: Range[] | undefined }>;
+  /** Of trackers that edge pairs name, by what they are called among workloads. */
+  readonly trackers: Map<string, Metadata>;
+  /** What the interfaces of edge pairs are called among workloads. */
+  readonly edges: Set<string>;
   readonly groups: Map<string, Selection>;
   readonly services: Map<string, ServiceEntry[]>;
   readonly policies: { document: SecurityPolicyDocument; ids: string[] }[];
@@ -87,9 +101,27 @@ export class World {
         return [name, { document, addresses: addressesOf(name, document.spec) }];
       }),
     );
+    const pairs = ofKind(documents, 'EdgePair');
+    this.edges = new Set(
+      pairs.flatMap(({ metadata }) => SIDES.map((side) => edgePlace(metadata.name, side))),
+    );
+    const crossed = new Set(pairs.flatMap(({ spec }) => spec.bridges.map(({ tracker }) => tracker)));
+    this.trackers = new Map(
+      ofKind(documents, 'Tracker')
+        .filter(({ metadata }) => crossed.has(metadata.name))
+        .map(({ metadata }) => [trackerPlace(metadata.name), metadata]),
+    );
     this.groups = new Map(ofKind(documents, 'Group').map((group) => [group.metadata.name, group.spec]));
     this.services = new Map(ofKind(documents, 'Service').map((one) => [one.metadata.name, one.spec.entries]));
     this.policies = orderedPolicies(documents).map((document) => ({ document, ids: ruleIds(document) }));
+  }
+
+  /** Who has these rules; undefined: there is neither such a workload nor such a tracker. */
+  judge(workload: string): Judge | undefined {
+    const tracker = this.trackers.get(workload);
+    if (tracker) return { kind: 'trackers', metadata: tracker };
+    const metadata = this.workloads.get(workload)?.document.metadata;
+    return metadata && { kind: 'workloads', metadata };
   }
 
   /** The workloads that may use this address. */
@@ -100,13 +132,19 @@ export class World {
   }
 }
 
+/** Whose rules are asked: a workload's, or those of a tracker that flows across edge pairs have. */
+interface Judge {
+  kind: 'workloads' | 'trackers';
+  metadata: Metadata;
+}
+
 interface End {
   address: Address;
   owners: WorkloadDocument[];
 }
 
 interface Question {
-  workload: WorkloadDocument;
+  judge: Judge;
   direction: Direction;
   packet: Packet;
   source: End;
@@ -120,15 +158,15 @@ interface Miss {
 }
 
 export function evaluateIn(world: World, workload: string, direction: Direction, packet: Packet): Decision {
-  const judged = world.workloads.get(workload);
-  if (!judged) throw new Error(`there is no workload "${workload}"`);
+  const judge = world.judge(workload);
+  if (!judge) throw new Error(`there is no workload "${workload}"`);
   const end = (text: string): End => {
     const address = parseAddress(text);
     if (!address) throw new Error(`"${text}" is not an address`);
     return { address, owners: world.owners(address) };
   };
   const question = {
-    workload: judged.document,
+    judge,
     direction,
     packet,
     source: end(packet.source),
@@ -229,15 +267,15 @@ function nearestOf(
 
 /** Every field in which a rule does not match, with how much each weighs; none: the rule matches. */
 function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, question: Question): Miss[] {
-  const { workload, direction, packet, source, destination } = question;
+  const { judge, direction, packet, source, destination } = question;
   const misses: Miss[] = [];
   const miss = (field: MissField, reason: string, score = 1) => misses.push({ field, reason, score });
   for (const [whose, appliedTo] of [
     ['the policy', policy.spec.appliedTo],
     ['it', rule.appliedTo],
   ] as const) {
-    if (appliedTo && !holdsWorkload(world, appliedTo, workload)) {
-      miss('appliedTo', `${whose} does not apply to ${workload.metadata.name}`);
+    if (appliedTo && !holdsJudge(world, appliedTo, judge)) {
+      miss('appliedTo', `${whose} does not apply to ${nameOf(judge)}`);
       break;
     }
   }
@@ -261,12 +299,17 @@ function missesOf(world: World, policy: SecurityPolicyDocument, rule: Rule, ques
   return misses;
 }
 
-function holdsWorkload(world: World, selection: Selection, workload: WorkloadDocument): boolean {
-  const { workloads, groups = [], except } = selection;
-  const { name, labels } = workload.metadata;
-  if (except && holdsWorkload(world, except, workload)) return false;
-  if (workloads && selects(workloads, name, labels)) return true;
-  return groups.some((group) => holdsWorkload(world, world.groups.get(group) ?? {}, workload));
+function holdsJudge(world: World, selection: AppliedTo, judge: Judge): boolean {
+  const { groups = [], except } = selection;
+  const { name, labels } = judge.metadata;
+  if (except && holdsJudge(world, except, judge)) return false;
+  const selector = selection[judge.kind];
+  if (selector && selects(selector, name, labels)) return true;
+  return groups.some((group) => holdsJudge(world, world.groups.get(group) ?? {}, judge));
+}
+
+function nameOf({ kind, metadata }: Judge): string {
+  return kind === 'trackers' ? trackerPlace(metadata.name) : metadata.name;
 }
 
 function holdsAddress(world: World, selection: Selection, end: End): boolean {

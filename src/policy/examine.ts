@@ -4,13 +4,15 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Document, DocumentError } from '../documents/index.js';
 import { documentKey } from '../documents/index.js';
 import { checkAttachments } from './check-attachments.js';
-import { checkCycles, checkReferences, checkUnique } from './check.js';
+import { checkCycles, checkProfiles, checkReferences, checkUnique } from './check.js';
 import type { Checked, Find } from './check.js';
+import { checkServices } from './check-services.js';
 import { compile } from './compile.js';
 import type { Replacement } from './difference.js';
 import { difference } from './difference.js';
 import { Kinds } from './kinds.js';
 import { warnAboutNothing } from './nothing.js';
+import { placedOf } from './publish.js';
 import type { Desired, Lowered, LoweredPolicy } from './types.js';
 
 /** A set of documents that was checked, with what it comes to. */
@@ -42,9 +44,13 @@ export function examine(documents: readonly Document[], previous?: Examined): Ex
     base && [...fresh, ...gone].every((one) => isAttachedAs(one, replaced.get(documentKey(one)), base));
   const attachments = attachmentsStay ? base.attachments : [];
   if (replaced.size < fresh.length) checkUnique(documents, into(errors));
-  checkReferences(namesStay ? fresh : documents, Kinds.of(documents, base?.lowered?.kinds), into(errors));
+  const kinds = Kinds.of(documents, base?.lowered?.kinds);
+  checkReferences(namesStay ? fresh : documents, kinds, into(errors));
+  if (fresh.some(({ kind }) => kind === 'SecurityPolicy')) checkProfiles(kinds, into(errors));
   if (fresh.some(({ kind }) => kind === 'Group')) checkCycles(documents, into(errors));
   if (!attachmentsStay) checkAttachments(documents, into(errors), into(attachments));
+  // They may refer to what has changed, and are few.
+  if (errors.length === 0) checkServices(documents, into(errors));
   const lowered = errors.length === 0 ? compile(documents, base?.lowered) : undefined;
   const nothing = lowered ? selectedInVain(lowered.desired, base) : new Map<string, DocumentError[]>();
   const warnings = [...attachments, ...[...nothing.values()].flat()];
@@ -62,7 +68,8 @@ function isAttachedAs(
   replacement: Replacement | undefined,
   { attachments }: Examined,
 ): boolean {
-  if (one.kind !== 'Workload') return one.kind !== 'Segment' && one.kind !== 'Host';
+  if (one.kind !== 'Workload')
+    return !['Segment', 'Host', 'Tracker', 'EdgePair', 'Tunnel'].includes(one.kind);
   if (!replacement) return false;
   const { before, after } = replacement;
   // Where something stands is part of a warning.
@@ -73,8 +80,9 @@ function isAttachedAs(
 function selectedInVain(desired: Desired, base: Examined | undefined): Map<string, DocumentError[]> {
   const before = base?.lowered?.desired;
   const found = new Map<string, DocumentError[]>();
-  for (const [name, { policy }] of desired.policies) {
-    const isKnown = before?.policies.get(name)?.policy === policy && findsTheSame(policy, before, desired);
+  for (const [name, { policy }] of placedOf(desired)) {
+    const known = before?.policies.get(name) ?? before?.insertions.get(name);
+    const isKnown = before !== undefined && known?.policy === policy && findsTheSame(policy, before, desired);
     const warnings = (isKnown ? base?.nothing.get(name) : undefined) ?? [];
     if (!isKnown) warnAboutNothing(policy, desired, into(warnings));
     found.set(name, warnings);

@@ -5,6 +5,7 @@
 // rules apply is `scope:DIGEST`. So what a policy comes to does not depend on what the names stand for, and stays when
 // workloads come and go. A selection that finds no address is an empty set: it matches nothing, and is never "any".
 import type {
+  AppliedTo,
   Rule,
   SecurityPolicyDocument,
   Selection,
@@ -13,7 +14,7 @@ import type {
 } from '../documents/index.js';
 import { protocolNumber } from '../documents/index.js';
 import { parsePorts } from '../documents/fields.js';
-import type { SharedRule } from '../engine/messages.js';
+import type { EngineProfile, SharedRule } from '../engine/messages.js';
 import { formatService } from '../engine/service-text.js';
 import { canonical, canonicalOf, digest, nameOf, ruleIds } from './names.js';
 import { categoryOf, priorityOf } from './order.js';
@@ -42,12 +43,14 @@ class PolicyLowering {
   /** By the text of what they select. */
   private readonly scopeNames = new Map<string, string>();
   private readonly category: number;
+  private readonly profile: EngineProfile | undefined;
 
   constructor(
     private readonly document: SecurityPolicyDocument,
     private readonly services: Services,
   ) {
     this.category = categoryOf(document);
+    this.profile = profileOf(document);
   }
 
   lower(): LoweredPolicy {
@@ -61,6 +64,7 @@ class PolicyLowering {
       priority: priorityOf(document),
       services: [...this.used],
       category,
+      profile: this.profile,
       rules,
       places,
       addressSets,
@@ -69,7 +73,7 @@ class PolicyLowering {
   }
 
   private rule(rule: Rule, i: number, id: string): LoweredRule {
-    const { category } = this;
+    const { category, profile } = this;
     const { origin } = this.document;
     const content = this.content(rule);
     const scope = this.scope(rule.appliedTo);
@@ -80,11 +84,12 @@ class PolicyLowering {
       content,
       entry: {
         id,
-        digest: `${category}${direction}/${content.key}/${scope.slice(scope.indexOf(':') + 1)}`,
+        digest: `${category}${direction}/${content.key}/${scope.slice(scope.indexOf(':') + 1)}${profile ? `/${profile.name}` : ''}`,
         rule: content.key,
         category,
         direction,
         scope,
+        ...(profile && { profile: profile.name }),
       },
     };
   }
@@ -129,8 +134,8 @@ class PolicyLowering {
     return name;
   }
 
-  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads. */
-  private scope(rule: Selection | undefined): string {
+  /** The scope of a rule: its policy's appliedTo and its own, both. Absent: all workloads and trackers. */
+  private scope(rule: AppliedTo | undefined): string {
     const policy = this.document.spec.appliedTo;
     const text = `${policy ? canonicalOf(policy) : ''} ${rule ? canonical(rule) : ''}`;
     let name = this.scopeNames.get(text);
@@ -157,6 +162,17 @@ class PolicyLowering {
     this.used.add(service);
     return textsOf(service);
   }
+}
+
+/** What the policy says of connections, under a name of its content; absent where it says nothing. */
+export function profileOf({
+  spec: { tracking, timeouts },
+}: SecurityPolicyDocument): EngineProfile | undefined {
+  const says = {
+    ...(tracking && { tracking }),
+    ...(timeouts && Object.keys(timeouts).length > 0 && { timeouts }),
+  };
+  return Object.keys(says).length > 0 ? { name: digest(canonical(says)), ...says } : undefined;
 }
 
 /** All that the rule says, in few characters. */

@@ -14,7 +14,8 @@ export function warnAboutNothing(policy: LoweredPolicy, { scopes, addressSets }:
   for (const [i, { reference, content, entry }] of policy.rules.entries()) {
     const tell = (field: string, message: string) =>
       warn(policy.document, `spec.rules[${i}]${field}`, `rule ${reference.id} ${message}`, reference.line);
-    if (isEmptyScope(entry.scope)) tell('.appliedTo', 'applies to no workload');
+    if (isEmptyScope(entry.scope))
+      tell('.appliedTo', 'applies to no workload and to no tracker of an edge pair');
     if (isEmpty(content.sources)) tell('.from', 'matches nothing: what `from` selects has no addresses');
     if (isEmpty(content.destinations)) tell('.to', 'matches nothing: what `to` selects has no addresses');
   }

@@ -8,8 +8,9 @@ import { canonical } from './names.js';
 import { subtract } from './ranges.js';
 import type { Desired, DesiredAddressSet, DesiredScope, PlacedPolicy } from './types.js';
 
-/** What the Host document sets beside the default action. */
-export type HostPart = Pick<Desired, 'timeouts' | 'limits'>;
+/** What the inventory does not tell: what the Host document sets beside the default action, and profiles. */
+export type HostPart = Pick<Desired, 'timeouts' | 'limits' | 'tracking' | 'profiles'>;
+export const NOTHING_KNOWN: HostPart = { timeouts: {}, limits: {}, tracking: undefined, profiles: [] };
 type Lists = Omit<Delta, 'base' | 'defaultAction' | keyof HostPart>;
 
 /** The smallest delta that turns the one state into the other. */
@@ -23,6 +24,10 @@ export function change(before: Desired, after: Desired): Delta {
         ? []
         : changed(after.workloads, (name) => before.workloads.get(name)?.digest),
     ...changedScopes(before.scopes, after.scopes),
+    setPortals: changed(after.portals, (name) => before.portals.get(name)?.digest),
+    setTags: changed(after.tags, (name) => before.tags.get(name)?.digest),
+    removePortals: gone(after.portals, before.portals.keys()),
+    removeTags: gone(after.tags, before.tags.keys()),
     removeSegments: gone(after.segments, before.segments.keys()),
     removeWorkloads:
       before.workloads === after.workloads ? [] : gone(after.workloads, before.workloads.keys()),
@@ -30,14 +35,10 @@ export function change(before: Desired, after: Desired): Delta {
 }
 
 /**
- * The smallest delta that turns what the engine holds into what is desired. The inventory does not tell timeouts and
- * limits, so those that the Host document sets are sent once more unless they are known to be `known`.
+ * The smallest delta that turns what the engine holds into what is desired. What the inventory does not tell
+ * is sent once more unless it is known to be `known`.
  */
-export function diff(
-  inventory: Inventory,
-  desired: Desired,
-  known: HostPart = { timeouts: {}, limits: {} },
-): Delta {
+export function diff(inventory: Inventory, desired: Desired, known: HostPart = NOTHING_KNOWN): Delta {
   const { addressSets, scopes, entries } = inventory;
   const rules = rulesOf(desired);
   const wanted = entriesOf(desired);
@@ -56,6 +57,10 @@ export function diff(
       const [heldDigest, heldCategory, heldOrder] = held(entries, id) ?? [];
       return heldDigest !== digest || heldCategory !== category || heldOrder !== order;
     }),
+    setPortals: changed(desired.portals, (name) => held(inventory.portals, name)),
+    setTags: changed(desired.tags, (name) => held(inventory.tags, name)),
+    removePortals: gone(desired.portals, Object.keys(inventory.portals)),
+    removeTags: gone(desired.tags, Object.keys(inventory.tags)),
     removeAddressSets: gone(desired.addressSets, Object.keys(addressSets)),
     removeRules: gone(rules, inventory.rules),
     removeSegments: gone(desired.segments, Object.keys(inventory.segments)),
@@ -70,10 +75,15 @@ export function isEmpty({ base: _, ...rest }: Delta): boolean {
   return Object.keys(rest).length === 0;
 }
 
+/** Everything that has rules: policies, and service insertions behind them. */
+export function placedOf({ policies, insertions }: Desired): Desired['policies'] {
+  return insertions.size === 0 ? policies : new Map([...policies, ...insertions]);
+}
+
 /** The index entries of all policies, by id, in the order in which they are judged. */
-export function entriesOf({ policies }: Desired): Map<string, IndexEntry> {
+export function entriesOf(desired: Desired): Map<string, IndexEntry> {
   const entries = new Map<string, IndexEntry>();
-  for (const placed of policies.values()) {
+  for (const placed of placedOf(desired).values()) {
     for (const i of placed.orders.keys()) {
       const entry = entryOf(placed, i);
       entries.set(entry.id, entry);
@@ -83,9 +93,9 @@ export function entriesOf({ policies }: Desired): Map<string, IndexEntry> {
 }
 
 /** The shared rules of all policies, by key. */
-export function rulesOf({ policies }: Desired): Map<string, SharedRule> {
+export function rulesOf(desired: Desired): Map<string, SharedRule> {
   const rules = new Map<string, SharedRule>();
-  for (const { policy } of policies.values())
+  for (const { policy } of placedOf(desired).values())
     for (const { content } of policy.rules) if (!rules.has(content.key)) rules.set(content.key, content);
   return rules;
 }
@@ -101,6 +111,8 @@ export function inventoryOf(desired: Desired, generation = 1): Inventory {
     segments: digests([...desired.segments].map(([name, { digest }]) => [name, digest])),
     workloads: digests([...desired.workloads].map(([name, { digest }]) => [name, digest])),
     scopes: digests([...desired.scopes].map(([name, { digest }]) => [name, digest])),
+    portals: digests([...desired.portals].map(([name, { digest }]) => [name, digest])),
+    tags: digests([...desired.tags].map(([name, { digest }]) => [name, digest])),
     entries: Object.fromEntries(
       [...entriesOf(desired).values()].map(({ id, digest, category, order }) => [
         id,
@@ -121,6 +133,8 @@ function finish(
   );
   if (defaultAction !== desired.defaultAction) delta.defaultAction = desired.defaultAction;
   if (canonical(known.timeouts) !== canonical(desired.timeouts)) delta.timeouts = desired.timeouts;
+  if (known.tracking !== desired.tracking) delta.tracking = desired.tracking ?? 'pickup';
+  if (canonical(known.profiles) !== canonical(desired.profiles)) delta.profiles = [...desired.profiles];
   if (canonical(known.limits) !== canonical(desired.limits)) delta.limits = desired.limits;
   return delta;
 }
@@ -198,8 +212,9 @@ function changedRules(before: Desired, after: Desired): Lists {
   const removeRules = new Set<string>();
   const setEntries: IndexEntry[] = [];
   const removeEntries: string[] = [];
-  for (const [name, placed] of after.policies) {
-    const old = before.policies.get(name);
+  const [heldPolicies, wantedPolicies] = [placedOf(before), placedOf(after)];
+  for (const [name, placed] of wantedPolicies) {
+    const old = heldPolicies.get(name);
     if (old?.policy === placed.policy && old.orders === placed.orders) continue;
     for (const [i, { content, entry }] of placed.policy.rules.entries()) {
       if (before.ruleUses.of(content.key) === 0) setRules.set(content.key, content);
@@ -209,8 +224,8 @@ function changedRules(before: Desired, after: Desired): Lists {
       if (!same) setEntries.push(entryOf(placed, i));
     }
   }
-  for (const [name, old] of before.policies) {
-    const placed = after.policies.get(name);
+  for (const [name, old] of heldPolicies) {
+    const placed = wantedPolicies.get(name);
     if (placed?.policy === old.policy) continue;
     for (const { content, entry } of old.policy.rules) {
       if (after.ruleUses.of(content.key) === 0) removeRules.add(content.key);
@@ -221,6 +236,7 @@ function changedRules(before: Desired, after: Desired): Lists {
 }
 
 function entryOf({ policy, orders }: PlacedPolicy, i: number): IndexEntry {
-  const { id, digest, rule, category, direction, scope } = policy.rules[i]?.entry as IndexEntry;
-  return { id, digest, rule, category, order: orders[i] as number, direction, scope };
+  const { id, digest, rule, category, direction, scope, profile, tag } = policy.rules[i]?.entry as IndexEntry;
+  const more = { ...(profile !== undefined && { profile }), ...(tag !== undefined && { tag }) };
+  return { id, digest, rule, category, order: orders[i] as number, direction, scope, ...more };
 }

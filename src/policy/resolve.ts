@@ -3,8 +3,16 @@
 // A world is made for each set of workloads and groups. What selections mean in it is worked out when it is asked
 // for, and taken over from the world before where nothing that it depends on has changed: then it is the same
 // object, and whoever made something of it knows that nothing is to be done.
-import type { GroupDocument, Selection, WorkloadDocument, WorkloadSelector } from '../documents/index.js';
-import { addressesOf, macOf } from '../documents/index.js';
+import type {
+  AppliedTo,
+  DocumentOf,
+  GroupDocument,
+  Selection,
+  TrackerDocument,
+  WorkloadDocument,
+  WorkloadSelector,
+} from '../documents/index.js';
+import { addressesOf, macOf, trackerPlace } from '../documents/index.js';
 import type { Range } from '../documents/ip.js';
 import { formatRange, mergeRanges, parseRange } from '../documents/ip.js';
 import { selects } from '../documents/selection.js';
@@ -27,12 +35,20 @@ export interface ResolvedWorkload {
 
 export type Names = ReadonlySet<string>;
 
+/** What a world is made of. */
+type Things = {
+  readonly [K in 'Workload' | 'Group' | 'Tracker' | 'EdgePair']: readonly DocumentOf<K>[];
+};
+
 /** What one part of a selection selects; undefined where it has no such part. */
 type Part<T> = T | undefined;
 
 export class World {
   readonly workloads: ReadonlyMap<string, ResolvedWorkload>;
   readonly groups: ReadonlyMap<string, GroupDocument>;
+  /** Those that edge pairs name, by what they are called among workloads (`trackerPlace`). */
+  readonly trackers: ReadonlyMap<string, TrackerDocument>;
+  /** All workloads and trackers. */
   readonly everyone: Names;
   /** By name: workloads that came, went, or say something else than in the world before. */
   private readonly changed = new Set<string>();
@@ -40,6 +56,7 @@ export class World {
   private readonly readdressed = new Set<string>();
   private previous: World | undefined;
   private readonly selectors = new Map<string, Names>();
+  private readonly trackerSelectors = new Map<string, Names>();
   /** By `key=value`. */
   private byLabel: ReadonlyMap<string, ResolvedWorkload[]> | undefined;
   private readonly members: Memo<Names>;
@@ -47,13 +64,14 @@ export class World {
 
   /** Documents without errors. */
   constructor(
-    private readonly workloadDocuments: readonly WorkloadDocument[],
-    private readonly groupDocuments: readonly GroupDocument[],
+    private readonly things: Things,
     previous?: World,
   ) {
-    this.groups = new Map(groupDocuments.map((group) => [group.metadata.name, group]));
-    const names = workloadDocuments.map((document) => document.metadata.name).sort();
-    const documents = new Map(workloadDocuments.map((document) => [document.metadata.name, document]));
+    const { Workload, Group } = things;
+    this.groups = new Map(Group.map((group) => [group.metadata.name, group]));
+    this.trackers = trackersIn(things);
+    const names = Workload.map((document) => document.metadata.name).sort();
+    const documents = new Map(Workload.map((document) => [document.metadata.name, document]));
     this.workloads = new Map(
       names.map((name) => {
         const document = documents.get(name) as WorkloadDocument;
@@ -64,14 +82,13 @@ export class World {
     this.members = new Memo(previous?.members);
     this.addresses = new Memo(previous?.addresses);
     if (previous !== undefined) this.compare(previous);
-    const same =
-      previous?.everyone.size === names.length && names.every((name) => previous.everyone.has(name));
-    this.everyone = same ? previous.everyone : new Set(names);
+    this.everyone = sameNames(previous?.everyone, [...names, ...this.trackers.keys()]);
   }
 
   /** Whether it was made of these documents. */
-  isOf(workloads: readonly WorkloadDocument[], groups: readonly GroupDocument[]): boolean {
-    return isSame(workloads, this.workloadDocuments) && isSame(groups, this.groupDocuments);
+  isOf(things: Things): boolean {
+    const kinds = ['Workload', 'Group', 'Tracker', 'EdgePair'] as const;
+    return kinds.every((kind) => isSame(things[kind], this.things[kind]));
   }
 
   /** How much is known of it, asked for by what is there and by what was there. */
@@ -86,12 +103,12 @@ export class World {
     this.addresses.settle();
   }
 
-  /** Absent: all workloads. */
-  workloadsOf(selection: Selection | undefined): Names {
+  /** Absent: all workloads and trackers. */
+  workloadsOf(selection: AppliedTo | undefined): Names {
     return selection === undefined ? this.everyone : this.workloadsBy(canonicalOf(selection), selection);
   }
 
-  workloadsOfBoth(a: Selection | undefined, b: Selection | undefined): Names {
+  workloadsOfBoth(a: AppliedTo | undefined, b: AppliedTo | undefined): Names {
     if (a === undefined || b === undefined) return this.workloadsOf(a ?? b);
     const parts = () => [this.workloadsOf(a), this.workloadsOf(b)];
     return this.members.get(`both:${canonicalOf(a)} ${canonicalOf(b)}`, parts, intersect);
@@ -109,7 +126,7 @@ export class World {
     return this.workloadsBy(`group:${name}`, this.group(name).spec);
   }
 
-  private workloadsBy(key: string, selection: Selection): Names {
+  private workloadsBy(key: string, selection: AppliedTo): Names {
     const { except } = selection;
     if (!except) return this.members.get(key, this.workloadsIn(selection), unite);
     const all = () => this.members.get(`all ${key}`, this.workloadsIn(selection), unite);
@@ -124,9 +141,10 @@ export class World {
   }
 
   /** The parts whose union a selection is, but for what it excludes. */
-  private workloadsIn(selection: Selection): () => Part<Names>[] {
+  private workloadsIn(selection: AppliedTo): () => Part<Names>[] {
     return () => [
       selection.workloads && this.selected(selection.workloads),
+      selection.trackers && this.trackersBy(selection.trackers),
       ...(selection.groups ?? []).map((name) => this.workloadsOfGroup(name)),
     ];
   }
@@ -157,6 +175,22 @@ export class World {
     const found = this.carriedOver(selector, this.previous?.selectors.get(key));
     this.selectors.set(key, found);
     return found;
+  }
+
+  private trackersBy(selector: WorkloadSelector): Names {
+    const key = canonicalOf(selector);
+    let names = this.trackerSelectors.get(key);
+    if (names === undefined) {
+      const found = [...this.trackers].filter(([, { metadata }]) =>
+        selects(selector, metadata.name, metadata.labels),
+      );
+      names = sameNames(
+        this.previous?.trackerSelectors.get(key),
+        found.map(([place]) => place),
+      );
+      this.trackerSelectors.set(key, names);
+    }
+    return names;
   }
 
   private carriedOver(selector: WorkloadSelector, before: Names | undefined): Names {
@@ -199,6 +233,18 @@ export class World {
     if (!group) throw new Error(`group "${name}" does not exist`);
     return group;
   }
+}
+
+function trackersIn({ Tracker, EdgePair }: Things): Map<string, TrackerDocument> {
+  const named = new Set(EdgePair.flatMap(({ spec }) => spec.bridges.map(({ tracker }) => tracker)));
+  const found = Tracker.filter(({ metadata }) => named.has(metadata.name));
+  return new Map(found.map((tracker) => [trackerPlace(tracker.metadata.name), tracker]));
+}
+
+/** The set of before, where it has the same names. */
+function sameNames(before: Names | undefined, names: readonly string[]): Names {
+  const same = before?.size === names.length && names.every((name) => before.has(name));
+  return same && before ? before : new Set(names);
 }
 
 function indexByLabel(workloads: Iterable<ResolvedWorkload>): Map<string, ResolvedWorkload[]> {

@@ -1,6 +1,20 @@
 // What the steps of the policy's path hand to each other: read -> check -> resolve -> lower -> publish.
-import type { EngineSegment, EngineWorkload, IndexEntry, SharedRule } from '../engine/messages.js';
-import type { HostSpec, SecurityPolicyDocument, Selection, ServiceDocument } from '../documents/index.js';
+import type {
+  EnginePortal,
+  EngineProfile,
+  EngineSegment,
+  EngineServiceTag,
+  EngineWorkload,
+  IndexEntry,
+  SharedRule,
+} from '../engine/messages.js';
+import type {
+  AppliedTo,
+  HostSpec,
+  SecurityPolicyDocument,
+  Selection,
+  ServiceDocument,
+} from '../documents/index.js';
 import type { Kinds } from './kinds.js';
 import type { Addresses, Names, World } from './resolve.js';
 import type { Uses } from './uses.js';
@@ -35,6 +49,8 @@ export interface LoweredPolicy {
   name: string;
   category: number;
   priority: number;
+  /** How its connections are followed; absent: as the host has it. */
+  profile: EngineProfile | undefined;
   /** As the document orders them. */
   rules: readonly LoweredRule[];
   /** Where each rule stands in `rules`, by its id. */
@@ -47,10 +63,12 @@ export interface LoweredPolicy {
 /** What an address set is of: a group by its name, or what a rule selects itself. */
 export type AddressSource = string | Selection;
 
-/** What both select; absent: all workloads. */
+/** What both select; absent: all workloads and trackers. */
 export interface ScopeSource {
-  policy: Selection | undefined;
-  rule: Selection | undefined;
+  policy: AppliedTo | undefined;
+  rule: AppliedTo | undefined;
+  /** Of a service insertion: only the workloads of its client. */
+  segment?: string;
 }
 
 export interface DesiredAddressSet {
@@ -80,12 +98,19 @@ export interface Desired {
   timeouts: Timeouts;
   /** Likewise. */
   limits: Limits;
+  tracking: HostSpec['tracking'];
+  /** That policies name, each once. */
+  profiles: readonly EngineProfile[];
   addressSets: ReadonlyMap<string, DesiredAddressSet>;
   segments: ReadonlyMap<string, EngineSegment>;
   workloads: ReadonlyMap<string, EngineWorkload>;
   scopes: ReadonlyMap<string, DesiredScope>;
   /** Rules and index entries, by policy, in the order in which they are judged. */
   policies: ReadonlyMap<string, PlacedPolicy>;
+  /** The rules of service insertions, likewise; their names begin with `insertion:`. */
+  insertions: ReadonlyMap<string, PlacedPolicy>;
+  portals: ReadonlyMap<string, EnginePortal>;
+  tags: ReadonlyMap<string, EngineServiceTag>;
   /** How many entries refer to each rule, by key. */
   ruleUses: Uses;
 }

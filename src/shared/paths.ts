@@ -22,5 +22,7 @@ export const engineSocket = (runDir: string): string => join(runDir, 'engine.soc
 export const controlSocket = (runDir: string): string => join(runDir, 'headgate.sock');
 export const metricsSocket = (runDir: string): string => join(runDir, 'metrics.sock');
 export const poolDirectory = (runDir: string): string => join(runDir, 'pools');
+/** On which engines and `headgate upgrade` speak; root alone may enter its folder. */
+export const handoverSocket = (runDir: string): string => join(poolDirectory(runDir), 'handover.sock');
 /** Documents that control applies when it starts. */
 export const confDirectory = (config: string): string => join(dirname(config), 'conf.d');

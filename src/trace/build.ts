@@ -35,6 +35,7 @@ export interface IpFields {
 }
 
 const { icmp, tcp, udp, icmpv6, sctp } = PROTOCOLS;
+const [SYN, ACK] = [0x02, 0x10];
 const FRAGMENT_HEADER = 44;
 
 export function buildFrame({ destinationMac, sourceMac, vlans, content }: FrameFields): Buffer {
@@ -120,11 +121,14 @@ function transport(fields: IpFields): Buffer {
 function transportHeader(fields: IpFields): Buffer {
   const { protocol, sourcePort, destinationPort, tcpFlags, icmpType, icmpCode, icmpId, payload } = fields;
   switch (protocol) {
-    case tcp:
+    case tcp: {
+      // Of a connection whose ends both begin with 1 and send no data.
+      const [sequence, acknowledgement] = [tcpFlags & SYN ? 1 : 2, tcpFlags & ACK ? 2 : 0];
       return Buffer.concat([
-        words(sourcePort, destinationPort, 0, 1, 0, 0),
+        words(sourcePort, destinationPort, 0, sequence, 0, acknowledgement),
         words(0x5000 | tcpFlags, 64_240, 0, 0),
       ]);
+    }
     case udp:
       return words(sourcePort, destinationPort, 8 + payload.length, 0);
     case sctp:

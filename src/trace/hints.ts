@@ -7,8 +7,30 @@ const BROKEN = 'The sender makes it wrong: look at its network stack, driver and
 const DAMAGED = 'A driver or an offload damages frames: try `ethtool -K DEVICE tx off` at the sender.';
 const TRUNK = 'Tag the frames at the sender, or give the segment the VLAN id: spec.vlan, spec.innerVlan.';
 const OWN = 'Add it to spec.addresses of the workload if it may use it; else its network setup is wrong.';
+const ASYMMETRIC =
+  'Does the other direction take a way around Headgate? Then set tracking: pickup or liberal in the section.';
+
+const FAR = "The remote makes it wrong: is it of the tunnel's encapsulation, and of its version?";
 
 export const HINTS: Record<string, string> = {
+  'tunnel-unknown-peer': 'Add the address to spec.remotes of the Tunnel, if it may be trusted.',
+  'tunnel-truncated': FAR,
+  'tunnel-not-ethernet': 'A tunnel carries Ethernet frames alone: set the remote to bridge, not to route.',
+  'tunnel-control': 'Control and OAM packets are not answered: turn them off at the remote.',
+  'vxlan-no-vni': FAR,
+  'vxlan-gpe-not-nsh': 'Set the remote to NSH over VXLAN-GPE, or use the encapsulation vxlan.',
+  'gre-bad-version': FAR,
+  'gre-bad-flags': FAR,
+  'gre-no-key': 'Set a key at the remote: the VNI of the segment.',
+  'gre-bad-checksum': DAMAGED,
+  'geneve-bad-version': FAR,
+  'geneve-bad-option': FAR,
+  'geneve-critical-option': 'Add the option to spec.options of the Tunnel, or turn it off at the remote.',
+  'nsh-bad-version': FAR,
+  'nsh-bad-length': FAR,
+  'nsh-bad-metadata': FAR,
+  'nsh-expired': 'It went through too many service functions: look for a loop in the path.',
+  'tunnel-unknown-key': 'Give a Segment that names the tunnel the VNI that the remote uses: spec.vni.',
   'ethernet-truncated': BROKEN,
   'ethernet-bad-source': BROKEN,
   'vlan-truncated': BROKEN,
@@ -35,10 +57,13 @@ export const HINTS: Record<string, string> = {
   'tcp-truncated': BROKEN,
   'tcp-bad-offset': BROKEN,
   'tcp-bad-flags': 'No host sends such flags: a scanner does. Look at what runs at the sender.',
+  'tcp-bad-checksum': DAMAGED,
   'udp-truncated': BROKEN,
   'udp-bad-length': BROKEN,
+  'udp-bad-checksum': DAMAGED,
   'sctp-truncated': BROKEN,
   'icmp-truncated': BROKEN,
+  'icmp-bad-checksum': DAMAGED,
   'icmp-wrong-family': BROKEN,
   'nd-malformed': 'Neighbour discovery needs hop limit 255: was it routed? Else the sender makes it wrong.',
   'offload-malformed': DAMAGED,
@@ -52,10 +77,15 @@ export const HINTS: Record<string, string> = {
   'spoofed-arp': OWN,
   'spoofed-nd': `${OWN} Routers need a workload without spec.addresses.`,
   'mac-limit': 'A workload may use 64 MACs: attach bridges and routers apart, or pin a MAC in the document.',
+  'service-tag-unknown':
+    'Is there a ServiceTag of this number for the portal that it came from? headgate get servicetags',
+  'service-not-tracked':
+    'A portal gives back what it was given: ARP, spanning tree and the like belong on its management network.',
   'no-other-port':
     'The destination MAC is behind the same port: is its ARP entry old? Clear it at the sender.',
   'mac-reserved': 'Spanning tree, LACP and LLDP stay on their link: nothing is to be mended.',
   'no-member': 'Attach another workload to the segment: headgate get workloads',
+  'split-horizon': 'Hosts are joined each with each: give the two the other as a remote.',
   'flood-limited':
     'More than 2,000 broadcast and unknown frames a second: find the loop or storm at the sender.',
   'fragment-duplicate': 'The network doubles packets: look for a loop or a mirror. The first copy went on.',
@@ -64,6 +94,9 @@ export const HINTS: Record<string, string> = {
   'fragment-wrong-end': 'Its fragments contradict each other: an attack, or ids that come again within 30 s.',
   'fragment-timeout': 'The first fragment was lost or dropped: headgate stats names reasons of drops.',
   'fragments-full': 'Too many fragmented packets at once: set MTUs so that packets need no fragments.',
+  'icmp-error-malformed': BROKEN,
+  'icmp-error-unrelated':
+    'Nobody has sent the packet that it quotes: forged, or its connection is forgotten. headgate flows shows those there are.',
   'connections-quota':
     'headgate top shows who holds connections; raise limits.connections of the Workload or the Host if it may.',
   'connections-rate':
@@ -77,10 +110,27 @@ export const HINTS: Record<string, string> = {
     'Write a rule that allows it, at this end and at the other: headgate explain tries it on files.',
   'connection-reset':
     'A changed rule with onChange: reset ended the connection: the client has to connect anew.',
+  'tcp-mid-stream': `No SYN of it came by. ${ASYMMETRIC}`,
+  'tcp-unexpected-flags': `A SYN or its answer did not come by. ${ASYMMETRIC}`,
+  'tcp-out-of-window': `The receiver has no room for it, or the acknowledgement that made room went another way. ${ASYMMETRIC}`,
+  'tcp-bad-ack': `What it acknowledges did not come by. ${ASYMMETRIC}`,
+  'tcp-bad-reset': 'A forged reset, or one of a connection that was before: nothing is to be mended.',
+  'sctp-mid-stream': `No INIT of it came by. ${ASYMMETRIC}`,
+  'sctp-bad-tag': 'A forged packet, or one of an association that was before: nothing is to be mended.',
+  'service-portal-down':
+    'headgate get serviceportals says what its health check met; alternates, or fail: open, keep traffic going.',
+  'service-no-connection':
+    'The portal changes addresses or ports, or holds frames longer than connections live: headgate flows -o wide',
+  'service-ambiguous':
+    'Two clients have the same addresses there: make the portal keep tags, and leave out returns: record.',
+  'service-loop':
+    'The portal gives frames back under the tag of another hop, or sends more than it gets: look at its bridges.',
   'worker-ring-full': 'A packet thread is behind: more workers in the host file, or fewer frames.',
   'output-detached': "The destination's device is not there: headgate get workloads -o wide says why.",
   'output-down': "Set the destination's device up: ip link set DEVICE up in its namespace.",
   'output-full': 'The destination reads too slowly: look at its load and at the length of its queue.',
+  'tunnel-too-big':
+    'Lower the MTU of the workload (tap.mtu), raise that of the underlay, or set spec.oversized of the Segment.',
   'output-too-big': 'Set the same MTU at both ends, or let ICMP "fragmentation needed" reach the sender.',
   'output-unsegmentable': 'Turn the offload off at the sender: ethtool -K DEVICE tso off gso off',
 };

@@ -65,6 +65,7 @@ function raw(
   macs: Macs,
   { from, frame }: { from?: string | undefined; frame: string },
 ): GivenFrame {
+  if (from !== undefined && world.edges.has(from)) return { workload: from, frame };
   const { sourceMac, source } = dissect(Buffer.from(frame, 'base64')) ?? {};
   const { metadata } = senderOf(world, macs, from, sourceMac, source);
   return { workload: metadata.name, frame };

@@ -1,6 +1,9 @@
 // A frame's way as a list of steps, each in plain words with the actual values: what the engine says, and for each
 // verdict what the policy says.
+import { edgeSegment } from '../documents/edge-pair.js';
+import { ofKind, type Document } from '../documents/index.js';
 import { parseAddress } from '../documents/ip.js';
+import { ENCAPSULATIONS } from '../documents/tunnel.js';
 import type { FlowHeaders, Trace } from '../engine/trace-messages.js';
 import type { Decision, Direction, Packet, RuleReference } from '../policy/index.js';
 import type { Stage, Step, TracedVerdict } from './answer.js';
@@ -27,6 +30,7 @@ const ENGINE_STAGES = [
   'track',
   'classify',
   'advance',
+  'services',
   'forward',
   'transmit',
 ];
@@ -84,6 +88,8 @@ function port({ workload, device, length, packets }: Trace): Step {
 
 type Tell = (trace: Trace, explains: Explains) => Step[];
 
+const isEdge = (segment: string | undefined) => segment?.startsWith(edgeSegment('')) ?? false;
+
 const ok = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'ok', text }];
 const skip = (stage: Stage, text: string): Step[] => [{ stage, outcome: 'skip', text }];
 
@@ -99,7 +105,8 @@ const TELL: Partial<Record<Stage, Tell>> = {
     return ok('fragments', 'a later one: it has the ports of its first');
   },
   track: (trace) => tracked(trace),
-  forward: (trace) => [...skip('services', 'there are none yet'), ...forwarded(trace)],
+  services: (trace, explains) => serviced(trace, explains),
+  forward: (trace) => forwarded(trace),
   transmit: (trace) => transmitted(trace),
 };
 
@@ -110,13 +117,18 @@ function parsed({ headers }: Trace): string {
   return `${ethertypeName(ethertype)} from ${sourceMac} to ${destinationMac}${tags}${flags}`;
 }
 
-function guarded({ headers, workload = 'its sender' }: Trace): string {
+function guarded({ headers, workload = 'its sender', segment }: Trace): string {
+  if (isEdge(segment)) {
+    const vlans = headers?.vlans.filter((vlan) => vlan > 0) ?? [];
+    return `${workload} has a bridge for ${vlans.length === 0 ? 'untagged frames' : `VLAN ${vlans.join('.')}`}`;
+  }
   const address = headers?.flow?.source;
   return `${workload} may use ${headers?.sourceMac ?? 'its MAC'}${address === undefined ? '' : ` and ${address}`}`;
 }
 
 function located(trace: Trace, { world, macs }: Surroundings): Step[] {
   const { headers, segment, destination } = trace;
+  if (isEdge(segment)) return ok('locate', `the partner is ${destination ?? 'not there'}`);
   const mac = headers?.destinationMac ?? '';
   const on = segment === undefined ? '' : ` in segment ${segment}`;
   if (destination !== undefined) return ok('locate', `${mac} is ${destination}${on}`);
@@ -237,6 +249,28 @@ function answers({ outputs, headers }: Trace): Step[] {
       text: `${workload} is answered with ${isTcp ? 'a TCP reset' : 'an ICMP error'}`,
       workload,
     }));
+}
+
+function serviced({ services = [] }: Trace, { world }: Surroundings): Step[] {
+  if (services.length === 0) return skip('services', 'no service is inserted');
+  return services.flatMap(({ tag, hop, portal, key, what }) => {
+    const at = hop === 0 ? `${portal}, where its client is` : `${portal}, hop ${hop}`;
+    const how = what === 'sent' ? 'sent to' : 'has come from';
+    return ok('services', `${how} ${at}, under tag ${tag}: ${outerHeaders(world.documents, portal, key)}`);
+  });
+}
+
+/** `VLAN 11`, `VXLAN 192.0.2.1 - 192.0.2.2, VNI 70011`. */
+function outerHeaders(documents: readonly Document[], portal: string, key: number): string {
+  const spec = ofKind(documents, 'ServicePortal').find(({ metadata }) => metadata.name === portal)?.spec;
+  if (spec?.tunnel === undefined) return key > 4095 ? `QinQ ${key >> 12}.${key & 4095}` : `VLAN ${key}`;
+  const tunnel = ofKind(documents, 'Tunnel').find(({ metadata }) => metadata.name === spec.tunnel)?.spec;
+  const encapsulation = tunnel?.encapsulation ?? 'vxlan';
+  const isNsh = ENCAPSULATIONS[encapsulation].metadata === 'context';
+  const names: Partial<Record<typeof encapsulation, string>> = { gre: 'key', nvgre: 'VSID' };
+  const number = isNsh ? `path ${key >>> 8}, index ${key & 255}` : `${names[encapsulation] ?? 'VNI'} ${key}`;
+  const ends = [tunnel?.local ?? tunnel?.interface, spec.remote].filter((end) => end !== undefined);
+  return `${encapsulation.toUpperCase()} ${ends.join(' - ')}, ${number}`;
 }
 
 function forwarded({ outputs, verdicts, drops }: Trace): Step[] {

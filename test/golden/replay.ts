@@ -101,7 +101,7 @@ class Case {
     const { desired } = withOrdersOf(compile(documents), inventory);
     await this.engine.publish(diff(inventory, desired));
     for (const { name, attach } of desired.workloads.values()) {
-      if (this.portOf.has(name)) continue;
+      if (attach === undefined || this.portOf.has(name)) continue;
       const port = attach.kind === 'nic' ? attach.device : name;
       const offloads = !this.options.withoutOffloads?.includes(port);
       this.engine.attach(name, { kind: 'memory', offloads, ...(attach.kind === 'nic' && { trunk: port }) });

@@ -144,8 +144,9 @@ export class Bed {
     return [document('Segment', 'lan', {}), ...workloads, policy(rules), ...(this.options.documents ?? [])];
   }
 
-  async startHeadgate(): Promise<void> {
-    this.headgate = await startHeadgate({ ...this.folders, config: this.config });
+  async startHeadgate(program?: string): Promise<void> {
+    const options = { ...this.folders, config: this.config };
+    this.headgate = await startHeadgate(program === undefined ? options : { ...options, program });
     await waitUntil('the engine is connected', async () => (await this.status()).engine !== undefined);
   }
 

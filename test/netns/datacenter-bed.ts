@@ -57,7 +57,7 @@ export class DatacenterBed {
     const bed = new DatacenterBed(documents, rules);
     for (const { netns } of bed.places) createNamespace(netns);
     const { workloads } = await bed.publish(documents);
-    for (const { name, attach } of workloads.values()) bed.engine.attach(name, attach);
+    for (const { name, attach } of workloads.values()) if (attach) bed.engine.attach(name, attach);
     const macs = new Map([...workloads.values()].map(({ name, mac }) => [name, mac ?? '']));
     for (const place of bed.places) bed.tellNeighbours(place, macs);
     for (const { netns, addresses } of bed.places)

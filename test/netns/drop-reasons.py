@@ -49,6 +49,19 @@ def part(number, offset, size, flags):
     return ETHER / IP(src="10.77.0.1", dst="10.77.0.2", proto=17, id=number, frag=offset // 8, flags=flags) / Raw(data)
 
 
+def connected(flags):
+    """Segments of a connection that is open, with numbers all around the circle: some of them fit in nowhere."""
+    connected.socket = socket.create_connection(("10.77.0.2", 80))
+    port = connected.socket.getsockname()[1]
+    halves = (0x12345678, 0x92345678)
+    return [ETHER / IP4 / TCP(sport=port, dport=80, flags=flags, seq=seq, ack=ack) for seq in halves for ack in halves]
+
+
+def sctp(tag, chunk):
+    header = b"\x10\x92\x00\x50" + tag.to_bytes(4, "big") + bytes(4)
+    return ETHER / IP(src="10.77.0.1", dst="10.77.0.2", proto=132) / Raw(header + bytes([chunk, 0, 0, 4]))
+
+
 udp4, tcp4 = ETHER / IP4 / DATA, ETHER / IP4 / TCP(sport=4242, dport=80, flags="S")
 udp6 = ETHER / IP6 / DATA
 flags = lambda value: ETHER / IP4 / TCP(sport=4242, dport=80, flags=value)
@@ -83,6 +96,21 @@ FRAMES = {
     "tcp-truncated": lambda: [cut(tcp4, 39)],
     "tcp-bad-offset": lambda: [patched(tcp4, (46, 0x40))],
     "tcp-bad-flags": lambda: [flags("SF")],
+    "tcp-bad-checksum": lambda: [ETHER / IP4 / TCP(sport=4242, dport=80, flags="S", chksum=1)],
+    "udp-bad-checksum": lambda: [ETHER / IP4 / UDP(sport=4242, dport=4242, chksum=1) / Raw(b"12345678")],
+    "icmp-bad-checksum": lambda: [ETHER / IP4 / ICMP(chksum=1)],
+    "icmp-error-malformed": lambda: [ETHER / IP4 / ICMP(type=3, code=3) / Raw(b"\x45" + bytes(9))],
+    "icmp-error-unrelated": lambda: [
+        ETHER / IP4 / ICMP(type=3, code=3) / IP(src="10.77.0.2", dst="10.77.0.1") / UDP(sport=1, dport=2)],
+    "tcp-mid-stream": lambda: [flags("SA")],
+    # To an address that nobody has, so that no answer changes the state.
+    "tcp-unexpected-flags": lambda: [
+        ETHER / IP(src="10.77.0.1", dst="10.77.0.77") / TCP(sport=4243, dport=80, flags=value) for value in ("S", "SA")],
+    "tcp-out-of-window": lambda: connected("A"),
+    "tcp-bad-ack": lambda: connected("A"),
+    "tcp-bad-reset": lambda: connected("R"),
+    "sctp-mid-stream": lambda: [sctp(7, 6)],
+    "sctp-bad-tag": lambda: [sctp(0, 0)],
     "udp-truncated": lambda: [cut(udp4, 27)],
     "udp-bad-length": lambda: [patched(udp4, (38, 0), (39, 7))],
     "sctp-truncated": lambda: [cut(ETHER / IP(src="10.77.0.1", dst="10.77.0.2", proto=132) / Raw(bytes(12)), 31)],

@@ -18,6 +18,7 @@ import { createNamespace, deleteNamespace, execIn, ip, waitUntil } from '../../s
 import { metricsSocket } from '../../src/shared/paths.js';
 import { scrape } from '../support/scrape.js';
 import { Bed, document, policy } from './bed.js';
+import { BAD_PACKETS, ELSEWHERE } from './tunnel-reasons.js';
 
 const SENDER = fileURLToPath(new URL('drop-reasons.py', import.meta.url));
 const REASONS = fileURLToPath(new URL('../../native-bindings/packet/reasons.def', import.meta.url));
@@ -34,6 +35,12 @@ const UNREACHABLE: Record<string, string> = {
   'ethernet-truncated': 'Linux makes every frame at least a header long',
   'offload-malformed': 'the kernel makes the virtio-net header itself',
   'port-unbound': 'a workload would have to leave while its frame is handed from one worker to another',
+  'service-tag-unknown': 'needs a service portal: services.test.ts has them, and this reason',
+  'service-not-tracked': 'needs a service portal that speaks for itself',
+  'service-portal-down': 'needs a service portal: services.test.ts has them, and this reason',
+  'service-no-connection': 'needs a service portal that makes flows up',
+  'service-ambiguous': 'needs a service portal that loses the tags of two tenants',
+  'service-loop': 'needs a service portal: services.test.ts has them, and this reason',
   'worker-ring-full': 'a worker would have to stand still',
   'output-unsegmentable': 'what is cut wrong would have to pass the parse stage',
 };
@@ -43,7 +50,11 @@ const RULES = [
   { name: 'rejected', to: { addresses: ['10.77.0.2'] }, services: [udp(8)], action: 'reject' },
   { name: 'closed', direction: 'out', services: [udp(9)], action: 'allow' },
   { name: 'ping', services: [{ protocol: 'icmp' }, { protocol: 'icmpv6' }], action: 'allow' },
-  { name: 'echo', services: [udp(53), udp(4242), { protocol: 'tcp', ports: [80] }], action: 'allow' },
+  {
+    name: 'echo',
+    services: [udp(53), udp(4242), { protocol: 'tcp', ports: [80] }, { protocol: 'sctp' }],
+    action: 'allow',
+  },
 ];
 function udp(port: number) {
   return { protocol: 'udp', ports: [port] };
@@ -186,6 +197,18 @@ const BY_FRAMES = [
   'fragment-overlap',
   'fragment-wrong-end',
   'fragments-full',
+  'tcp-bad-checksum',
+  'udp-bad-checksum',
+  'icmp-bad-checksum',
+  'icmp-error-malformed',
+  'icmp-error-unrelated',
+  'tcp-mid-stream',
+  'tcp-unexpected-flags',
+  'tcp-out-of-window',
+  'tcp-bad-ack',
+  'tcp-bad-reset',
+  'sctp-mid-stream',
+  'sctp-bad-tag',
 ];
 
 const OTHERS: Record<string, { direction: 'in' | 'out'; cause: () => Promise<unknown>; seconds?: number }> = {
@@ -339,6 +362,7 @@ test('no reason is missing here', () => {
     ([, name]) => name ?? '',
   );
   expect(names.length).toBeGreaterThan(50);
-  const tried = [...BY_FRAMES, ...Object.keys(OTHERS), ...Object.keys(UNREACHABLE)];
+  const tunnels = [...Object.keys(BAD_PACKETS), ...Object.keys(ELSEWHERE)];
+  const tried = [...BY_FRAMES, ...Object.keys(OTHERS), ...Object.keys(UNREACHABLE), ...tunnels];
   expect(tried.toSorted()).toEqual(names.toSorted());
 });

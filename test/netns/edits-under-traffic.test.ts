@@ -62,7 +62,7 @@ async function publish(documents: readonly Document[]): Promise<void> {
   const { desired } = lowered;
   await engine.publish(diff(inventory, desired));
   for (const { name, attach } of desired.workloads.values()) {
-    if (attach.kind === 'tap') macs.set(name, attach.mac);
+    if (attach?.kind === 'tap') macs.set(name, attach.mac);
     if (!attached.has(name)) engine.attach(name, { kind: 'memory', offloads: false });
   }
   for (const name of attached) if (!desired.workloads.has(name)) engine.detach(name, true);

@@ -1,6 +1,7 @@
-"""A VLAN switch for tests, since not every kernel has VLAN devices: joins the trunk eth0 with untagged ports.
+"""A VLAN switch for tests, since not every kernel has VLAN devices: joins a trunk with untagged ports.
 
-    vlan-relay.py 10=p10 20=p20
+    vlan-relay.py 10=p10 20=p20         the trunk is eth0
+    vlan-relay.py t1 10=p10
 
 A frame with tag 10 from the trunk goes out of p10 without it; a frame from p10 goes out of the trunk with tag 10.
 Offloads of the ports' far ends must be off: frames are passed on as they are.
@@ -35,8 +36,9 @@ def receive(one):
     return data, 0
 
 
-trunk = packet_socket("eth0")
-ports = {int(vlan): packet_socket(device) for vlan, device in (argument.split("=") for argument in sys.argv[1:])}
+arguments = sys.argv[1:]
+trunk = packet_socket(arguments.pop(0) if "=" not in arguments[0] else "eth0")
+ports = {int(vlan): packet_socket(device) for vlan, device in (argument.split("=") for argument in arguments)}
 vlans = {one: vlan for vlan, one in ports.items()}
 print("relaying", flush=True)
 while True:

@@ -169,6 +169,8 @@ function handle(text: string): boolean {
     segments: {},
     workloads: {},
     scopes: {},
+    portals: {},
+    tags: {},
     entries: {},
   };
   deltaSchema.parse(diff(nothing, compile(all).desired));

@@ -14,7 +14,9 @@ export const histories = (mayGo: readonly Kind[]): fc.Arbitrary<Document[][]> =>
         const last = history.at(-1) ?? [];
         const others = last.filter(({ kind }) => kind !== 'SecurityPolicy');
         const before = new Map(last.map((document) => [documentKey(document), document]));
-        const left = set.filter(({ kind }) => !mayGo.includes(kind) || dice.next().value < 18);
+        const left = set.filter(
+          (one) => !mayGo.includes(one.kind) || isNeeded(one, set) || dice.next().value < 18,
+        );
         const next = left.map((one) =>
           dice.next().value < 14 ? (before.get(documentKey(one)) ?? one) : one,
         );
@@ -26,3 +28,7 @@ export const histories = (mayGo: readonly Kind[]): fc.Arbitrary<Document[][]> =>
       }
       return history;
     });
+
+/** A portal has to be attached as something. */
+const isNeeded = ({ metadata }: Document, set: readonly Document[]) =>
+  set.some(({ kind, spec }) => kind === 'ServicePortal' && spec.workload === metadata.name);

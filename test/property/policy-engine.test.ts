@@ -7,13 +7,15 @@ import type { Document } from '../../src/documents/index.js';
 import { loadAddon } from '../../src/engine/addon.js';
 import type { NativeEngine, PacketHeaders } from '../../src/engine/addon.js';
 import { compile, diff, evaluate, withOrdersOf } from '../../src/policy/index.js';
-import type { Desired, Direction } from '../../src/policy/index.js';
+import type { Direction } from '../../src/policy/index.js';
+import type { HostPart } from '../../src/policy/publish.js';
+import { NOTHING_KNOWN } from '../../src/policy/publish.js';
 import { tmpfsFolder } from '../support/tmpfs-folder.js';
 import { documentSets, packets, places } from './arbitrary-documents.js';
 
 let folder = '';
 let engine: NativeEngine;
-let known: Pick<Desired, 'timeouts' | 'limits'> = { timeouts: {}, limits: {} };
+let known: HostPart = NOTHING_KNOWN;
 
 beforeAll(() => {
   folder = tmpfsFolder('hg-policy-engine-');

@@ -2,7 +2,9 @@
 // nothing. Sets of addresses are kept as ranges, so that edits have to be right.
 import type {
   Delta,
+  EnginePortal,
   EngineSegment,
+  EngineServiceTag,
   EngineWorkload,
   IndexEntry,
   Inventory,
@@ -17,12 +19,16 @@ interface State {
   defaultAction: 'allow' | 'drop' | undefined;
   timeouts: NonNullable<Delta['timeouts']>;
   limits: NonNullable<Delta['limits']>;
+  tracking: NonNullable<Delta['tracking']>;
+  profiles: NonNullable<Delta['profiles']>;
   addressSets: Map<string, { digest: string; ranges: string[] }>;
   rules: Map<string, SharedRule>;
   segments: Map<string, EngineSegment>;
   workloads: Map<string, EngineWorkload>;
   scopes: Map<string, { digest: string; workloads: Set<string> }>;
   entries: Map<string, IndexEntry>;
+  portals: Map<string, EnginePortal>;
+  tags: Map<string, EngineServiceTag>;
 }
 
 const empty: State = {
@@ -30,12 +36,16 @@ const empty: State = {
   defaultAction: undefined,
   timeouts: {},
   limits: {},
+  tracking: 'pickup',
+  profiles: [],
   addressSets: new Map(),
   rules: new Map(),
   segments: new Map(),
   workloads: new Map(),
   scopes: new Map(),
   entries: new Map(),
+  portals: new Map(),
+  tags: new Map(),
 };
 
 export class EngineModel {
@@ -51,8 +61,18 @@ export class EngineModel {
   }
 
   inventory(): Inventory {
-    const { generation, defaultAction, addressSets, rules, segments, workloads, scopes, entries } =
-      this.state;
+    const {
+      generation,
+      defaultAction,
+      addressSets,
+      rules,
+      segments,
+      workloads,
+      scopes,
+      entries,
+      portals,
+      tags,
+    } = this.state;
     const digests = (things: Map<string, { digest: string }>) =>
       Object.fromEntries([...things].map(([name, { digest }]) => [name, digest]));
     return {
@@ -63,6 +83,8 @@ export class EngineModel {
       segments: digests(segments),
       workloads: digests(workloads),
       scopes: digests(scopes),
+      portals: digests(portals),
+      tags: digests(tags),
       entries: Object.fromEntries(
         [...entries].map(([id, { digest, category, order }]) => [id, [digest, category, order]]),
       ),
@@ -76,12 +98,16 @@ function applied(state: State, delta: Delta): State {
     defaultAction: delta.defaultAction ?? state.defaultAction,
     timeouts: delta.timeouts ?? state.timeouts,
     limits: delta.limits ?? state.limits,
+    tracking: delta.tracking ?? state.tracking,
+    profiles: delta.profiles ?? state.profiles,
     addressSets: new Map(state.addressSets),
     rules: new Map(state.rules),
     segments: new Map(state.segments),
     workloads: new Map(state.workloads),
     scopes: new Map(state.scopes),
     entries: new Map(state.entries),
+    portals: new Map(state.portals),
+    tags: new Map(state.tags),
   };
   for (const { name, digest, ranges } of delta.setAddressSets ?? [])
     next.addressSets.set(name, { digest, ranges });
@@ -102,10 +128,14 @@ function applied(state: State, delta: Delta): State {
     next.scopes.set(name, { digest, workloads });
   }
   for (const entry of delta.setEntries ?? []) next.entries.set(entry.id, entry);
+  for (const portal of delta.setPortals ?? []) next.portals.set(portal.name, portal);
+  for (const tag of delta.setTags ?? []) next.tags.set(tag.name, tag);
   const remove = (from: Map<string, unknown>, names: string[] = []) => {
     for (const name of names) if (!from.delete(name)) throw dangling(name);
   };
   remove(next.entries, delta.removeEntries);
+  remove(next.tags, delta.removeTags);
+  remove(next.portals, delta.removePortals);
   remove(next.scopes, delta.removeScopes);
   remove(next.rules, delta.removeRules);
   remove(next.addressSets, delta.removeAddressSets);
@@ -115,11 +145,19 @@ function applied(state: State, delta: Delta): State {
 }
 
 /** Everything that is named has to be there, and no two entries at one place. */
-function check({ addressSets, rules, segments, workloads, scopes, entries }: State): void {
-  for (const { segment } of workloads.values()) held(segments, segment);
+function check({ addressSets, rules, segments, workloads, scopes, entries, portals, tags }: State): void {
+  for (const { segment } of workloads.values()) if (segment !== undefined) held(segments, segment);
+  for (const { bridges = [] } of segments.values()) for (const { judge } of bridges) held(workloads, judge);
   for (const { sources = [], destinations = [] } of rules.values())
     for (const name of [...sources, ...destinations]) held(addressSets, name);
   for (const scope of scopes.values()) for (const name of scope.workloads) held(workloads, name);
+  for (const { workload } of portals.values()) held(workloads, workload);
+  for (const { segment, entry, hops } of tags.values()) {
+    if (segment !== undefined) held(segments, segment);
+    for (const { portal } of [...(entry ? [entry] : []), ...hops.flatMap(({ legs }) => legs)])
+      held(portals, portal);
+  }
+  for (const { tag } of entries.values()) if (tag !== undefined) held(tags, tag);
   const places = new Set<string>();
   for (const { id, rule, scope, category, order } of entries.values()) {
     held(rules, rule);

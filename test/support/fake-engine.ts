@@ -1,6 +1,14 @@
 // A NativeEngine without packets: holds what is published as the real one does, checks references, and lets a test
 // say what cannot be attached, what has failed, and which publish is refused.
-import type { NativeEngine, NativeTrace, PacketHeaders, PortSpec } from '../../src/engine/addon.js';
+import type {
+  HandoverReport,
+  NativeEngine,
+  NativePolicy,
+  NativeTrace,
+  PacketHeaders,
+  PortSpec,
+  StartReport,
+} from '../../src/engine/addon.js';
 import type { Delta, FlowRecord, Inventory, LogEvent, Result, Stats } from '../../src/engine/messages.js';
 import { EngineModel } from './engine-model.js';
 
@@ -12,10 +20,13 @@ export class FakeEngine implements NativeEngine {
   /** The next publish throws it. */
   refusal: Error | undefined;
   events: LogEvent[] = [];
+  alarms: string[] = [];
   flowRecords: FlowRecord[] = [];
   flowRecordsLost = 0;
   flowList: Result<'flows'>['flows'] = [];
   hits: Stats['hits'] = [];
+  portals: Stats['portals'] = [];
+  legs: Stats['legs'] = [];
   /** What every question about frames is answered with; a live trace gives them once. */
   traces: NativeTrace[] = [];
   readonly deltas: Delta[] = [];
@@ -58,8 +69,49 @@ export class FakeEngine implements NativeEngine {
     const published = this.state.workloads.get(workload);
     if (published === undefined) throw new Error(`no workload ${workload} was published`);
     if (this.#attached.has(workload)) throw new Error(`${workload} is attached already`);
+    if (published.segment === undefined) throw new Error(`${workload} is a tracker`);
     this.#attached.set(workload, published.segment);
     return port.kind === 'tap' ? { mac: port.mac } : {};
+  }
+
+  descriptors(): number[] {
+    return [];
+  }
+
+  startReport(): StartReport {
+    return { left: 'nothing', connections: 0, forgotten: 0, alarms: this.alarms };
+  }
+
+  policy(): NativePolicy {
+    return { delta: {}, numbering: { number: this.state.generation, epochs: {} } };
+  }
+
+  follow(): void {
+    this.calls.push('follow');
+  }
+
+  markChanges(): void {
+    this.calls.push('mark changes');
+  }
+
+  convert(): number {
+    return 0;
+  }
+
+  convertFor(): number {
+    return 0;
+  }
+
+  forgetUpgrade(): void {
+    this.calls.push('forget upgrade');
+  }
+
+  handOver(): HandoverReport {
+    return { pauseMicroseconds: 0, stopMicroseconds: 0, startMicroseconds: 0, connections: 0 };
+  }
+
+  takeOver(): HandoverReport {
+    return { pauseMicroseconds: 0, stopMicroseconds: 0, startMicroseconds: 0, connections: 0 };
   }
 
   detach(workload: string, remove: boolean): void {
@@ -92,6 +144,8 @@ export class FakeEngine implements NativeEngine {
       workloads: [],
       hits: this.hits,
       workers: [],
+      portals: this.portals,
+      legs: this.legs,
     };
   }
 

@@ -43,7 +43,7 @@ describe('candidates', () => {
     ['files of an option', 'apply -f ', 'files'],
     ['its second file', 'apply -f a b', 'files'],
     ['an option behind files', 'apply -f a --pr', ['--prune']],
-    ['kinds', 'get se', ['segment', 'service', 'securitypolicy']],
+    ['kinds', 'get se', ['segment', 'service', 'securitypolicy', 'serviceportal', 'servicetag', 'serviceinsertion', 'servicechain']],
     ['what an argument takes', 'completion ', ['bash', 'zsh', 'fish']],
     ['documents', 'get --run-dir DIR workload ', ['db', 'web']],
     ['documents of which the plural was written', 'get --run-dir=DIR workloads d', ['db']],

@@ -125,7 +125,7 @@ test('the drop reasons of docs/architecture.md are those of reasons.def', () => 
 });
 
 test('the timeouts of the documentation are those of the engine', () => {
-  const header = read('native-bindings/tables/generation.h');
+  const header = read('native-bindings/tables/timeouts.h');
   const [list = ''] = /^struct Timeouts \{[^}]*\}/m.exec(header) ?? [];
   const seconds = Object.fromEntries(
     [...list.matchAll(/^ {2}uint32_t (\w+) = ([\d']+);/gm)].map(([, name = '', value = '']) => [

@@ -18,6 +18,7 @@ import type { Result } from '../../src/cli/doctor/result.js';
 import {
   checkPrivileges,
   checkRunning,
+  checkState,
   checkVersions,
   checkWorkloads,
 } from '../../src/cli/doctor/running.js';
@@ -36,13 +37,21 @@ function put(path: string, text = ''): void {
 const nothingRuns: Machine['run'] = () => undefined;
 const machine = (run: Machine['run'] = nothingRuns) => machineAt(root, run);
 
+const ENGINE: NonNullable<StatusResult['engine']> = {
+  protocol: 5,
+  version: '1.0.0',
+  pid: 10,
+  generation: 5,
+  uptime: 9,
+  start: { left: 'nothing', connections: 0, forgotten: 0, alarms: [] },
+};
 const STATUS: StatusResult = {
   version: '1.0.0',
   pid: 20,
   revision: 3,
   documents: 4,
   ready: true,
-  engine: { protocol: 4, version: '1.0.0', pid: 10, generation: 5, uptime: 9 },
+  engine: ENGINE,
 };
 const subject = (more: Partial<Subject> = {}): Subject => ({
   machine: machine(),
@@ -116,6 +125,18 @@ describe('the processes', () => {
     toMend(checkRunning(subject({ status: { ...alone, ready: false, fault: 'it is away' } })), /it is away/);
     toMend(checkRunning(subject({ status: { ...STATUS, ready: false, fault: 'it refused' } })), /it refused/);
     expect(states(checkRunning(subject()))).toEqual(['ok']);
+  });
+
+  it('state of an engine before that was thrown away', () => {
+    const began = (start: Partial<typeof ENGINE.start>) =>
+      checkState(
+        subject({ status: { ...STATUS, engine: { ...ENGINE, start: { ...ENGINE.start, ...start } } } }),
+      );
+    expect(states(began({}))).toEqual(['ok']);
+    expect(began({ left: 'in-disorder', connections: 7, forgotten: 2 })[0]?.what).toMatch(
+      /7 connections.*2 were/,
+    );
+    toMend(began({ alarms: ['Its layout 3 is unknown here.'] }), /layout 3/);
   });
 
   it('versions that differ', () => {

@@ -94,7 +94,7 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'no kind',
       'apiVersion: headgate/v1\n',
-      'f.yaml:1:1: kind: is missing: one of Segment, Workload, Group, Service, SecurityPolicy, Host',
+      'f.yaml:1:1: kind: is missing: one of Segment, Workload, Tracker, EdgePair, Group, Service, SecurityPolicy, Tunnel, ServicePortal, ServiceTag, ServiceInsertion, ServiceChain, Host',
     ],
     [
       'no apiVersion',
@@ -159,12 +159,12 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'empty appliedTo',
       policy('- action: allow\n  appliedTo: {}'),
-      'f.yaml:7:5: spec.rules[0].appliedTo: selects nothing: give workloads or groups, or leave the field out for all workloads',
+      'f.yaml:7:5: spec.rules[0].appliedTo: selects nothing: give workloads, trackers or groups, or leave the field out for all of them',
     ],
     [
       'addresses in appliedTo',
       policy('- action: allow\n  appliedTo: {addresses: [10.0.0.1]}'),
-      'f.yaml:7:17: spec.rules[0].appliedTo.addresses: unknown field "addresses": known: workloads, groups, except',
+      'f.yaml:7:17: spec.rules[0].appliedTo.addresses: unknown field "addresses": known: workloads, trackers, groups, except',
     ],
     [
       'except alone',
@@ -179,7 +179,7 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'empty except',
       policy('- action: allow\n  appliedTo: {groups: [a], except: {}}'),
-      'f.yaml:7:30: spec.rules[0].appliedTo.except: is empty: give workloads or groups, or remove it',
+      'f.yaml:7:30: spec.rules[0].appliedTo.except: is empty: give workloads, trackers or groups, or remove it',
     ],
     [
       'except in except',

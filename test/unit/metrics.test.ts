@@ -104,6 +104,21 @@ describe('of a running control', () => {
         },
       ],
       workers: [{ batches: 5, frames: 9 }],
+      portals: [{ portal: 'fw', state: 'down', probes: 9, failures: 4, changes: 1 }],
+      legs: [
+        {
+          tag: 'red',
+          hop: 1,
+          portal: 'fw',
+          key: 11,
+          sentPackets: [3, 2],
+          sentBytes: [300, 200],
+          returnedPackets: [3, 1],
+          returnedBytes: [300, 100],
+          bypassedPackets: 0,
+          refusedPackets: 6,
+        },
+      ],
       hits: [
         { ...hit, rule: 'shop/web-to-db', flows: 2 },
         { ...hit, rule: 'shop/other', flows: 3 },

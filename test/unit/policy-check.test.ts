@@ -197,7 +197,7 @@ describe('rules that find nothing are warned about', () => {
       'rules:\n- {name: a, action: drop, appliedTo: {workloads: {matchLabels: {app: x}}}}\n- {name: b, action: drop, from: {groups: [empty]}, to: {addresses: []}}\n- {name: c, action: drop}',
     );
     expect(warnings(lan, workload('w', []), ...documents(text, yaml('Group', 'empty', '{}')))).toEqual([
-      'f1.yaml:6:1: spec.rules[0].appliedTo: rule p/a applies to no workload',
+      'f1.yaml:6:1: spec.rules[0].appliedTo: rule p/a applies to no workload and to no tracker of an edge pair',
       'f1.yaml:7:1: spec.rules[1].from: rule p/b matches nothing: what `from` selects has no addresses',
       'f1.yaml:7:1: spec.rules[1].to: rule p/b matches nothing: what `to` selects has no addresses',
     ]);

@@ -43,6 +43,8 @@ const sample = (time: number, stats: Partial<StatsResult>, flows: FlowResult[] =
     workloads: [],
     hits: [],
     workers: [],
+    portals: [],
+    legs: [],
     ...stats,
   },
   flows: { flows, total: flows.length },

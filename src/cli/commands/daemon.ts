@@ -12,6 +12,7 @@ interface DaemonOptions {
   stateDir: string;
   logLevel: LogLevel;
   group?: string;
+  takeOver?: boolean;
 }
 
 export function registerDaemons(program: Command): void {
@@ -37,6 +38,7 @@ export function registerDaemons(program: Command): void {
       .addOption(runDirOption())
       .addOption(logLevelOption())
       .option('--group <group>', 'group that may speak to the engine: the one control runs in')
+      .option('--take-over', 'follow the engine that runs; `headgate upgrade` starts this')
       .action(engine),
     [['headgate engine --group headgate', 'what a service manager starts']],
   );
@@ -68,12 +70,21 @@ async function run({ config, runDir, stateDir, logLevel }: DaemonOptions): Promi
   });
 }
 
-async function engine({ config, runDir, stateDir, logLevel, group }: DaemonOptions): Promise<void> {
+async function engine(options: DaemonOptions): Promise<void> {
+  const { config, runDir, stateDir, logLevel, group, takeOver } = options;
   const { runEngine } = await import('../../engine/main.js');
   const { createLogger } = await import('../../observe/logger.js');
   const log = createLogger('engine', logLevel);
   const paths = { config: resolve(config), runDir: resolve(runDir), stateDir };
-  await runEngine({ ...paths, log, ...(group === undefined ? {} : { group: groupNumber(group) }) });
+  const args = ['engine', '--take-over', '--config', paths.config, '--run-dir', paths.runDir];
+  args.push('--log-level', logLevel, ...(group === undefined ? [] : ['--group', group]));
+  await runEngine({
+    ...paths,
+    takeOver: takeOver ?? false,
+    args,
+    log,
+    ...(group === undefined ? {} : { group: groupNumber(group) }),
+  });
   // Whatever handle is left must not keep a stopped engine alive.
   process.exit(0);
 }

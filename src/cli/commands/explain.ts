@@ -1,6 +1,6 @@
 // explain: what the policy says about a flow, without asking the engine: the verdict at both ends, the rule that
 // decides and where it is written; for the default action where that is set and which rule came nearest.
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { ExplainBody, ExplainResult } from '../../control/api.js';
 import { protocolNumber } from '../../documents/protocols.js';
 import type { Decision, RuleReference } from '../../policy/index.js';
@@ -29,6 +29,8 @@ interface ExplainOptions {
   icmpType?: number;
   icmpCode?: number;
   family?: 4 | 6;
+  tracker?: string;
+  crossing?: 'in' | 'out';
   filename?: string[];
   runDir: string;
   output: Format;
@@ -49,6 +51,12 @@ export function registerExplain(program: Command): void {
       .option('--icmp-type <type>', 'ICMP type', octet)
       .option('--icmp-code <code>', 'ICMP code', octet)
       .option('--family <4|6>', 'where both ends have both', family)
+      .option('--tracker <tracker>', 'of the edge pair that the flow crosses on its way')
+      .addOption(
+        new Option('--crossing <direction>', 'which way it crosses: out is from south to north')
+          .choices(['in', 'out'])
+          .default('out'),
+      )
       .addOption(fileOption())
       .addOption(outputOption())
       .addOption(runDirOption())
@@ -56,6 +64,10 @@ export function registerExplain(program: Command): void {
     [
       ['headgate explain --from web-1 --to db-1 --protocol tcp --port 5432', 'between two workloads'],
       ['headgate explain --from web-1 --to 192.0.2.7 --protocol udp --port 53', 'towards an address'],
+      [
+        'headgate explain --from 10.1.0.7 --to 192.0.2.7 --port 443 --tracker corp',
+        'at an edge pair, from south to north',
+      ],
       [
         'headgate explain -f policies/ --from web-1 --to db-1 --port 22',
         'by files, without a running Headgate',
@@ -93,6 +105,8 @@ function questionOf({
   icmpType,
   icmpCode,
   family,
+  tracker,
+  crossing,
 }: ExplainOptions): ExplainBody {
   return {
     from,
@@ -103,6 +117,7 @@ function questionOf({
     ...(icmpType === undefined ? {} : { icmpType }),
     ...(icmpCode === undefined ? {} : { icmpCode }),
     ...(family === undefined ? {} : { family }),
+    ...(tracker === undefined ? {} : { tracker, crossing }),
   };
 }
 

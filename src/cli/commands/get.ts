@@ -7,7 +7,7 @@ import type {
   UnusedResult,
   UnusedRule,
 } from '../../control/api.js';
-import type { DocumentOf, Kind, Selection } from '../../documents/index.js';
+import type { AppliedTo, DocumentOf, Kind, Selection } from '../../documents/index.js';
 import { HeadgateError } from '../../shared/errors.js';
 import type { Revision } from '../../store/store.js';
 import { ApiClient } from '../client.js';
@@ -44,7 +44,7 @@ export function registerGet(program: Command): void {
       )
       .argument(
         '<kind>',
-        'segment, workload, group, service, securitypolicy, host, rules, revisions, observed',
+        'segment, workload, tracker, edgepair, group, service, securitypolicy, tunnel, serviceportal, servicetag, serviceinsertion, servicechain, host, rules, revisions, observed',
       )
       .argument('[name]', 'only this one; for rules and observed a policy or policy/rule')
       .option(
@@ -60,6 +60,7 @@ export function registerGet(program: Command): void {
       ['headgate get securitypolicy web -o yaml', 'a document as it can be applied again'],
       ['headgate get rules web', 'the rules of policy web with their hits'],
       ['headgate get rules --unused 30d', 'rules that nothing has hit for 30 days'],
+      ['headgate get serviceportals', 'service portals, how they do and what goes through them'],
       ['headgate get observed', 'what rules in observe mode would have dropped, by workload'],
       ['headgate get revisions', 'what rollback can go back to'],
     ],
@@ -209,6 +210,11 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       of('Segment', ({ spec }) => spec.vni),
     ),
     column(
+      'TUNNELS',
+      of('Segment', ({ spec }) => shortList(spec.tunnels)),
+      { shrink: true },
+    ),
+    column(
       'TRACKER',
       of('Segment', ({ spec, metadata }) => spec.tracker ?? metadata.name),
     ),
@@ -232,10 +238,44 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
     column('DETAIL', ({ status }) => status?.detail ?? '', { shrink: true }),
     column('MAC', ({ status }) => status?.mac, { wide: true }),
   ],
+  Tracker: [
+    column(
+      'CONNECTIONS',
+      of('Tracker', ({ spec }) => spec.limits?.connections),
+      { align: 'right' },
+    ),
+    column(
+      'HALF-OPEN',
+      of('Tracker', ({ spec }) => spec.limits?.halfOpen),
+      { align: 'right' },
+    ),
+    column(
+      'NEW/S',
+      of('Tracker', ({ spec }) => spec.limits?.newPerSecond),
+      { align: 'right' },
+    ),
+  ],
+  EdgePair: [
+    column(
+      'SOUTH',
+      of('EdgePair', ({ spec }) => spec.south.interface),
+    ),
+    column(
+      'NORTH',
+      of('EdgePair', ({ spec }) => spec.north.interface),
+    ),
+    column(
+      'BRIDGES',
+      of('EdgePair', ({ spec }) => bridgesOf(spec)),
+      { shrink: true },
+    ),
+    column('STATE', ({ status }) => status && paintState(status.state)),
+    column('DETAIL', ({ status }) => status?.detail ?? '', { shrink: true }),
+  ],
   Group: [
     column(
       'WORKLOADS',
-      of('Group', ({ spec }) => selectorOf(spec)),
+      of('Group', ({ spec }) => selectorOf(spec.workloads)),
       { shrink: true },
     ),
     column(
@@ -286,6 +326,109 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
       { shrink: true },
     ),
   ],
+  Tunnel: [
+    column(
+      'ENCAPSULATION',
+      of('Tunnel', ({ spec }) => spec.encapsulation),
+    ),
+    column(
+      'LOCAL',
+      of('Tunnel', ({ spec }) => spec.local ?? spec.interface),
+    ),
+    column(
+      'REMOTES',
+      of('Tunnel', ({ spec }) => shortList(spec.remotes)),
+      { shrink: true },
+    ),
+    column(
+      'UNDERLAY',
+      of('Tunnel', ({ spec }) => [spec.netns, spec.interface].filter(Boolean).join(' ')),
+      { shrink: true },
+    ),
+  ],
+  ServicePortal: [
+    column(
+      'AT',
+      of('ServicePortal', ({ spec }) => portalPlace(spec)),
+      { shrink: true },
+    ),
+    column('STATE', ({ health }) => health && paintHealth(health.state)),
+    column('DETAIL', ({ health }) => health && healthDetail(health), { shrink: true }),
+    column('SENT', ({ legs }) => legs && quantity(packetsOf(legs, 'sentPackets')), { align: 'right' }),
+    column('RETURNED', ({ legs }) => legs && quantity(packetsOf(legs, 'returnedPackets')), {
+      align: 'right',
+    }),
+    column(
+      'FAIL',
+      of('ServicePortal', ({ spec }) => spec.fail ?? 'closed'),
+    ),
+    column(
+      'ALTERNATES',
+      of('ServicePortal', ({ spec }) => shortList(spec.alternates)),
+    ),
+    column('FAILED PROBES', ({ health }) => health && `${health.failures} of ${health.probes}`, {
+      wide: true,
+    }),
+  ],
+  ServiceTag: [
+    column(
+      'TAG',
+      of('ServiceTag', ({ spec }) => spec.tag),
+      { align: 'right' },
+    ),
+    column(
+      'CLIENT',
+      of('ServiceTag', ({ spec }) => spec.client),
+    ),
+    column(
+      'SERVICE',
+      of('ServiceTag', ({ spec }) => spec.service),
+    ),
+    column(
+      'FROM',
+      of('ServiceTag', ({ spec }) => spec.from),
+    ),
+    column(
+      'THROUGH',
+      of(
+        'ServiceTag',
+        ({ spec }) => spec.portal ?? (spec.chain === undefined ? undefined : `chain ${spec.chain}`),
+      ),
+    ),
+    column('HOPS: SENT/RETURNED', ({ legs }) => legs && legs.map(legText).join(' '), { shrink: true }),
+  ],
+  ServiceInsertion: [
+    column(
+      'CLIENT',
+      of('ServiceInsertion', ({ spec }) => spec.client),
+    ),
+    column(
+      'PRIORITY',
+      of('ServiceInsertion', ({ spec }) => spec.priority ?? 1000),
+      { align: 'right' },
+    ),
+    column(
+      'VIA',
+      of('ServiceInsertion', ({ spec }) => spec.via),
+    ),
+    column(
+      'RULES',
+      of('ServiceInsertion', ({ spec }) => spec.rules.length),
+      { align: 'right' },
+    ),
+    column(
+      'APPLIED-TO',
+      of('ServiceInsertion', ({ spec }) => (spec.appliedTo ? selectionOf(spec.appliedTo) : 'all')),
+      { shrink: true },
+    ),
+  ],
+  ServiceChain: [
+    column(
+      'PORTALS',
+      of('ServiceChain', ({ spec }) => spec.portals.join(' ')),
+      { shrink: true },
+    ),
+  ],
   Host: [
     column(
       'DEFAULT',
@@ -304,6 +447,44 @@ const KIND_COLUMNS: Record<Kind, Column<DocumentResult>[]> = {
   ],
 };
 
+type Health = NonNullable<DocumentResult['health']>;
+type Leg = NonNullable<DocumentResult['legs']>[number];
+
+function portalPlace({
+  workload,
+  tunnel,
+  remote,
+  encapsulation,
+  outerVlan,
+}: DocumentOf<'ServicePortal'>['spec']): string {
+  if (tunnel !== undefined) return `${tunnel} to ${remote ?? ''}`;
+  return `${workload ?? ''} ${encapsulation ?? 'vlan'}${outerVlan === undefined ? '' : ` ${outerVlan}`}`;
+}
+
+function paintHealth(state: string): string {
+  if (state === 'up' || state === 'unchecked') return state;
+  return paint('red', state);
+}
+
+function healthDetail({ fault, since, state }: Health): string {
+  const when = since === undefined ? '' : `${state} for ${duration(since)}`;
+  return [when, fault].filter(Boolean).join(': ');
+}
+
+/** Of both directions. */
+function packetsOf(legs: readonly Leg[], what: 'sentPackets' | 'returnedPackets'): number {
+  return legs.reduce((sum, leg) => sum + leg[what][0] + leg[what][1], 0);
+}
+
+function legText(leg: Leg): string {
+  const { hop, portal, bypassedPackets, refusedPackets } = leg;
+  const aside = [
+    bypassedPackets > 0 ? `, ${quantity(bypassedPackets)} past it` : '',
+    refusedPackets > 0 ? `, ${quantity(refusedPackets)} refused` : '',
+  ].join('');
+  return `${hop}:${portal} ${quantity(packetsOf([leg], 'sentPackets'))}/${quantity(packetsOf([leg], 'returnedPackets'))}${aside}`;
+}
+
 function paintState(state: string): string {
   return state === 'attached' ? state : paint(state === 'failed' ? 'red' : 'yellow', state);
 }
@@ -314,26 +495,42 @@ function attachOf({ attach }: DocumentOf<'Workload'>['spec']): string {
   return attach.veth ? `veth ${attach.veth.interface}` : `nic ${attach.nic?.interface ?? ''}`;
 }
 
+/** `10>110 corp`: south, north, tracker. */
+function bridgesOf({ bridges }: DocumentOf<'EdgePair'>['spec']): string | undefined {
+  const tags = (outer?: number, inner?: number) => [outer, inner].filter(Boolean).join('.') || 'untagged';
+  return shortList(
+    bridges.map(
+      ({ southVlan, southInnerVlan, northVlan, northInnerVlan, tracker }) =>
+        `${tags(southVlan, southInnerVlan)}>${tags(northVlan, northInnerVlan)} ${tracker}`,
+    ),
+  );
+}
+
 function labelsOf(labels: Record<string, string> | undefined): string | undefined {
   const pairs = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
   return pairs.length === 0 ? undefined : pairs.join(',');
 }
 
-function selectorOf({ workloads }: Selection): string | undefined {
-  if (workloads === undefined) return undefined;
+function selectorOf(selector: Selection['workloads']): string | undefined {
+  if (selector === undefined) return undefined;
   const parts = [
-    labelsOf(workloads.matchLabels),
-    ...(workloads.matchExpressions ?? []).map(({ key, operator, values }) =>
+    labelsOf(selector.matchLabels),
+    ...(selector.matchExpressions ?? []).map(({ key, operator, values }) =>
       `${key} ${operator} ${(values ?? []).join('|')}`.trimEnd(),
     ),
-    shortList(workloads.names),
+    shortList(selector.names),
   ];
   return parts.filter(Boolean).join(' ') || 'all';
 }
 
-function selectionOf(selection: Selection): string {
-  const { addresses, groups, except } = selection;
-  const parts = [selectorOf(selection), shortList(addresses), shortList(groups)];
+function selectionOf(selection: Selection & AppliedTo): string {
+  const { workloads, addresses, trackers, groups, except } = selection;
+  const parts = [
+    selectorOf(workloads),
+    trackers && `trackers ${selectorOf(trackers)}`,
+    shortList(addresses),
+    shortList(groups),
+  ];
   return [...parts, except && `except ${selectionOf(except)}`].filter(Boolean).join(' ');
 }
 

@@ -20,6 +20,7 @@ async function ask(client: ApiClient, what: string, given: string[]): Promise<st
   if (what === 'name') return known(client, resourceOf(given[0] ?? ''));
   if (what === 'revision') return known(client, 'revisions');
   if (what === 'workload' || what.startsWith('workload|')) return known(client, 'Workload');
+  if (what === 'tracker') return known(client, 'Tracker');
   if (what === 'rule') {
     const rules = await client.get<RuleResult[]>('/v1/rules');
     return [...rules.map(({ id }) => id), 'default'];

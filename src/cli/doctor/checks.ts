@@ -6,11 +6,13 @@ import { checkConnections, checkOpenFiles, checkPoolSpace, checkSlots } from './
 import { checkMtu, checkOffloads } from './network.js';
 import { checkAddon, checkNode } from './program.js';
 import type { Result } from './result.js';
-import { checkPrivileges, checkRunning, checkVersions, checkWorkloads } from './running.js';
+import { checkPrivileges, checkRunning, checkState, checkVersions, checkWorkloads } from './running.js';
 import type { Subject } from './subject.js';
+import { checkTunnelMtu } from './tunnels.js';
 
 export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   checkRunning,
+  checkState,
   checkVersions,
   checkPrivileges,
   checkKernel,
@@ -19,6 +21,7 @@ export const CHECKS: ((subject: Subject) => Result[] | Promise<Result[]>)[] = [
   () => checkAddon(),
   checkWorkloads,
   checkMtu,
+  checkTunnelMtu,
   checkOffloads,
   checkConnections,
   checkSlots,

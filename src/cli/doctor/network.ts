@@ -1,4 +1,5 @@
 // The devices of workloads: one MTU within a segment, and no offload that spoils frames.
+import { edgePlace, edgeSegment, SIDES, type EdgePairSpec } from '../../documents/edge-pair.js';
 import type { WorkloadSpec } from '../../documents/workload.js';
 import { namespacePath } from '../../engine/permits.js';
 import { linksIn, type Link } from './machine.js';
@@ -14,15 +15,25 @@ interface Device {
   tap: boolean;
 }
 
-export function devicesOf({ workloads = [], status }: Subject): Device[] {
+export function devicesOf({ workloads = [], edgePairs = [], status }: Subject): Device[] {
   // An engine in a container has other devices than whoever asks.
   const own = status?.engine === undefined ? '/proc/self/ns/net' : `/proc/${status.engine.pid}/ns/net`;
-  return workloads.map(({ metadata, spec }) => {
+  const ofWorkloads = workloads.map(({ metadata, spec }) => {
     const { attach, segment } = spec as WorkloadSpec;
     const namespace = namespacePath(attach.tap?.netns) ?? own;
     const name = attach.tap?.name ?? attach.veth?.interface ?? attach.nic?.interface ?? '';
     return { workload: metadata.name, segment, namespace, name, tap: attach.tap !== undefined };
   });
+  const ofEdges = edgePairs.flatMap(({ metadata, spec }) =>
+    SIDES.map((side) => ({
+      workload: edgePlace(metadata.name, side),
+      segment: edgeSegment(metadata.name),
+      namespace: own,
+      name: (spec as EdgePairSpec)[side].interface,
+      tap: false,
+    })),
+  );
+  return [...ofWorkloads, ...ofEdges];
 }
 
 export function checkMtu(subject: Subject): Result[] {

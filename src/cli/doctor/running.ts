@@ -25,6 +25,24 @@ export function checkRunning({ status, unreachable }: Subject): Result[] {
   ];
 }
 
+/** What an engine could not go on with of the one before it. */
+export function checkState({ status }: Subject): Result[] {
+  const start = status?.engine?.start;
+  if (start === undefined) return [unknown('state', 'Nobody says what the engine began with.')];
+  const remedy =
+    'Nothing can bring it back. From one version to the next use headgate upgrade, which asks before it takes over.';
+  const began = {
+    nothing: 'It began with nothing of an engine before.',
+    'in-order': `It went on with ${start.connections} connections of the engine before.`,
+    'in-disorder': `It went on with ${start.connections} connections of an engine that died; ${start.forgotten} were damaged.`,
+  }[start.left];
+  return orOk(
+    'state',
+    start.alarms.map((alarm) => mend('state', alarm, remedy)),
+    began,
+  );
+}
+
 export function checkVersions({ status }: Subject, command = VERSION): Result[] {
   if (status === undefined)
     return [unknown('versions', `The command is ${command}; control does not answer.`)];
@@ -37,7 +55,9 @@ export function checkVersions({ status }: Subject, command = VERSION): Result[] 
 }
 
 function restart(part: string): string {
-  return `Restart it with what is installed: systemctl restart headgate-${part}, or headgate run anew.`;
+  return part === 'engine'
+    ? 'Replace it under traffic by what is installed: headgate upgrade.'
+    : 'Restart it with what is installed: systemctl restart headgate-control, or headgate run anew.';
 }
 
 /** Those of capability(7) that the engine keeps. */

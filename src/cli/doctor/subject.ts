@@ -21,6 +21,9 @@ export interface Subject {
   /** Absent without an engine. */
   stats?: StatsResult;
   workloads?: DocumentResult[];
+  edgePairs?: DocumentResult[];
+  segments?: DocumentResult[];
+  tunnels?: DocumentResult[];
   rules?: RuleResult[];
   revisions?: RevisionsResult;
   host?: HostSpec;
@@ -32,6 +35,9 @@ export async function subjectOf(machine: Machine, runDir: string): Promise<Subje
   try {
     subject.status = await client.get<StatusResult>('/v1/status');
     subject.workloads = await client.get<DocumentResult[]>('/v1/documents/Workload');
+    subject.edgePairs = await client.get<DocumentResult[]>('/v1/documents/EdgePair');
+    subject.segments = await client.get<DocumentResult[]>('/v1/documents/Segment');
+    subject.tunnels = await client.get<DocumentResult[]>('/v1/documents/Tunnel');
     subject.rules = await client.get<RuleResult[]>('/v1/rules');
     subject.revisions = await client.get<RevisionsResult>('/v1/revisions');
     const [host] = await client.get<DocumentResult[]>('/v1/documents/Host');

@@ -6,12 +6,12 @@ import { join, resolve } from 'node:path';
 import { ApiClient } from '../../cli/client.js';
 import type { StatsResult } from '../../control/api.js';
 import { onEnd } from '../cleanup.js';
-import { createNamespace, deleteNamespace, execIn, spawnIn, waitUntil } from '../namespaces.js';
+import { createNamespace, deleteNamespace, execIn, spawnIn } from '../namespaces.js';
 import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { generateDatacenter, type Draft } from '../generate/datacenter.js';
 import { Random } from '../generate/random.js';
 import { writeYaml } from '../generate/write.js';
-import { endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
+import { answers, endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
 
 const LAST_PRIORITY = 1_000_000;
 
@@ -216,10 +216,4 @@ export function emptyPipeline(): Join {
       removeEnds(ends);
     },
   };
-}
-
-async function answers(ends: Ends): Promise<void> {
-  await waitUntil(`${ends.server} answers ${ends.client}`, () =>
-    execIn(ends.client, ['ping', '-n', '-c', '1', '-W', '0.3', ends.serverAddress]).then(() => true),
-  );
 }

@@ -1,7 +1,7 @@
 // What is compared: several ways to join two namespaces. Each makes a client and a server namespace of its own,
 // so that all stand at the same time and are measured in turn.
 import { execFileSync } from 'node:child_process';
-import { createNamespace, deleteNamespace, ip } from '../namespaces.js';
+import { createNamespace, deleteNamespace, execIn, ip, waitUntil } from '../namespaces.js';
 
 /** Two namespaces that can reach each other, and the server's IPv4 address. */
 export interface Ends {
@@ -50,4 +50,36 @@ export function runIn(netns: string, argv: string[], input?: string, env?: NodeJ
     ...(input === undefined ? {} : { input }),
     ...(env === undefined ? {} : { env: { ...process.env, ...env } }),
   });
+}
+
+/** Until the server answers the client's ping. */
+export async function answers(ends: Ends): Promise<void> {
+  await waitUntil(`${ends.server} answers ${ends.client}`, () =>
+    execIn(ends.client, ['ping', '-n', '-c', '1', '-W', '0.3', ends.serverAddress]).then(() => true),
+  );
+}
+
+// Two hosts on an underlay, for tunnels: [client] - host 1 - under ==veth== under - host 2 - [server]
+
+export const UNDERLAY_ADDRESSES = ['192.0.2.1', '192.0.2.2'] as const;
+export const VNI = 4242;
+/** Of the ends: behind the longest header an outer packet of 1,500 bytes. */
+export const INNER_MTU = 1400;
+
+export type Underlay = [string, string];
+
+export const underlayOf = (name: string): Underlay => [`hg-${name}-u1`, `hg-${name}-u2`];
+
+export function makeUnderlay(underlay: Underlay): void {
+  for (const netns of underlay) createNamespace(netns);
+  const [one, two] = underlay;
+  ip('-n', one, 'link', 'add', 'under', 'type', 'veth', 'peer', 'name', 'under', 'netns', two);
+  for (const [i, netns] of underlay.entries()) {
+    ip('-n', netns, 'link', 'set', 'under', 'up');
+    ip('-n', netns, 'address', 'add', `${UNDERLAY_ADDRESSES[i]}/24`, 'dev', 'under');
+  }
+}
+
+export function removeUnderlay(underlay: Underlay): void {
+  for (const netns of underlay) deleteNamespace(netns);
 }

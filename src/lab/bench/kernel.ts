@@ -1,6 +1,20 @@
 // Peers in the kernel: a bridge without any firewall, and routing with a stateful nftables ruleset.
 import { createNamespace, deleteNamespace, ip } from '../namespaces.js';
-import { endsOf, makeEnds, removeEnds, runIn, vethInto, type Join } from './join.js';
+import {
+  answers,
+  endsOf,
+  INNER_MTU,
+  makeEnds,
+  makeUnderlay,
+  removeEnds,
+  removeUnderlay,
+  runIn,
+  UNDERLAY_ADDRESSES,
+  underlayOf,
+  vethInto,
+  VNI,
+  type Join,
+} from './join.js';
 
 /** A Linux bridge: the upper bound of what joins two namespaces. */
 export function kernelBridge(): Join {
@@ -22,6 +36,40 @@ export function kernelBridge(): Join {
     async tearDown() {
       removeEnds(ends);
       deleteNamespace(middle);
+    },
+  };
+}
+
+/** A bridge and a VXLAN device in each of two namespaces. */
+export function kernelVxlan(): Join {
+  const ends = endsOf('kernel');
+  const underlay = underlayOf('kernel');
+  return {
+    name: 'kernel',
+    about: 'kernel bridges joined by VXLAN devices, no firewall',
+    async setUp() {
+      makeEnds(ends);
+      makeUnderlay(underlay);
+      for (const [i, end] of [ends.client, ends.server].entries()) {
+        const netns = underlay[i] as string;
+        const [own, far] = i === 0 ? UNDERLAY_ADDRESSES : [...UNDERLAY_ADDRESSES].reverse();
+        vethInto(end, `10.1.0.${i + 1}/24`, netns, 'workload');
+        ip('-n', end, 'link', 'set', 'eth0', 'mtu', String(INNER_MTU));
+        ip('-n', netns, 'link', 'add', 'bridge', 'type', 'bridge');
+        ip(
+          ...['-n', netns, 'link', 'add', 'vx', 'type', 'vxlan', 'id', String(VNI), 'dstport', '4789'],
+          ...['local', String(own), 'remote', String(far), 'dev', 'under'],
+        );
+        for (const device of ['workload', 'vx'])
+          ip('-n', netns, 'link', 'set', device, 'master', 'bridge', 'up');
+        ip('-n', netns, 'link', 'set', 'bridge', 'up');
+      }
+      await answers(ends);
+      return ends;
+    },
+    async tearDown() {
+      removeEnds(ends);
+      removeUnderlay(underlay);
     },
   };
 }

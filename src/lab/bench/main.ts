@@ -10,11 +10,12 @@ import { conns } from './conns.js';
 import { flood } from './flood.js';
 import { emptyPipeline, headgate, headgateDatacenter, headgateStanding } from './headgate.js';
 import type { Ends, Join } from './join.js';
-import { kernelBridge, nftables } from './kernel.js';
+import { kernelBridge, kernelVxlan, nftables } from './kernel.js';
 import { cps, latency, pps, tcp, type Figures, type Measurement } from './measure.js';
-import { openVswitch } from './ovs.js';
+import { openVswitch, openVswitchVxlan } from './ovs.js';
 import { pipeline } from './pipeline.js';
 import { trace } from './trace.js';
+import { headgateTunnel } from './tunnel.js';
 import { manyOverOne, rounded, spread, spreads, table, type Result } from './report.js';
 
 interface Bench {
@@ -70,6 +71,20 @@ const benches: Record<string, Bench> = {
       headgateDatacenter(10000),
       headgateStanding(1_000_000),
       emptyPipeline(),
+    ],
+    seconds: 3,
+    runs: 5,
+  },
+  tunnel: {
+    about:
+      'bulk TCP of one connection between two hosts over VXLAN, inner MTU 1,400; other encapsulations beside it',
+    measurement: tcp,
+    joins: () => [
+      headgateTunnel('vxlan', 'headgate'),
+      ...(['geneve', 'nsh', 'gre', 'nsh-ethernet'] as const).map((one) => headgateTunnel(one)),
+      headgateTunnel('gre', 'headgate-gre-udp', 4754),
+      openVswitchVxlan(),
+      kernelVxlan(),
     ],
     seconds: 3,
     runs: 5,

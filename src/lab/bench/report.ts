@@ -46,13 +46,15 @@ export function spreads(runs: Figures[]): Record<string, Spread> {
 }
 
 /**
- * Headgate with many rules, or many standing connections / Headgate with one rule, of the medians; empty where one of
- * them was not measured.
+ * Headgate with many rules, many standing connections, or another encapsulation / Headgate with one rule, of the medians;
+ * empty where one of them was not measured.
  */
 export function manyOverOne(runs: Record<string, Figures[]>): Record<string, number> {
   const median = (name: string) => spread((runs[name] ?? []).map(({ value }) => value)).median;
   const one = ['headgate-1', 'headgate'].find((name) => name in runs);
-  const many = Object.keys(runs).filter((name) => /^headgate-(10000|datacenter|standing)$/.test(name));
+  const many = Object.keys(runs).filter((name) =>
+    /^headgate-(10000|datacenter|standing|geneve|gre|gre-udp|nsh|nsh-ethernet)$/.test(name),
+  );
   if (one === undefined) return {};
   return Object.fromEntries(many.map((name) => [`${name} / ${one}`, rounded(median(name) / median(one))]));
 }

@@ -1,0 +1,89 @@
+// ConnectionTable::recover: after a crash, records that make sense are kept and all that is derived is made anew. No
+// chain, list or count that the last owner left is followed. In the order in which it happens.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "packet/hash.h"
+#include "tables/connections.h"
+
+namespace headgate {
+namespace {
+
+constexpr uint32_t kPlacedMask = 0xffffff;
+
+bool in_order(const Connection& c, uint32_t now) {
+  const auto behind = [](uint32_t later, uint32_t earlier) { return static_cast<int32_t>(later - earlier) >= 0; };
+  return behind(now, c.last_seen) && behind(c.last_seen, c.created);
+}
+
+bool has_state(const Connection& c) {
+  if (c.protocol == kTcp) return c.tcp.state < TcpState::kCount;
+  return c.protocol != kSctp || c.sctp.state < SctpState::kCount;
+}
+
+}  // namespace
+
+bool ConnectionTable::is_right(uint32_t place, const Known& known) const {
+  const Connection& c = records_[place];
+  if (c.timeout_class() >= TimeoutClass::kCount || !has_state(c)) return false;
+  if (c.layer3 != Layer3::kIpv4 && c.layer3 != Layer3::kIpv6) return false;
+  if (c.account() >= accounts_.size() || !known.tracker(c.tracker) || !in_order(c, known.now)) return false;
+  if (c.service() && !known.service(c.service())) return false;
+  return !c.is_ipv6() || c.address_tails == tails_of(pairs_[place].source, pairs_[place].destination);
+}
+
+// Whether the chain that has been made so far holds the same flow.
+bool ConnectionTable::is_twice(const Connection& c, uint32_t bucket) const {
+  for (uint32_t i = buckets_[bucket]; i; i = records_[i].next) {
+    const Connection& other = records_[i];
+    const bool same = other.key() == c.key() && other.address_tails == c.address_tails;
+    if (same && (!c.is_ipv6() || !memcmp(&pairs_[i], &pairs_[place_of(c)], sizeof(Pair)))) return true;
+  }
+  return false;
+}
+
+uint32_t ConnectionTable::recover(const Known& known) {
+  const uint32_t end = std::min(head_->high_water, limit_);
+  uint32_t forgotten = 0;
+  *head_ = {};
+  head_->high_water = end;
+  head_->profiles = 1;
+  memset(buckets_, 0, bucket_count_ * sizeof(uint32_t));
+  accounts_.forget_records();
+  std::vector<uint64_t> kept;  // list, seconds it has been in its list, place
+  for (uint32_t place = end; place > 0; --place) {
+    Connection& c = records_[place];
+    const bool used = c.timeout_class() != TimeoutClass::kFree;
+    const FlowHeaders flow = flow_of(c);
+    const uint32_t bucket = bucket_of(
+        hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_),
+        c.tracker);
+    if (!used || !is_right(place, known) || is_twice(c, bucket)) {
+      forgotten += used;
+      c.list = 0;
+      c.next = head_->free;
+      head_->free = place;
+      continue;
+    }
+    for (Verdict& verdict : c.verdict)
+      if (verdict.action == Action::kPass || !known.hit_owner(verdict.hit)) verdict = Verdict();
+    c.next = buckets_[bucket];
+    buckets_[bucket] = place;
+    const uint64_t waited = (known.now / 1000 - c.placed) & kPlacedMask;
+    kept.push_back(uint64_t{c.list} << 56 | waited << 32 | place);
+  }
+  std::ranges::sort(kept, std::greater<>());
+  for (const uint64_t one : kept) append(records_[static_cast<uint32_t>(one)]);
+  head_->used = static_cast<uint32_t>(kept.size());
+  return forgotten;
+}
+
+// As the newest of its class, with the time that it was put there.
+void ConnectionTable::append(Connection& c) {
+  const uint32_t placed = c.placed;
+  link_newest(c, c.timeout_class(), c.profile(), 0);
+  c.placed = placed & kPlacedMask;
+}
+
+}  // namespace headgate
