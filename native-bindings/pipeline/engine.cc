@@ -117,8 +117,10 @@ void Engine::begin() {
   names_.begin();
   start_ = {state_->left(), 0, 0, state_->alarms()};
   const std::vector<bool> tags = publisher_.known_tags();
+  std::vector<bool> trackers(UINT16_MAX + 1);
+  for (uint32_t i = 0; i <= UINT16_MAX; ++i) trackers[i] = !publisher_.tracker_name(static_cast<uint16_t>(i)).empty();
   const ConnectionTable::Known known{now_milliseconds(),
-                                     [this](uint16_t tracker) { return !publisher_.tracker_name(tracker).empty(); },
+                                     [&trackers](uint16_t tracker) { return trackers[tracker]; },
                                      [&tags](uint16_t place) { return tags[place]; },
                                      {}};
   for (auto& worker : workers_) {

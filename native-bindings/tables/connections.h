@@ -32,6 +32,7 @@
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <vector>
 
 #include "packet/headers.h"
 #include "tables/accounts.h"
@@ -358,6 +359,8 @@ class ConnectionTable {
   // recover.cc
   bool is_right(uint32_t place, const Known& known) const;
   bool is_twice(const Connection& c, uint32_t bucket) const;
+  uint32_t own_bucket(const Connection& c) const;
+  bool recover(uint32_t place, uint32_t bucket, const Known& known, std::vector<uint64_t>& kept);
   void append(Connection& c);
 
   uint32_t limit_;

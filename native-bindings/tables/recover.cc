@@ -11,6 +11,7 @@ namespace headgate {
 namespace {
 
 constexpr uint32_t kPlacedMask = 0xffffff;
+constexpr uint32_t kBlock = 64;
 
 bool in_order(const Connection& c, uint32_t now) {
   const auto behind = [](uint32_t later, uint32_t earlier) { return static_cast<int32_t>(later - earlier) >= 0; };
@@ -52,31 +53,47 @@ uint32_t ConnectionTable::recover(const Known& known) {
   memset(buckets_, 0, bucket_count_ * sizeof(uint32_t));
   accounts_.forget_records();
   std::vector<uint64_t> kept;  // list, seconds it has been in its list, place
-  for (uint32_t place = end; place > 0; --place) {
-    Connection& c = records_[place];
-    const bool used = c.timeout_class() != TimeoutClass::kFree;
-    const FlowHeaders flow = flow_of(c);
-    const uint32_t bucket = bucket_of(
-        hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_),
-        c.tracker);
-    if (!used || !is_right(place, known) || is_twice(c, bucket)) {
-      forgotten += used;
-      c.list = 0;
-      c.next = head_->free;
-      head_->free = place;
-      continue;
-    }
-    for (Verdict& verdict : c.verdict)
-      if (verdict.action == Action::kPass || !known.hit_owner(verdict.hit)) verdict = Verdict();
-    c.next = buckets_[bucket];
-    buckets_[bucket] = place;
-    const uint64_t waited = (known.now / 1000 - c.placed) & kPlacedMask;
-    kept.push_back(uint64_t{c.list} << 56 | waited << 32 | place);
+  kept.reserve(end);
+  // In blocks, each looked at three times: so all of a block wait for memory together.
+  uint32_t buckets[kBlock];
+  for (uint32_t left = end; left > 0;) {
+    const uint32_t count = std::min(left, kBlock);
+    for (uint32_t i = 0; i < count; ++i) __builtin_prefetch(&buckets_[buckets[i] = own_bucket(records_[left - i])]);
+    for (uint32_t i = 0; i < count; ++i) __builtin_prefetch(&records_[buckets_[buckets[i]]]);
+    for (uint32_t i = 0; i < count; ++i) forgotten += recover(left - i, buckets[i], known, kept);
+    left -= count;
   }
-  std::ranges::sort(kept, std::greater<>());
+  std::ranges::reverse(kept);  // places are mostly given out in the order of time
+  if (!std::ranges::is_sorted(kept, std::greater<>())) std::ranges::sort(kept, std::greater<>());
   for (const uint64_t one : kept) append(records_[static_cast<uint32_t>(one)]);
   head_->used = static_cast<uint32_t>(kept.size());
   return forgotten;
+}
+
+uint32_t ConnectionTable::own_bucket(const Connection& c) const {
+  const FlowHeaders flow = flow_of(c);
+  return bucket_of(
+      hash_flow(flow.source, flow.source_port, flow.destination, flow.destination_port, flow.protocol, secret_),
+      c.tracker);
+}
+
+// Puts the record into its chain, and what is to be known for its list into `kept`; or forgets it: true if it was used.
+bool ConnectionTable::recover(uint32_t place, uint32_t bucket, const Known& known, std::vector<uint64_t>& kept) {
+  Connection& c = records_[place];
+  const bool used = c.timeout_class() != TimeoutClass::kFree;
+  if (!used || !is_right(place, known) || is_twice(c, bucket)) {
+    c.list = 0;
+    c.next = head_->free;
+    head_->free = place;
+    return used;
+  }
+  for (Verdict& verdict : c.verdict)
+    if (verdict.action == Action::kPass || !known.hit_owner(verdict.hit)) verdict = Verdict();
+  c.next = buckets_[bucket];
+  buckets_[bucket] = place;
+  const uint64_t waited = (known.now / 1000 - c.placed) & kPlacedMask;
+  kept.push_back(uint64_t{c.list} << 56 | waited << 32 | place);
+  return false;
 }
 
 // As the newest of its class, with the time that it was put there.

@@ -5,7 +5,7 @@
 //   control  an ordinary user without any capability
 //
 // A child that ends before Headgate was ready once is a failed start, and `run` ends too. After that a dead child is
-// started again, at once and then with growing pauses while it keeps dying. The engine does not notice the
+// started again, at once and then with growing pauses while it keeps dying before it is of use. The engine does not notice the
 // death of control.
 //
 // An engine may ask for another that is to follow it (engine/launch.ts). The one that says that it serves is looked
@@ -32,6 +32,7 @@ const FIRST_PAUSE = 200;
 const MOST_PAUSE = 10_000;
 /** A child that lived as long as this is not one that keeps dying. */
 const STEADY_MILLISECONDS = 30_000;
+const SERVED_MILLISECONDS = 1_000;
 
 export interface RunOptions extends Paths {
   logLevel: string;
@@ -46,6 +47,8 @@ interface Child {
   process: ChildProcess;
   program: Program;
   ended: Promise<string>;
+  /** An engine that got as far as to take frames. */
+  served: boolean;
 }
 
 /** Runs until SIGTERM or SIGINT. Throws a HeadgateError when it cannot start. */
@@ -126,6 +129,7 @@ class Supervisor {
       const began = Date.now();
       this.#children.set(name, this.#spawn(name, this.#program));
       const how = await this.#endOf(name);
+      const served = this.#children.get(name)?.served;
       this.#children.delete(name);
       if (this.#stopping) return;
       if (!this.#ready)
@@ -133,7 +137,9 @@ class Supervisor {
           `${name}-start`,
           `Headgate does not start: its ${name} ended at once (${how}).`,
         );
-      if (Date.now() - began > STEADY_MILLISECONDS) pause = 0;
+      // Frames wait for an engine: at once, but not more often than once a second.
+      if (served === true) pause = Math.max(0, began + SERVED_MILLISECONDS - Date.now());
+      else if (Date.now() - began > STEADY_MILLISECONDS) pause = 0;
       this.#options.log.error({ child: name, how, milliseconds: pause }, 'child ended; it is started again');
       await Promise.race([this.#stop, sleep(pause, undefined, { ref: false })]);
       pause = Math.min(Math.max(pause * 2, FIRST_PAUSE), MOST_PAUSE);
@@ -165,6 +171,7 @@ class Supervisor {
       });
       return;
     }
+    child.served = true;
     const before = this.#children.get('engine');
     if (before === child || before === undefined) return;
     this.#beside.delete(child);
@@ -198,7 +205,7 @@ class Supervisor {
       started.once('error', (error) => resolve(errorMessage(error)));
       started.once('exit', (code, signal) => resolve(signal ?? `exit ${code ?? 0}`));
     });
-    const child = { process: started, program, ended };
+    const child = { process: started, program, ended, served: false };
     started.on('message', (message: ToSupervisor) => this.#hear(child, message));
     return child;
   }

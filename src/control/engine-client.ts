@@ -51,7 +51,7 @@ export class EngineClient {
   #lostAt = -Infinity;
 
   constructor(options: EngineClientOptions) {
-    this.#options = { timeout: 60_000, firstPause: 50, mostPause: 200, ...options };
+    this.#options = { timeout: 60_000, firstPause: 20, mostPause: 50, ...options };
     this.#pause = this.#options.firstPause;
   }
 

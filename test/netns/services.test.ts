@@ -158,10 +158,10 @@ describe('two tenants with the same addresses', () => {
 
   test('a trace tells tag, portal, hop and outer headers, at both ends', async () => {
     const packet = { from: 'red-a', to: 'red-b', protocol: 17, destinationPort: 7100 };
-    const simulated = await bed.switch.control.post<SimulateResult>('/v1/trace/simulate', { packets: [packet] });
-    expect(servicesOf(simulated.traces)).toEqual([
-      'sent to gateway, hop 1, under tag red-inspect: VLAN 11',
-    ]);
+    const simulated = await bed.switch.control.post<SimulateResult>('/v1/trace/simulate', {
+      packets: [packet],
+    });
+    expect(servicesOf(simulated.traces)).toEqual(['sent to gateway, hop 1, under tag red-inspect: VLAN 11']);
     const { id } = await bed.gateway.control.post<LiveResult>('/v1/trace/live', {});
     expect(await bed.ask('red-a', 'traced')).toBe('red-b traced');
     const told: string[] = [];
@@ -170,7 +170,10 @@ describe('two tenants with the same addresses', () => {
       told.push(...servicesOf((await bed.gateway.control.get<TakenResult>(path)).traces));
       return told.length >= 8;
     });
-    const [at, fw] = ['switch, where its client is, under tag red-inspect: VLAN 11', 'p1, hop 1, under tag red-inspect: VLAN 11'];
+    const [at, fw] = [
+      'switch, where its client is, under tag red-inspect: VLAN 11',
+      'p1, hop 1, under tag red-inspect: VLAN 11',
+    ];
     const passage = [`has come from ${at}`, `sent to ${fw}`, `has come from ${fw}`, `sent to ${at}`];
     expect(told).toEqual([...passage, ...passage]);
     await bed.gateway.control.delete(`/v1/trace/live/${id}`);

@@ -72,7 +72,9 @@ test(
     stop = true;
     await loads;
     const sorted = outages.toSorted((x, y) => x - y);
-    console.log(`control had the next engine after ${sorted.map(Math.round).join(', ')} ms`);
+    console.log(
+      `control had the next engine after ${sorted.map(Math.round).join(', ')} ms (up to 1 s of it is waiting)`,
+    );
     await waitUntil(
       'new connections work',
       async () => (await a.tcp(bed.ipv4('b'), 80)).outcome === 'reached',
