@@ -47,7 +47,10 @@ void Counters::begin() {
 }
 
 void Counters::cover(size_t places) {
-  workloads = {workloads.data(), std::max(workloads.size(), std::min(places, kMostWorkloads))};
+  const size_t before = workloads.size();
+  workloads = {workloads.data(), std::max(before, std::min(places, kMostWorkloads))};
+  for (WorkloadCounters& fresh : workloads.subspan(before))
+    if (!fresh.serial) fresh = WorkloadCounters();
   head_->workloads = std::max(head_->workloads, static_cast<uint32_t>(workloads.size()));
 }
 

@@ -113,7 +113,7 @@ TEST_CASE("a delta with a value that is wrong in itself is refused, and changes 
       {"category or an order out of range",
        [](Delta& d) {
          d.set_entries = {entry("x", "r1", 1, "A")};
-         d.set_entries[0].category = 4;
+         d.set_entries[0].category = 5;
        }},
       {"category or an order out of range",
        [](Delta& d) { d.set_entries = {entry("x", "r1", uint64_t{1} << 50, "A")}; }},

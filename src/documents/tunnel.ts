@@ -41,6 +41,9 @@ const remote = text((value) =>
     : `"${value.slice(0, 80)}" is not a remote: write an address like 192.0.2.2, or over Ethernet a MAC`,
 );
 
+/** What is neither has been complained of, and stays as it is. */
+const canonical = (value: string) => (parseAddress(value) || isMac(value) ? remoteAddress(value) : value);
+
 export const tunnelSpecSchema = fields({
   encapsulation: oneOf('encapsulation', NAMES),
   /** Outer source address; not over Ethernet. */
@@ -97,9 +100,9 @@ export const tunnelSpecSchema = fields({
       );
     else if (value.local !== undefined && one.includes(':') !== value.local.includes(':'))
       say(`"${one}" is not of the family of local, ${value.local}: use one tunnel for IPv4 and one for IPv6`);
-    const same = remoteAddress(one);
+    const same = canonical(one);
     if (seen.has(same)) say(`"${one}" is there twice: leave one out`);
-    if (value.local !== undefined && same === remoteAddress(value.local)) say(`"${one}" is this host itself`);
+    if (value.local !== undefined && same === canonical(value.local)) say(`"${one}" is this host itself`);
     seen.add(same);
   });
 });

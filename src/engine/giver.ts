@@ -113,9 +113,10 @@ export class Giver {
     renameSync(hidden, socket);
   }
 
-  /** This process ends. */
+  /** This process ends, and no other is in charge. */
   close(): void {
     this.#server?.close();
+    unlinkIfThere(this.#options.socket);
     this.#before?.peer.close();
     for (const peer of this.#peers) peer.close();
   }

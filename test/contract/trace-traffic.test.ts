@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { InjectResult, LiveResult, TakenResult } from '../../src/control/trace-api.js';
 import type { StatsResult } from '../../src/control/api.js';
 import type { TraceAnswer } from '../../src/trace/answer.js';
+import { checksum } from '../../src/trace/build.js';
 import { dissect } from '../../src/trace/dissect.js';
 import type { Described } from '../../src/trace/packet.js';
 import { packet, said, TraceBed } from '../support/trace-bed.js';
@@ -169,7 +170,7 @@ describe('an injected packet', () => {
     expect((await count()) - before).toBe(1);
   });
 
-  /** The same packet back, with other flags. */
+  /** The answer to a SYN, with these flags. */
   function turnedRound(frame: Buffer, flags: number): Buffer {
     const back = Buffer.from(frame);
     const swap = (a: number, b: number, length: number) => {
@@ -179,7 +180,12 @@ describe('an injected packet', () => {
     swap(0, 6, 6);
     swap(26, 30, 4);
     swap(34, 36, 2);
+    back.writeUInt32BE(frame.readUInt32BE(38) + 1, 42);
     back.writeUInt8(flags, 47);
+    back.writeUInt16BE(0, 50);
+    const length = back.length - 34;
+    const pseudo = Buffer.concat([back.subarray(26, 34), Buffer.from([0, 6, length >> 8, length & 0xff])]);
+    back.writeUInt16BE(checksum(Buffer.concat([pseudo, back.subarray(34)])), 50);
     return back;
   }
 });

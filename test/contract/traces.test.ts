@@ -91,7 +91,7 @@ test('a simulated frame is told stage by stage, and nothing comes of it', () => 
     destination: 'b',
     stage: 'transmit',
     headers: { sourceMac: MACS.a, destinationMac: MACS.b, vlans: [], tcpFlags: 2 },
-    connection: { isNew: true, reply: false, before: 'new', after: 'syn-sent', tracker: 'lan' },
+    connection: { isNew: true, reply: false, before: 'none', after: 'syn-sent', tracker: 'lan' },
     verdicts: [
       { workload: 'a', direction: 'out', action: 'allow', isNew: true },
       { workload: 'b', direction: 'in', action: 'allow', isNew: true },
