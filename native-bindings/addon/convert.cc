@@ -67,6 +67,7 @@ Enum to_enum(const Napi::Object& object, const char* field, const char* const (&
 constexpr const char* kActions[] = {"allow", "drop", "reject", "pass"};
 constexpr const char* kDefaults[] = {"allow", "drop"};
 constexpr const char* kOnChanges[] = {"reevaluate", "keep", "reset"};
+constexpr const char* kHelpers[] = {"none", "ftp", "tftp"};
 constexpr const char* kModes[] = {"enforce", "observe"};
 constexpr const char* kDirections[] = {"in", "out", "both"};
 constexpr const char* kSides[] = {"south", "north"};
@@ -102,6 +103,7 @@ RuleChange read_rule(const Napi::Object& o) {
   rule.on_change = to_enum<OnChange>(o, "onChange", kOnChanges);
   rule.observe = to_enum<int>(o, "mode", kModes) == 1;
   rule.log = read_bool(o, "log");
+  if (!absent(o.Get("helper"))) rule.helper = to_enum<Helper>(o, "helper", kHelpers);
   return rule;
 }
 

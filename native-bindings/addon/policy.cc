@@ -69,6 +69,7 @@ Napi::Object write_rule(Napi::Env env, const RuleChange& rule) {
   out.Set("onChange", kOnChanges[static_cast<int>(rule.on_change)]);
   out.Set("mode", rule.observe ? "observe" : "enforce");
   out.Set("log", Napi::Boolean::New(env, rule.log));
+  if (rule.helper != Helper::kNone) out.Set("helper", rule.helper == Helper::kFtp ? "ftp" : "tftp");
   return out;
 }
 

@@ -9,8 +9,10 @@
 #include "tables/connections.h"
 #include "tables/counters.h"
 #include "tables/crossings.h"
+#include "tables/expectations.h"
 #include "tables/fragments.h"
 #include "tables/generation.h"
+#include "tables/helpers.h"
 #include "tables/hits.h"
 #include "tables/log_ring.h"
 #include "tables/lookup_memo.h"
@@ -32,18 +34,20 @@ struct Context {
   const Generation* generation;
   ConnectionTable& connections;
   Crossings& crossings;
+  Helpers& helpers;
   HitTable& hits;
   LookupMemo& memo;
   FragmentTable& fragments;
   Counters& counters;
   LogRing& log;
   Outputs& outputs;
-  FramePool& pool;       // spare frames for answers and segments
-  Steering* steering;    // null: one worker owns every flow
-  TokenBucket& answers;  // resets and ICMP errors made here
-  uint64_t secret;       // of hash_flow
-  uint32_t now = 0;      // milliseconds; the same for a whole batch
-  uint32_t seconds = 0;  // likewise
+  FramePool& pool;             // spare frames for answers and segments
+  Expectations* expectations;  // null: nothing is announced, as in a simulation
+  Steering* steering;          // null: one worker owns every flow
+  TokenBucket& answers;        // resets and ICMP errors made here
+  uint64_t secret;             // of hash_flow
+  uint32_t now = 0;            // milliseconds; the same for a whole batch
+  uint32_t seconds = 0;        // likewise
   Located located = {};
   std::span<Frame* const> ahead = {};  // of the running batch, while no new flow was found in it (stages/track.cc)
 

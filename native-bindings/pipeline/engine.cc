@@ -75,6 +75,7 @@ Engine::Engine(const EngineOptions& options, std::unique_ptr<State> state, const
       last_run_(options.now) {
   if (!names_.secret()) names_.set_secret(random_secret());
   secret_ = names_.secret();
+  expectations_ = std::make_unique<Expectations>(state_->memory(Part::kExpectations).data(), secret_);
   make_workers(options);
   connect_workers();
   current_ = workers_[0]->generation();
@@ -88,6 +89,7 @@ void Engine::make_workers(const EngineOptions& options) {
     worker.connections = shape_.connections;
     worker.limits = limits_of_table(options.connections);
     worker.secret = secret_;
+    worker.expectations = expectations_.get();
     workers_.push_back(std::make_unique<Worker>(worker));
   }
 }
@@ -115,6 +117,7 @@ void Engine::connect_workers() {
 // The state is owned: it is looked over, and threads run.
 void Engine::begin() {
   names_.begin();
+  if (state_->left() == State::Left::kInDisorder) expectations_->recover();
   start_ = {state_->left(), 0, 0, state_->alarms()};
   const std::vector<bool> tags = publisher_.known_tags();
   std::vector<bool> trackers(UINT16_MAX + 1);

@@ -244,6 +244,7 @@ class Engine {
   const StateShape shape_;
   std::unique_ptr<State> state_;
   Names names_;
+  std::unique_ptr<Expectations> expectations_;
   StartReport start_{};
   std::vector<std::unique_ptr<Worker>> workers_;
   Publisher publisher_;

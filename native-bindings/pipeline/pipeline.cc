@@ -23,6 +23,7 @@ STAGE(forward_stage);
 #include "packet/parse.cc"
 #include "stages/advance.cc"
 #include "stages/classify.cc"
+#include "stages/expect.cc"
 #include "stages/forward.cc"
 #include "stages/fragments.cc"
 #include "stages/guard.cc"

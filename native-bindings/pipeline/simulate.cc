@@ -44,10 +44,11 @@ Simulation::Simulation(const Generation& generation, std::span<Worker* const> wo
       pool_(kFrames),
       connections_(connection_memory_.data(), kConnections),
       crossings_(kConnections),
+      helpers_(kConnections),
       hits_(kHits),
       fragments_(secret, [](Frame& frame, Reason) { frame.trace = nullptr; }),  // its record was handed out
-      ctx_{&generation_, connections_, crossings_, hits_, memo_,   fragments_,
-           counters_,    log_,         outputs_,   pool_, nullptr, counters_.totals.answers,
+      ctx_{&generation_, connections_, crossings_, helpers_, hits_,   memo_,   fragments_,
+           counters_,    log_,         outputs_,   pool_,    nullptr, nullptr, counters_.totals.answers,
            secret} {
   connections_.set_secret(secret);
   ctx_.now = static_cast<uint32_t>(now / 1'000'000);

@@ -34,6 +34,7 @@ class Simulation {
   FramePool pool_;
   ConnectionTable connections_;
   Crossings crossings_;
+  Helpers helpers_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;

@@ -11,8 +11,10 @@
 #include "pipeline/convert.h"
 #include "tables/counters.h"
 #include "tables/crossings.h"
+#include "tables/expectations.h"
 #include "tables/flow_log.h"
 #include "tables/fragments.h"
+#include "tables/helpers.h"
 #include "tables/log_ring.h"
 #include "tables/names.h"
 

@@ -26,6 +26,7 @@ struct WorkerOptions {
   uint32_t connections = 0;
   Limits limits = {};  // of a workload for which nothing else is said, at all workers together; 0: none
   uint64_t secret = 0;
+  Expectations* expectations = nullptr;  // common to all workers; null: nothing is announced
   Pipeline pipeline = kPipeline;
 };
 
@@ -112,6 +113,7 @@ class Worker {
   FramePool pool_;
   ConnectionTable connections_;
   Crossings crossings_;
+  Helpers helpers_;
   HitTable hits_;
   LookupMemo memo_;
   FragmentTable fragments_;

@@ -77,6 +77,10 @@ TrackingMode mode_of(const Connection& c, const Context& ctx) {
   ctx.connections.touch(c, timeout_class, ctx.now);
 }
 
+bool has_helper(const Connection& c) {
+  return c.verdict[0].helper != Helper::kNone || c.verdict[1].helper != Helper::kNone;
+}
+
 bool advance_tcp(const Frame& frame, Context& ctx, Connection& c) {
   constexpr uint32_t kMostPayload = 65535;
   TcpSegment segment = tcp_segment(frame);
@@ -88,6 +92,8 @@ bool advance_tcp(const Frame& frame, Context& ctx, Connection& c) {
   // What later fragments bring is not seen: it may be as much as a datagram holds.
   if (frame.headers.fragment) [[unlikely]]
     segment.length = kMostPayload;
+  if (has_helper(c)) [[unlikely]]
+    read_ftp(frame, ctx, c, segment);
   const TcpState before = c.tcp.state;
   c.tcp.advance(segment, frame.reply);
   c.last_seen = ctx.now;
@@ -109,6 +115,8 @@ bool advance_tcp(const Frame& frame, Context& ctx, Connection& c) {
 
 void advance_plain(const Frame& frame, Context& ctx, Connection& c) {
   const uint8_t side = frame.reply ? 2 : 1;
+  if (c.protocol == kUdp && has_helper(c)) [[unlikely]]
+    read_tftp(frame, ctx, c);
   c.last_seen = ctx.now;
   if ((c.plain.heard & side) && c.timeout_class() != TimeoutClass::kDenied) return;
   c.plain.heard |= side;

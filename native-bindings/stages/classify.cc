@@ -6,6 +6,9 @@
 // What crosses an edge pair is judged in one place, the tracker: by `out` where the flow runs from south to north,
 // whichever way this frame does, and by `in` where it runs the other way. So the verdict is found whichever bridge a
 // frame crosses by.
+#include <optional>
+#include <utility>
+
 #include "packet/parse.h"
 #include "stages/stage.h"
 #include "tables/decide.h"
@@ -27,11 +30,37 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     ++ctx.counters.totals.log_lost;
 }
 
+// By the rules for the connection that has announced this one, where the rule that decides there asks for that.
+[[gnu::noinline]] std::optional<Decision> decide_as_parent(Context& ctx, const Connection& c, Direction direction,
+                                                           uint32_t place) {
+  const Helpers::Held* held = ctx.helpers.find(ctx.connections, c);
+  if (!held) return {};
+  FlowHeaders flow = ctx.connections.flow_of(c);
+  if (held->parent.turned) {
+    std::swap(flow.source, flow.destination);
+    direction = direction == Direction::kIn ? Direction::kOut : Direction::kIn;
+  }
+  flow.source_port = held->parent.source_port;
+  flow.destination_port = held->parent.destination_port;
+  Decision d = decide(ctx, place, direction, flow);
+  if (std::exchange(d.helper, Helper::kNone) == Helper::kNone) return {};
+  return d;
+}
+
+Decision decide_at(Context& ctx, const Connection& c, Side side, uint32_t place) {
+  const Direction direction = side == kInitiator ? Direction::kOut : Direction::kIn;
+  if (c.verdict[side].expected) [[unlikely]]
+    if (const auto d = decide_as_parent(ctx, c, direction, place)) return *d;
+  return decide(ctx, place, direction, ctx.connections.flow_of(c));
+}
+
 // Judges the connection at one side again, under the on-change rule of its former verdict.
 [[gnu::noinline]] void judge(Context& ctx, Connection& c, Side side, const Workload& w, uint32_t place) {
   Verdict& verdict = c.verdict[side];
   if (verdict.epoch != 0 && ctx.hits[verdict.hit].workload != w.serial) {
+    const bool expected = verdict.expected;
     verdict = ctx.crossings.exchange(ctx.connections, c, side);
+    verdict.expected = expected;
     if (is_ended(c)) verdict.action = Action::kDrop;
     if (verdict.epoch == ctx.generation->epochs[place]) return;
   }
@@ -42,7 +71,7 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
     verdict.epoch = ctx.generation->epochs[place];
     return;
   }
-  Decision d = decide(ctx, place, side == kInitiator ? Direction::kOut : Direction::kIn, ctx.connections.flow_of(c));
+  const Decision d = decide_at(ctx, c, side, place);
   verdict.profile = d.profile;
   // What the receiving side's section says goes before what the sending side's does.
   const uint8_t profile = c.verdict[kResponder].profile ? c.verdict[kResponder].profile : c.verdict[kInitiator].profile;
@@ -56,6 +85,7 @@ void log_match(Context& ctx, Hit& hit, const Rule& rule, const FlowHeaders& flow
   verdict.action = is_ended(c) ? Action::kDrop : d.action;
   verdict.on_change = d.on_change;
   verdict.by_rule = d.by_rule;
+  verdict.helper = d.helper;
 }
 
 // Whether the connection has a verdict of that workload, at one crossing or the other.
@@ -107,12 +137,12 @@ Decision decide(Context& ctx, uint32_t workload, Direction direction, const Flow
     return ctx.memo.first_match(*ctx.generation->lookup, workload, direction, flow, from);
   };
   if (const IndexEntry* entry = deciding_entry(first_match, note))
-    return {entry->rule->action, entry->rule->on_change, place, true, entry->profile};
+    return {entry->rule->action, entry->rule->on_change, place, true, entry->profile, entry->rule->helper};
   place = ctx.hits.place(0, serial, direction);
   ++ctx.hits[place].flows;
   // What is behind a remote has its firewall on its own host.
   const Action action = ctx.workload(workload).remote ? Action::kAllow : ctx.generation->default_action;
-  return {action, OnChange::kReevaluate, place, false, 0};
+  return {action, OnChange::kReevaluate, place, false, 0, Helper::kNone};
 }
 
 bool is_initiator(const Frame& frame, const Context& ctx, const Workload& w) {

@@ -43,6 +43,7 @@ struct Decision {
   uint32_t hit;
   bool by_rule;  // else by the default action
   uint8_t profile;
+  Helper helper;
 };
 Decision decide(Context& ctx, uint32_t workload, Direction direction, const FlowHeaders& flow);
 // Has a traced frame's record say what was decided at one of its receivers (pipeline/trace.h).
@@ -69,6 +70,11 @@ uint64_t hash_of(const Frame& frame, const Context& ctx);
 enum class Served { kNot, kYes, kDone };
 Served admit_serviced(Frame& frame, Context& ctx);
 void strip_tags(Frame& frame);
+// Of advance: looks for what announces another connection in what was let through, before the state moves on.
+void read_ftp(const Frame& frame, Context& ctx, const Connection& c, const TcpSegment& segment);
+void read_tftp(const Frame& frame, Context& ctx, const Connection& c);
+// Of track: whether the new connection was announced, which it then remembers.
+void note_expected(const Frame& frame, Context& ctx, Connection& c);
 // Of classify: has the connection remember the service tag that rules choose for it at its ends, if any.
 void choose_service(const Frame& frame, Context& ctx, Connection& c);
 

@@ -63,6 +63,7 @@ Reason over_limit(ConnectionTable& connections, uint16_t number, uint32_t now) {
     c = ctx.connections.insert(frame.headers, frame.tracker, ctx.now, account);
   }
   if (!c) drop(ctx, frame, Reason::kConnectionsFull);
+  if (c && ctx.expectations && ctx.expectations->any(ctx.now)) note_expected(frame, ctx, *c);
   return c;
 }
 

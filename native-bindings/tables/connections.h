@@ -63,6 +63,8 @@ struct Verdict {
   OnChange on_change : 2 = OnChange::kReevaluate;
   bool by_rule : 1 = false;  // else by the default
   uint8_t profile : 4 = 0;   // of the rule's section
+  Helper helper : 2 = Helper::kNone;
+  bool expected : 1 = false;  // judged as the connection that expected it (tables/helpers.h)
 };
 static_assert(sizeof(Verdict) == 8);
 
@@ -139,6 +141,11 @@ inline bool is_ended(const Connection& c) {
 
 inline bool is_denied(const Connection& c) {
   return c.timeout_class() == TimeoutClass::kDenied || is_ended(c);
+}
+
+// Tells a connection from others that had its place before; never 0.
+inline uint64_t mark_of(const Connection& c) {
+  return ((c.key() ^ std::rotl(c.address_tails, 21)) * 0x9e3779b97f4a7c15ull ^ uint64_t{c.created} << 1) | 1;
 }
 
 // For people: of a denied one too, what state it was in.

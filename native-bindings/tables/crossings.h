@@ -28,14 +28,9 @@ class Crossings {
 
  private:
   struct Kept {
-    uint64_t of;  // the connection: a place is used again by others
+    uint64_t of;  // mark_of the connection
     Verdict verdict;
   };
-  // Of a connection among those that had its place; never 0.
-  static uint64_t mark_of(const Connection& c) {
-    return ((c.key() ^ std::rotl(c.address_tails, 21)) * 0x9e3779b97f4a7c15ull ^ uint64_t{c.created} << 1) | 1;
-  }
-
   TableMemory memory_;
   Kept* kept_;  // two by place
 };

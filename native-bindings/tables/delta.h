@@ -33,6 +33,7 @@ struct RuleChange {
   OnChange on_change = OnChange::kReevaluate;
   bool observe = false;
   bool log = false;
+  Helper helper = Helper::kNone;
 };
 
 struct BridgeChange {

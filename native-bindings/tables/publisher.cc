@@ -265,6 +265,7 @@ void Publisher::link(HeldRule& held, const RuleChange& change) {
   rule->on_change = change.on_change;
   rule->observe = change.observe;
   rule->log = change.log;
+  rule->helper = change.helper;
   held.slots = Classifier::slots_of(*rule);
   held.rule = std::move(rule);
 }

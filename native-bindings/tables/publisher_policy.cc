@@ -42,7 +42,7 @@ Delta Publisher::policy() const {
   for (const auto& [key, held] : rules_) {
     const Rule& rule = *held.rule;
     delta.set_rules.push_back({key, names_of(rule.sources), names_of(rule.destinations), rule.services, rule.action,
-                               rule.on_change, rule.observe, rule.log});
+                               rule.on_change, rule.observe, rule.log, rule.helper});
   }
   for (const auto& [name, scope] : scopes_) {
     ScopeChange change{name, scope.digest, {}};

@@ -87,8 +87,12 @@ bool ConnectionTable::recover(uint32_t place, uint32_t bucket, const Known& know
     head_->free = place;
     return used;
   }
-  for (Verdict& verdict : c.verdict)
-    if (verdict.action == Action::kPass || !known.hit_owner(verdict.hit)) verdict = Verdict();
+  for (Verdict& verdict : c.verdict) {
+    if (verdict.action != Action::kPass && known.hit_owner(verdict.hit)) continue;
+    const bool expected = verdict.expected;
+    verdict = Verdict();
+    verdict.expected = expected;
+  }
   c.next = buckets_[bucket];
   buckets_[bucket] = place;
   const uint64_t waited = (known.now / 1000 - c.placed) & kPlacedMask;

@@ -12,6 +12,9 @@ namespace headgate {
 
 enum class Action : uint8_t { kAllow, kDrop, kReject, kPass };
 enum class OnChange : uint8_t { kReevaluate, kKeep, kReset };
+// Which application's data connections are let through beside the connections that the rule allows
+// (tables/expectations.h).
+enum class Helper : uint8_t { kNone, kFtp, kTftp };
 // Seen from the workload.
 enum class Direction : uint8_t { kIn = 0, kOut = 1 };
 
@@ -61,6 +64,7 @@ struct Rule {
   OnChange on_change = OnChange::kReevaluate;
   bool observe = false;
   bool log = false;
+  Helper helper = Helper::kNone;
 };
 
 }  // namespace headgate

@@ -1,6 +1,6 @@
 // SecurityPolicy: ordered rules, the category and priority they are judged in, and the workloads they apply to.
 import { z } from 'zod';
-import { TRACKING_MODES, timeoutsSchema } from '../engine/messages.js';
+import { HELPERS, TRACKING_MODES, timeoutsSchema } from '../engine/messages.js';
 import { fields, name, number, oneOf, ruleName, stringOr } from './fields.js';
 import { appliedToSchema, ruleSelectionSchema } from './selection.js';
 import { serviceEntrySchema } from './service.js';
@@ -32,6 +32,8 @@ export const ruleSchema = fields({
   mode: mode.optional(),
   /** What an edit of the rule does to live connections. */
   onChange: oneOf('onChange', ['reevaluate', 'keep', 'reset']).optional(),
+  /** Whose data connections are let through beside the connections that the rule allows. Absent: nobody's. */
+  helper: oneOf('helper', HELPERS).optional(),
 });
 
 export const securityPolicySpecSchema = fields({
@@ -48,6 +50,10 @@ export const securityPolicySpecSchema = fields({
 }).superRefine(({ rules }, context) => {
   const seen = new Set<string>();
   for (const [i, rule] of rules.entries()) {
+    if (rule.helper !== undefined && rule.action !== 'allow') {
+      const message = `a rule with the action ${rule.action} has no data connections: leave it out`;
+      context.addIssue({ code: 'custom', message, path: ['rules', i, 'helper'] });
+    }
     if (rule.name === undefined) continue;
     if (seen.has(rule.name)) {
       const message = `duplicate rule "${rule.name}": rules of a policy need names of their own`;

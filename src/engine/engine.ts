@@ -141,6 +141,7 @@ export class EngineProcess {
   /** Closes the socket and the ports; devices stay, so that the next engine finds them. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#server?.hide();
     await this.#server?.close();
     await this.#publishing.catch(() => undefined);
     this.#options.native.stop();

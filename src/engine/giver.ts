@@ -5,9 +5,9 @@
 // After a handover this process stands by, loaded but without ports and state. Its connection to the follower stays; a
 // rollback asks for it there, and this process follows then like any other.
 import { createServer, type Server } from 'node:net';
-import { renameSync, unlinkSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
-import { listenAt } from '../shared/unix-socket.js';
+import { listenAt, removeSocket } from '../shared/unix-socket.js';
 import type { Addon, NativeEngine } from './addon.js';
 import type { EngineProcess } from './engine.js';
 import {
@@ -108,7 +108,7 @@ export class Giver {
         this.#followerFailed(peer, 'it ended');
       });
     });
-    unlinkIfThere(hidden);
+    removeSocket(hidden);
     await listenAt(this.#server, hidden, 'The engine', 'The folder of the pools has to belong to root.');
     renameSync(hidden, socket);
   }
@@ -116,7 +116,7 @@ export class Giver {
   /** This process ends, and no other is in charge. */
   close(): void {
     this.#server?.close();
-    unlinkIfThere(this.#options.socket);
+    removeSocket(this.#options.socket);
     this.#before?.peer.close();
     for (const peer of this.#peers) peer.close();
   }
@@ -293,13 +293,5 @@ export class Giver {
     this.#peers.delete(peer);
     const asked = new Promise<'take'>((resolve) => (this.#take = resolve));
     this.#leave({ follower: peer, pid: attempt.follower?.pid ?? 0, asked });
-  }
-}
-
-function unlinkIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // It was not there.
   }
 }

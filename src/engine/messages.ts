@@ -34,6 +34,9 @@ export const addressSetSchema = z.strictObject({ name, digest, ranges });
 /** A change of a set that is held: first what `remove` covers goes, then `add` comes. */
 export const addressSetEditSchema = z.strictObject({ name, digest, add: ranges, remove: ranges });
 
+/** Applications whose connections announce others: FTP's of TCP, TFTP's of UDP. */
+export const HELPERS = ['ftp', 'tftp'] as const;
+
 /**
  * A shared rule. `key` is the digest of the whole content: two policies with the same content share one rule.
  * Priority, category, direction and applied-to are not here: they belong to the index entries that refer to it.
@@ -49,6 +52,8 @@ export const ruleSchema = z.strictObject({
   mode: z.enum(['enforce', 'observe']),
   log: z.boolean(),
   onChange: z.enum(['reevaluate', 'keep', 'reset']),
+  /** Whose data connections are let through beside the connections that the rule allows. */
+  helper: z.enum(HELPERS).optional(),
 });
 
 const vlan = z.int().min(1).max(4094).optional();

@@ -5,10 +5,10 @@
 // announces an impossible length closes its connection. Requests of one connection are answered in their order;
 // `publish` runs one at a time over all connections.
 import { createServer, type Server, type Socket } from 'node:net';
-import { chownSync, renameSync, unlinkSync } from 'node:fs';
+import { chownSync, renameSync } from 'node:fs';
 import { accepts } from '../documents/accepts.js';
 import { HeadgateError, toErrorBody } from '../shared/errors.js';
-import { listenAt } from '../shared/unix-socket.js';
+import { listenAt, removeSocket } from '../shared/unix-socket.js';
 import { encodeMessage, FrameReader } from './framing.js';
 import {
   PROTOCOL_VERSION,
@@ -135,6 +135,8 @@ const MOST_CONNECTIONS = 16;
 export interface Listening {
   /** Puts the socket in its place. */
   show(): void;
+  /** Takes it away again, if it was put there. */
+  hide(): void;
   close(): Promise<void>;
 }
 
@@ -158,7 +160,8 @@ export async function listen(
   server.maxConnections = MOST_CONNECTIONS;
   // Node takes away the name that it was bound by when it closes, whoever's that is by then.
   const hidden = `${path}.${process.pid}`;
-  removeStale(hidden);
+  let shown = false;
+  removeSocket(hidden);
   await listenAt(
     server,
     hidden,
@@ -168,7 +171,13 @@ export async function listen(
   if (group !== undefined) giveToGroup(hidden, group, log);
   server.on('error', (error) => log.warn({ detail: error.message }, 'engine socket'));
   return {
-    show: () => renameSync(hidden, path),
+    show: () => {
+      renameSync(hidden, path);
+      shown = true;
+    },
+    hide: () => {
+      if (shown) removeSocket(path);
+    },
     close: () =>
       new Promise((resolve) => {
         // What was asked and answered is on its way still.
@@ -186,13 +195,5 @@ function giveToGroup(path: string, group: number, log: ServerLog): void {
       { group, detail: String(error) },
       'the engine socket cannot be given to the group of control: start the engine as a member of that group',
     );
-  }
-}
-
-function removeStale(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // It was not there.
   }
 }

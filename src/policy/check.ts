@@ -4,6 +4,7 @@
 import type { AppliedTo, Document, DocumentError, Selection } from '../documents/index.js';
 import { documentKey, ofKind } from '../documents/index.js';
 import { suggest } from '../documents/nearest.js';
+import { protocolNumber, PROTOCOLS } from '../documents/protocols.js';
 import { MOST_PROFILES } from '../engine/messages.js';
 import type { Kinds } from './kinds.js';
 import { profileOf } from './lower.js';
@@ -115,6 +116,25 @@ export function checkProfiles(all: Kinds, error: Find): void {
       'give some of them the same, or leave to the Host what they share';
     error(document, document.spec.tracking ? 'spec.tracking' : 'spec.timeouts', message);
   }
+}
+
+const HELPER_SERVICES = { ftp: { protocol: 'tcp', port: 21 }, tftp: { protocol: 'udp', port: 69 } } as const;
+
+/** A helper reads what connections say: those of its protocol, and no more than the rule's services name. */
+export function checkHelpers(all: Kinds, error: Find): void {
+  for (const document of all.lists.SecurityPolicy)
+    document.spec.rules.forEach(({ helper, services }, i) => {
+      if (helper === undefined) return;
+      const { protocol: wanted, port } = HELPER_SERVICES[helper];
+      const entries = services?.flatMap((one) =>
+        typeof one === 'string' ? (all.services.get(one)?.spec.entries ?? []) : [one],
+      );
+      if (entries?.every(({ protocol }) => protocolNumber(protocol) === PROTOCOLS[wanted])) return;
+      const message =
+        `the helper ${helper} reads connections of ${wanted} alone: give the rule services of ${wanted}, ` +
+        `such as { protocol: ${wanted}, ports: [${port}] }`;
+      error(document, `spec.rules[${i}].helper`, message, document.origin.rules?.[i]);
+    });
 }
 
 const MAX_NESTING = 64;

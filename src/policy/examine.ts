@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Document, DocumentError } from '../documents/index.js';
 import { documentKey } from '../documents/index.js';
 import { checkAttachments } from './check-attachments.js';
-import { checkCycles, checkProfiles, checkReferences, checkUnique } from './check.js';
+import { checkCycles, checkHelpers, checkProfiles, checkReferences, checkUnique } from './check.js';
 import type { Checked, Find } from './check.js';
 import { checkServices } from './check-services.js';
 import { compile } from './compile.js';
@@ -47,6 +47,7 @@ export function examine(documents: readonly Document[], previous?: Examined): Ex
   const kinds = Kinds.of(documents, base?.lowered?.kinds);
   checkReferences(namesStay ? fresh : documents, kinds, into(errors));
   if (fresh.some(({ kind }) => kind === 'SecurityPolicy')) checkProfiles(kinds, into(errors));
+  if (fresh.some(({ kind }) => kind === 'SecurityPolicy' || kind === 'Service')) checkHelpers(kinds, into(errors));
   if (fresh.some(({ kind }) => kind === 'Group')) checkCycles(documents, into(errors));
   if (!attachmentsStay) checkAttachments(documents, into(errors), into(attachments));
   // They may refer to what has changed, and are few.

@@ -101,6 +101,7 @@ class PolicyLowering {
       mode: rule.mode ?? this.document.spec.mode ?? 'enforce',
       log: rule.log ?? false,
       onChange: rule.onChange ?? 'reevaluate',
+      ...(rule.helper && { helper: rule.helper }),
     };
     if (rule.from) content.sources = this.addressSetsOf(rule.from);
     if (rule.to) content.destinations = this.addressSetsOf(rule.to);
@@ -176,9 +177,9 @@ export function profileOf({
 }
 
 /** All that the rule says, in few characters. */
-function contentText({ sources, destinations, services, action, mode, log, onChange }: SharedRule): string {
+function contentText({ sources, destinations, services, action, mode, log, onChange, helper }: SharedRule): string {
   const ends = `${sources?.join(' ') ?? '*'}>${destinations?.join(' ') ?? '*'}`;
-  return `${action} ${mode} ${log} ${onChange} ${ends} ${services?.join(' ') ?? '*'}`;
+  return `${action}${helper ?? ''} ${mode} ${log} ${onChange} ${ends} ${services?.join(' ') ?? '*'}`;
 }
 
 const textsBefore = new WeakMap<ServiceDocument, string[]>();

@@ -210,7 +210,7 @@ class Search {
   }
 
   private follower(i: number, rule: MatchedRule, direction: Directed): RuleReference | 'end' | undefined {
-    const { action, log, onChange } = rule.rule.content;
+    const { action, log, onChange, helper } = rule.rule.content;
     for (const k of this.around.of(rule.scope).meeting) {
       if (k <= i) continue;
       const next = this.at(k);
@@ -218,11 +218,11 @@ class Search {
       if (!next[direction] || !this.meets(next, rule)) continue;
       const { content } = next.rule;
       if (!next.isEnforced || content.action !== action) return undefined;
-      if (content.log !== log || content.onChange !== onChange) return undefined;
+      if (content.log !== log || content.onChange !== onChange || content.helper !== helper) return undefined;
       // One that no flow reaches may be removed as well.
       if (!this.unreachable.has(k) && this.covers(next, rule)) return next.rule.reference;
     }
-    if (log || onChange !== 'reevaluate') return undefined;
+    if (log || onChange !== 'reevaluate' || helper) return undefined;
     return action === 'pass' || action === this.defaultAction ? 'end' : undefined;
   }
 

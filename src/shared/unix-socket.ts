@@ -1,5 +1,5 @@
 // Listening on a unix socket that its owner and group alone may open, from the moment it is there.
-import { chmodSync } from 'node:fs';
+import { chmodSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { errorMessage, HeadgateError } from './errors.js';
 
@@ -18,4 +18,13 @@ export async function listenAt(server: Server, path: string, who: string, remedy
     process.umask(mask);
   }
   chmodSync(path, 0o660);
+}
+
+/** One that may be there. */
+export function removeSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not there.
+  }
 }
