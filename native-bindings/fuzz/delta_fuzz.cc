@@ -99,6 +99,7 @@ Delta read_delta(Reader& in) {
       r.action = static_cast<Action>(in.below(4));
       r.on_change = static_cast<OnChange>(in.below(3));
       r.observe = in.below(2), r.log = in.below(2);
+      r.helper = static_cast<Helper>(in.below(3));
       return r;
     });
   if (wants(4))

@@ -103,7 +103,7 @@ const mode = fc.constantFrom('enforce', 'observe');
 const seldom = <T>(arbitrary: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 2, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
 const tracking = fc.constantFrom('strict', 'pickup', 'liberal');
-const rule = fc.record({
+const plainRule = fc.record({
   name: fc.constantFrom('r0', 'r1', 'r2', 'r3', undefined),
   direction: seldom(fc.constantFrom('in', 'out', 'both')),
   from: seldom(selection(GROUPS).filter(notEmpty)),
@@ -114,6 +114,15 @@ const rule = fc.record({
   log: seldom(fc.boolean()),
   mode: seldom(mode),
   onChange: seldom(fc.constantFrom('reevaluate', 'keep', 'reset')),
+});
+/** At times with a helper, and then with such services alone as it reads. */
+const rule = fc.tuple(plainRule, fc.constantFrom('ftp', 'tftp', undefined)).map(([one, helper]) => {
+  const wanted = helper === 'ftp' ? ['tcp', 6] : ['udp', '17'];
+  const services = one.services?.filter(
+    (service) => typeof service !== 'string' && wanted.includes(service.protocol),
+  );
+  if (helper === undefined || one.action !== 'allow' || !services?.length) return one;
+  return { ...one, services, helper };
 });
 
 const policy = fc.record(

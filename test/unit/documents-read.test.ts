@@ -192,6 +192,11 @@ describe('errors name file, line, column, path and how to mend', () => {
       'f.yaml:7:5: spec.rules[0].services: the list is empty: leave it out for any service',
     ],
     [
+      'a helper where nothing is allowed',
+      policy('- {action: drop, helper: ftp, services: [{protocol: tcp}]}'),
+      'f.yaml:7:18: spec.rules[0].helper: a rule with the action drop has no data connections: leave it out',
+    ],
+    [
       'duplicate rule name',
       policy('- {name: a, action: allow}\n- {name: a, action: drop}'),
       'f.yaml:7:12: spec.rules[1].name: duplicate rule "a": rules of a policy need names of their own',

@@ -41,6 +41,20 @@ describe('references', () => {
       'f1.yaml:10:1: spec.rules[1].appliedTo.groups[0]: there is no Group "nothing-like-it": known: web',
     ]);
   });
+  test('a helper of services that it does not read', () => {
+    const text = (rules: string) => yaml('SecurityPolicy', 'p', `rules:\n${rules}`);
+    const named = (protocol: string) =>
+      yaml('Service', 'files', `entries: [{protocol: ${protocol}, ports: [21]}]`);
+    const ftp = '- {action: allow, helper: ftp, services: [files]}';
+    expect(errors(...documents(text(ftp), named('tcp')))).toEqual([]);
+    const says = (helper: string, protocol: string, port: number) =>
+      `f1.yaml:6:1: spec.rules[0].helper: the helper ${helper} reads connections of ${protocol} alone: ` +
+      `give the rule services of ${protocol}, such as { protocol: ${protocol}, ports: [${port}] }`;
+    expect(errors(...documents(text(ftp), named('udp')))).toEqual([says('ftp', 'tcp', 21)]);
+    expect(errors(...documents(text('- {action: allow, helper: ftp}')))).toEqual([says('ftp', 'tcp', 21)]);
+    const mixed = '- {action: allow, helper: tftp, services: [{protocol: udp}, {protocol: tcp}]}';
+    expect(errors(...documents(text(mixed)))).toEqual([says('tftp', 'udp', 69)]);
+  });
   test('a missing group in a group', () => {
     expect(errors(group('a', ['b']))).toEqual([
       'a.yaml:1:1: spec.groups[0]: there is no Group "b": known: a',
