@@ -65,7 +65,9 @@ export class Host {
   constructor(readonly netns: string) {
     mkdirSync(join(this.directory, 'etc', 'conf.d'), { recursive: true, mode: 0o755 });
     chmodSync(this.directory, 0o755);
-    const host = { default: 'allow', attach: { namespaces: ['hg*', 'self'], interfaces: ['*'] } };
+    const attach = { namespaces: ['hg*', 'self'], interfaces: ['*'] };
+    // Two workers: what comes back from a portal may come to the one that does not own the flow.
+    const host = { default: 'allow', workers: 2, attach };
     writeFileSync(join(this.directory, 'etc', 'headgate.yaml'), stringify(document('Host', 'host', host)));
   }
 
