@@ -233,6 +233,10 @@ void check(const Generation& g, const Publisher& publisher, uint32_t& newest_epo
       fail("an epoch or serial is used twice");
     newest_epoch = std::max(newest_epoch, g.epochs[i]);
     if (publisher.workload_name(w.serial) != w.name) fail("a workload without its serial");
+    if (w.segment == kNoSegment) {
+      if (w.port != kNoPort) fail("a tracker with a port");
+      continue;
+    }
     if (w.segment >= g.segments.size() || !g.segments[w.segment]) fail("a workload in no segment");
     const Segment& segment = *g.segments[w.segment];
     if (std::count(segment.members.begin(), segment.members.end(), i) != 1)

@@ -74,7 +74,10 @@ class FuzzPort final : public Port {
       fail("a super-frame for a port that takes none");
     if (can_.checksum || frame.length > 2000) return;
     Frame copy = frame;
-    if (parse(copy) != Reason::kNone) fail("a frame that does not parse any more");
+    copy.offload.checksum_valid = true;  // what came in with a partial checksum may have come with a wrong one
+    const Reason reason = parse(copy);
+    if (reason != Reason::kNone)
+      fail(std::string("a frame that does not parse any more: ") + kReasonTexts[static_cast<size_t>(reason)].text);
     if (!cut) return;
     const std::string fault = test::checksum_fault(Bytes(frame.data, frame.data + frame.length));
     if (!fault.empty()) fail("a segment whose checksum is wrong: " + fault);

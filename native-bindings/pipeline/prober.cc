@@ -109,7 +109,7 @@ void send_tcp(Context& ctx, const Portal& portal, uint64_t mac, uint16_t source_
     tcp[12] = 5 << 4;
     tcp[13] = flags;
     store16(tcp + 14, 8192);  // window: a status line fits
-    memcpy(tcp + kTcpHeader, data.data(), data.size());
+    std::copy(data.begin(), data.end(), tcp + kTcpHeader);
     const uint64_t pseudo =
         checksum_add(ipv4_of(portal.probe.source), 4) + checksum_add(ipv4_of(portal.probe.address), 4) + kTcp + length;
     store16(tcp + 16, checksum_finish(pseudo + checksum_add(tcp, length)));
