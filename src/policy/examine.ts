@@ -47,7 +47,8 @@ export function examine(documents: readonly Document[], previous?: Examined): Ex
   const kinds = Kinds.of(documents, base?.lowered?.kinds);
   checkReferences(namesStay ? fresh : documents, kinds, into(errors));
   if (fresh.some(({ kind }) => kind === 'SecurityPolicy')) checkProfiles(kinds, into(errors));
-  if (fresh.some(({ kind }) => kind === 'SecurityPolicy' || kind === 'Service')) checkHelpers(kinds, into(errors));
+  if (fresh.some(({ kind }) => kind === 'SecurityPolicy' || kind === 'Service'))
+    checkHelpers(kinds, into(errors));
   if (fresh.some(({ kind }) => kind === 'Group')) checkCycles(documents, into(errors));
   if (!attachmentsStay) checkAttachments(documents, into(errors), into(attachments));
   // They may refer to what has changed, and are few.

@@ -177,7 +177,16 @@ export function profileOf({
 }
 
 /** All that the rule says, in few characters. */
-function contentText({ sources, destinations, services, action, mode, log, onChange, helper }: SharedRule): string {
+function contentText({
+  sources,
+  destinations,
+  services,
+  action,
+  mode,
+  log,
+  onChange,
+  helper,
+}: SharedRule): string {
   const ends = `${sources?.join(' ') ?? '*'}>${destinations?.join(' ') ?? '*'}`;
   return `${action}${helper ?? ''} ${mode} ${log} ${onChange} ${ends} ${services?.join(' ') ?? '*'}`;
 }
