@@ -70,7 +70,10 @@ class Receiver {
   void Take(const Datagram& datagram, int64_t arrived) {
     const uint64_t number = datagram.number;
     if (began_) {
-      gap_ = std::max(gap_, arrived - last_arrival_);
+      if (arrived - last_arrival_ > gap_) {
+        gap_ = arrived - last_arrival_;
+        gap_end_ = arrived;
+      }
       if (number <= highest_ && (highest_ - number >= kRemembered || seen_[number % kRemembered])) {
         repeated_++;
         return;
@@ -94,14 +97,16 @@ class Receiver {
 
   void Tell() {
     const auto sent = static_cast<int64_t>(highest_ - told_);
-    printf("{\"sent\":%lld,\"lost\":%lld,\"repeated\":%llu,\"gap\":%.1f,\"senderGap\":%.1f,\"wait\":%.1f}\n",
-           static_cast<long long>(sent), static_cast<long long>(sent - received_),
-           static_cast<unsigned long long>(repeated_), Micros(gap_), Micros(sender_gap_), Micros(wait_));
+    printf(
+        "{\"sent\":%lld,\"lost\":%lld,\"repeated\":%llu,\"gap\":%.1f,\"gapEnd\":%.1f,\"senderGap\":%.1f,\"wait\":%.1f}"
+        "\n",
+        static_cast<long long>(sent), static_cast<long long>(sent - received_),
+        static_cast<unsigned long long>(repeated_), Micros(gap_), Micros(gap_end_), Micros(sender_gap_), Micros(wait_));
     fflush(stdout);
     told_ = highest_;
     received_ = 0;
     repeated_ = 0;
-    gap_ = sender_gap_ = wait_ = 0;
+    gap_ = gap_end_ = sender_gap_ = wait_ = 0;
   }
 
  private:
@@ -114,7 +119,7 @@ class Receiver {
   bool began_ = false;
   std::bitset<kRemembered> seen_;
   uint64_t told_ = 0, highest_ = 0, repeated_ = 0;
-  int64_t received_ = 0, last_arrival_ = 0, last_sent_ = 0, gap_ = 0, sender_gap_ = 0, wait_ = 0;
+  int64_t received_ = 0, last_arrival_ = 0, last_sent_ = 0, gap_ = 0, gap_end_ = 0, sender_gap_ = 0, wait_ = 0;
 };
 
 // False when nothing was there.

@@ -14,6 +14,7 @@ const window = (more: Partial<Window>): Window => ({
   lost: 0,
   repeated: 0,
   gap: 200,
+  gapEnd: 5_000_200,
   senderGap: 150,
   wait: 90,
   ...more,
@@ -22,21 +23,30 @@ const window = (more: Partial<Window>): Window => ({
 describe('together', () => {
   it('adds datagrams, and takes the longest of times', () => {
     const parts = [
-      window({ lost: 3, gap: 900 }),
+      window({ lost: 3, gap: 900, gapEnd: 7 }),
       window({ sent: 50, senderGap: 400 }),
       window({ repeated: 1 }),
     ];
-    expect(together(parts)).toEqual({ sent: 250, lost: 3, repeated: 1, gap: 900, senderGap: 400, wait: 90 });
+    expect(together(parts)).toEqual({
+      sent: 250,
+      lost: 3,
+      repeated: 1,
+      gap: 900,
+      gapEnd: 7,
+      senderGap: 400,
+      wait: 90,
+    });
   });
 });
 
 const change = (gap: number, lost: number, more: Record<string, number> = {}) =>
-  figuresOf(window({ gap, lost }), more);
+  figuresOf(window({ gap, gapEnd: 5_000_000 + gap, lost }), 4000, more);
 
 describe('figuresOf', () => {
   it('is in milliseconds, the blackout first', () => {
     expect(change(1234, 2, { pause: 0.4 })).toEqual({
       value: 1.234,
+      at: 1000,
       senderPause: 0.15,
       wait: 0.09,
       sent: 100,

@@ -10,6 +10,8 @@ export interface Window {
   repeated: number;
   /** The longest time without an arrival, and the longest that the sender itself paused. */
   gap: number;
+  /** When that ended, since 1970; 0: no datagram has come. */
+  gapEnd: number;
   senderGap: number;
   /** The longest that a datagram took. */
   wait: number;
@@ -24,16 +26,21 @@ export function together(windows: readonly Window[]): Window {
     lost: sum('lost'),
     repeated: sum('repeated'),
     gap: most('gap'),
+    gapEnd: windows.find(({ gap }) => gap === most('gap'))?.gapEnd ?? 0,
     senderGap: most('senderGap'),
     wait: most('wait'),
   };
 }
 
-/** Of one change; times in milliseconds, `value` is the blackout. */
-export function figuresOf(window: Window, more: Record<string, number>): Figures {
-  const { gap, senderGap, wait, ...counts } = window;
+/**
+ * Of one change, which began so many milliseconds after 1970; times in milliseconds. `value` is the blackout, `at` when
+ * that began, seen from the begin of the change.
+ */
+export function figuresOf(window: Window, began: number, more: Record<string, number>): Figures {
+  const { gap, gapEnd, senderGap, wait, ...counts } = window;
   const ms = (microseconds: number) => rounded(microseconds / 1000);
-  return { value: ms(gap), senderPause: ms(senderGap), wait: ms(wait), ...counts, ...more };
+  const at = rounded((gapEnd - gap) / 1000 - began);
+  return { value: ms(gap), at, senderPause: ms(senderGap), wait: ms(wait), ...counts, ...more };
 }
 
 export interface Summary {

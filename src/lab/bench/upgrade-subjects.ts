@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readFileSync } from 'node:fs';
 import { ApiClient } from '../../cli/client.js';
 import type { StatsResult, StatusResult } from '../../control/api.js';
+import { timeoutsSchema } from '../../engine/messages.js';
 import { outcomeSchema, type Outcome } from '../../engine/handover-messages.js';
 import { PROGRAM, type Headgate } from '../headgate.js';
 import { execIn, waitUntil } from '../namespaces.js';
@@ -33,6 +34,7 @@ const QUIET_MILLISECONDS = 1500;
 /** An engine that has lived for a second is started again at once. */
 const LIFE_MILLISECONDS = 1200;
 const DAY = 86_400;
+const TIMEOUTS = Object.keys(timeoutsSchema.shape);
 
 const quiet = (name: string): Phase => ({
   name: `${name}-quiet`,
@@ -52,14 +54,7 @@ export function headgateSubject(standing: number, next?: string): Subject {
       connections: room,
       limits: { connections: room, halfOpen: room, newPerSecond: 10_000_000 },
       // None ends by itself: that would count as lost.
-      timeouts: {
-        tcpEstablished: DAY,
-        tcpClosing: DAY,
-        udpOneWay: DAY,
-        udpTwoWay: DAY,
-        icmp: DAY,
-        other: DAY,
-      },
+      timeouts: Object.fromEntries(TIMEOUTS.map((one) => [one, DAY])),
     },
   });
   const upgrade: Phase = {
@@ -111,13 +106,15 @@ async function upgraded(
   least: number,
   most: number,
 ): Promise<Record<string, number>> {
+  const began = performance.now();
   const said = await execIn(undefined, [program, 'upgrade', ...args, '--run-dir', runDir, '-o', 'json']);
   const outcome: Outcome = outcomeSchema.parse(JSON.parse(said));
   if (outcome.converted < least || outcome.converted > most)
     throw new Error(`${outcome.converted} connections were converted, not ${least} or more`);
   return {
     pause: rounded(outcome.pauseMicroseconds / 1000),
-    prepare: outcome.prepareMilliseconds,
+    prepare: rounded(outcome.prepareMilliseconds),
+    command: rounded(performance.now() - began),
     rollback: args.includes('--rollback') ? 1 : 0,
   };
 }

@@ -79,8 +79,9 @@ export class Traffic {
   }
 
   /** What the probe says of a change: from its begin until frames have passed again for a while. */
-  async during<T>(change: () => Promise<T>): Promise<{ window: Window; changed: T }> {
+  async during<T>(change: () => Promise<T>): Promise<{ window: Window; began: number; changed: T }> {
     await this.tell();
+    const began = Date.now();
     const changed = await change();
     const windows = [await this.tell()];
     const end = Date.now() + LONGEST_BLACKOUT_MS;
@@ -92,7 +93,7 @@ export class Traffic {
       if (part.sent > 0) parts++;
       else if (Date.now() > end) throw new Error('frames do not pass again');
     }
-    return { window: together(windows), changed };
+    return { window: together(windows), began, changed };
   }
 
   async stop(): Promise<Stream> {

@@ -86,8 +86,8 @@ async function measure(phase: Phase, ends: Ends, changes: number, measured: Meas
   const traffic = await Traffic.start(ends);
   try {
     for (let i = 0; i < changes; i++) {
-      const { window, changed } = await traffic.during(() => phase.change(i));
-      (measured.runs[phase.name] ??= []).push(figuresOf(window, changed));
+      const { window, began, changed } = await traffic.during(() => phase.change(i));
+      (measured.runs[phase.name] ??= []).push(figuresOf(window, began, changed));
     }
     (measured.streams[phase.name] ??= []).push(await traffic.stop());
   } finally {
