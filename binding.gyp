@@ -111,6 +111,7 @@
     {'target_name': 'syn_flood', 'type': 'executable', 'sources': ['native-bindings/bench/syn_flood.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'tcp_connect', 'type': 'executable', 'sources': ['native-bindings/bench/tcp_connect.cc'], 'libraries': ['-lpthread']},
     {'target_name': 'standing_flows', 'type': 'executable', 'sources': ['native-bindings/bench/standing_flows.cc']},
+    {'target_name': 'sequence_probe', 'type': 'executable', 'sources': ['native-bindings/bench/sequence_probe.cc']},
     {'target_name': 'latency', 'type': 'executable', 'sources': ['native-bindings/bench/latency.cc'], 'libraries': ['-lpthread']},
   ],
 }

@@ -1,21 +1,11 @@
 // What the tests of upgrades and crashes do to a bed (../netns/bed.ts).
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { join, resolve } from 'node:path';
 import type { Outcome } from '../../src/engine/handover-messages.js';
 import { PROGRAM } from '../../src/lab/headgate.js';
 import { waitUntil } from '../../src/lab/namespaces.js';
-import { onEnd } from '../../src/lab/cleanup.js';
 import { Bed } from '../netns/bed.js';
+
+export { otherVersion } from '../../src/lab/other-version.js';
 
 /** Udp 53 and TCP 80 are allowed; TCP 90 too, until `forbid`: then connections that are open live on (`keep`). */
 export const RULES = [
@@ -70,34 +60,4 @@ export async function ready(bed: Bed, otherThan?: number): Promise<number> {
     return status.ready && status.engine?.pid !== otherThan && status;
   });
   return status.engine?.pid ?? 0;
-}
-
-const ROOT = resolve(process.env['HEADGATE_ROOT'] ?? '.');
-
-/** Another version of Headgate, as a tree of its own: its `bin/headgate`. */
-export function otherVersion(options: {
-  /** The addon below build/Release; absent: the same. A text: a file that holds it. */
-  addon?: 'headgate_next.node' | { text: string };
-  /** Source text that is put before that of a compiled file. */
-  patch?: { file: string; from: string; to: string };
-}): string {
-  const tree = mkdtempSync('/run/hg-version-');
-  chmodSync(tree, 0o755); // control is an ordinary user
-  onEnd(() => rmSync(tree, { recursive: true, force: true }));
-  for (const part of ['bin', 'dist', 'package.json'])
-    cpSync(join(ROOT, part), join(tree, part), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
-  const release = join(tree, 'build/Release');
-  mkdirSync(release, { recursive: true });
-  const addon = join(release, 'headgate.node');
-  if (typeof options.addon === 'object') writeFileSync(addon, options.addon.text);
-  else cpSync(join(ROOT, 'build/Release', options.addon ?? 'headgate.node'), addon);
-  if (options.patch !== undefined) {
-    const { file, from, to } = options.patch;
-    const path = join(tree, 'dist', file);
-    const text = readFileSync(path, 'utf8');
-    if (!text.includes(from)) throw new Error(`${file} has no ${from}`);
-    writeFileSync(path, text.replace(from, to));
-  }
-  return join(tree, 'bin/headgate');
 }

@@ -1,17 +1,17 @@
 // Headgate itself, as it is installed (both processes), and the same packet path with an empty pipeline.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { ApiClient } from '../../cli/client.js';
 import type { StatsResult } from '../../control/api.js';
 import { onEnd } from '../cleanup.js';
-import { createNamespace, deleteNamespace, execIn, spawnIn } from '../namespaces.js';
+import { createNamespace, deleteNamespace } from '../namespaces.js';
 import { foldersIn, startHeadgate, type Headgate } from '../headgate.js';
 import { generateDatacenter, type Draft } from '../generate/datacenter.js';
 import { Random } from '../generate/random.js';
 import { writeYaml } from '../generate/write.js';
 import { answers, endsOf, makeEnds, removeEnds, type Ends, type Join } from './join.js';
+import { stand } from './standing.js';
 
 const LAST_PRIORITY = 1_000_000;
 
@@ -24,43 +24,45 @@ export function headgate(rules: number, name = 'headgate'): Join & { running(): 
 
 const LIMIT = 2_000_000;
 
-/** One rule, and so many connections of UDP that stand all the while. */
-export function headgateStanding(standing: number): Join {
-  const host = {
+export interface StandingOptions {
+  name?: string;
+  rules?: number;
+  /** More of the Host document's spec. */
+  host?: Fields;
+}
+
+/** So many connections of UDP stand all the while; one rule, unless there are to be more. */
+export function headgateStanding(
+  standing: number,
+  options: StandingOptions = {},
+): Join & { running(): Headgate } {
+  const { name = 'headgate-standing', rules = 1, host = {} } = options;
+  const spec = {
     connections: LIMIT,
     limits: { connections: LIMIT, halfOpen: LIMIT, newPerSecond: LIMIT },
     timeouts: { udpOneWay: 86_400 },
+    ...host,
   };
-  const join = between('headgate-standing', `1 rule, ${standing} standing connections`, [], host);
-  let sink: ChildProcess | undefined;
-  let unregister: (() => void) | undefined;
+  const about = `${rules} rule${rules === 1 ? '' : 's'}, ${standing} standing connections`;
+  const join = between(name, about, rowOf(rules - 1), spec);
+  let end: (() => void) | undefined;
   return {
     ...join,
     async setUp() {
       const ends = await join.setUp();
-      sink = spawnIn(ends.server, [tool('standing_flows'), 'sink'], ['ignore', 'pipe', 'inherit']);
-      unregister = onEnd(() => sink?.kill('SIGKILL'));
-      await once(sink.stdout!, 'data'); // "ready"
-      await stand(ends, join.running(), standing);
+      const control = new ApiClient(join.running().runDir);
+      end = await stand(
+        ends,
+        standing,
+        async () => (await control.get<StatsResult>('/v1/stats')).connections,
+      );
       return ends;
     },
     async tearDown() {
-      sink?.kill('SIGKILL');
-      unregister?.();
+      end?.();
       await join.tearDown();
     },
   };
-}
-
-/** Sends until all stand: a TAP device that is full drops some. */
-async function stand(ends: Ends, running: Headgate, standing: number): Promise<void> {
-  const control = new ApiClient(running.runDir);
-  const send = [tool('standing_flows'), 'send', '--to', ends.serverAddress, '--count', String(standing)];
-  for (let pass = 1; pass <= 10; pass++) {
-    await execIn(ends.client, send, { timeoutMs: 120_000 });
-    if ((await control.get<StatsResult>('/v1/stats')).connections >= standing) return;
-  }
-  throw new Error(`after ten passes there are no ${standing} connections`);
 }
 
 /** The same beside a datacenter's rules, each of which stands at both workloads; the rule that allows comes last. */

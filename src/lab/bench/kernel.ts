@@ -78,12 +78,13 @@ export function kernelVxlan(): Join {
  * Kernel routing between two subnets with a stateful ruleset: what belongs to a connection passes at once, a new
  * one is compared with `rules` rules in a row, of which the last allows it.
  */
-export function nftables(rules: number): Join {
+export function nftables(rules: number): Join & { middle: string; reload(): void } {
   const name = rules === 1 ? 'nftables' : `nftables-${rules}`;
   const ends = endsOf(name, '10.2.0.2');
   const middle = `hg-${name}-m`;
   return {
     name,
+    middle,
     about: `kernel routing, nftables stateful, ${rules} rule${rules === 1 ? '' : 's in a row'} for new connections`,
     async setUp() {
       makeEnds(ends);
@@ -101,6 +102,10 @@ export function nftables(rules: number): Join {
     async tearDown() {
       removeEnds(ends);
       deleteNamespace(middle);
+    },
+    reload() {
+      // One transaction, as `nft -f` of a file that begins with `flush ruleset`: connections stay known.
+      runIn(middle, ['nft', '-f', '-'], `flush ruleset\n${ruleset(rules)}`);
     },
   };
 }

@@ -16,6 +16,7 @@ import { openVswitch, openVswitchVxlan } from './ovs.js';
 import { pipeline } from './pipeline.js';
 import { trace } from './trace.js';
 import { headgateTunnel } from './tunnel.js';
+import { upgrade } from './upgrade.js';
 import { manyOverOne, rounded, spread, spreads, table, type Result } from './report.js';
 
 interface Bench {
@@ -99,13 +100,13 @@ const benches: Record<string, Bench> = {
 };
 
 /** Those that join no namespaces. */
-const others = { pipeline, classify, conns, apply, trace, flood };
+const others = { pipeline, classify, conns, apply, trace, flood, upgrade };
 
 const names = [...Object.keys(benches), ...Object.keys(others)];
 const usage = `usage: scripts/bench ${names.join('|')} [--json] [--quick] [--runs N] [--only PEER,...]
   --json    print only the last line, the result as one JSON object
-  --quick   end within a minute: shorter and fewer runs
-  --runs    how many runs of each (not of pipeline, classify, conns, apply, trace and flood)
+  --quick   end within a minute (upgrade: two): shorter and fewer runs
+  --runs    how many runs of each (not of pipeline, classify, conns, apply, trace, flood and upgrade)
   --only    measure only these (headgate, ${['empty-pipeline', 'nftables', 'nftables-1000', 'ovs', 'kernel'].join(', ')})`;
 
 async function main(): Promise<number> {

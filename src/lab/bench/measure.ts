@@ -129,7 +129,7 @@ async function warm(ends: Ends): Promise<void> {
   );
 }
 
-async function listening(netns: string, protocol: 'tcp' | 'udp', port: number): Promise<void> {
+export async function listening(netns: string, protocol: 'tcp' | 'udp', port: number): Promise<void> {
   const option = protocol === 'tcp' ? '-ltnH' : '-lunH';
   await waitUntil(`port ${port} in ${netns}`, async () =>
     (await execIn(netns, ['ss', option, `sport = :${port}`])).includes(`:${port}`),

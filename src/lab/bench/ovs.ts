@@ -28,7 +28,7 @@ interface Programs {
   env: NodeJS.ProcessEnv;
 }
 
-export function openVswitch(): Join {
+export function openVswitch(): Join & { restart(): Promise<void> } {
   const ends = endsOf('ovs');
   const middle = 'hg-ovs-m';
   let switches: Switch[] = [];
@@ -52,6 +52,9 @@ export function openVswitch(): Join {
       for (const one of switches.splice(0)) await one.stop();
       removeEnds(ends);
       deleteNamespace(middle);
+    },
+    async restart() {
+      for (const one of switches) await one.restart();
     },
   };
 }
@@ -102,6 +105,8 @@ export function openVswitchVxlan(): Join {
 
 interface Switch {
   vsctl(...args: string[]): string;
+  /** Ends the datapath in order and starts it again at once, with what the database holds. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -124,14 +129,23 @@ async function startSwitch(netns: string): Promise<Switch> {
   run('usr/bin/ovsdb-tool', 'create', database, path('usr/share/openvswitch/vswitch.ovsschema'));
   const start = (file: string, ...args: string[]) => {
     const assign = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    daemons.push(spawnIn(netns, ['env', ...assign, path(file), ...args], 'ignore'));
+    const daemon = spawnIn(netns, ['env', ...assign, path(file), ...args], 'ignore');
+    daemons.push(daemon);
+    return daemon;
   };
   start('usr/sbin/ovsdb-server', database, `--remote=p${socket}`, '--log-file=/dev/null');
   const vsctl = (...args: string[]) => run('usr/bin/ovs-vsctl', `--db=${socket}`, '--timeout=20', ...args);
   await waitUntil('ovsdb-server', () => vsctl('--no-wait', 'init') === '');
-  start('usr/lib/openvswitch-switch/ovs-vswitchd', socket, '--log-file=/dev/null');
+  const startDatapath = () =>
+    start('usr/lib/openvswitch-switch/ovs-vswitchd', socket, '--log-file=/dev/null');
+  let datapath = startDatapath();
   return {
     vsctl,
+    async restart() {
+      daemons.splice(daemons.indexOf(datapath), 1);
+      await ended(datapath);
+      datapath = startDatapath();
+    },
     async stop() {
       for (const daemon of daemons.splice(0).reverse()) await ended(daemon);
       rmSync(directory, { recursive: true, force: true });
