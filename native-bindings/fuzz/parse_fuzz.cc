@@ -247,8 +247,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (uint8_t& b : header) b = in.byte();
     frame.offload = read_offload(header);
     frame.bytes = in.take(in.word());
-    // Mutation hardly ever makes a checksum right; every other frame gets that of IPv4, and the kernel's word for that of
-    // its transport, so that what lies behind is reached.
+    // Mutation hardly ever makes a checksum right; every other frame gets that of IPv4, and the kernel's word for that
+    // of its transport, so that what lies behind is reached.
     if ((control & 16) == 0) frame.offload.checksum_valid = true;
     if ((control & 16) == 0 && frame.bytes.size() >= 14) {
       size_t ip = 14;

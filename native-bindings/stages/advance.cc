@@ -6,6 +6,8 @@
 // opening until both sides were heard, so that nobody can fill the table with records that are never evicted.
 //
 // An ICMP error has been found to be about the connection, and changes nothing.
+#include <bit>
+
 #include "packet/parse.h"
 #include "stages/stage.h"
 
@@ -77,8 +79,11 @@ TrackingMode mode_of(const Connection& c, const Context& ctx) {
   ctx.connections.touch(c, timeout_class, ctx.now);
 }
 
+// Both verdicts at once: every frame asks.
 bool has_helper(const Connection& c) {
-  return c.verdict[0].helper != Helper::kNone || c.verdict[1].helper != Helper::kNone;
+  constexpr uint64_t kHelpers =
+      std::bit_cast<uint64_t>(Verdict{.helper = Helper{3}}) ^ std::bit_cast<uint64_t>(Verdict{});
+  return (std::bit_cast<uint64_t>(c.verdict[0]) | std::bit_cast<uint64_t>(c.verdict[1])) & kHelpers;
 }
 
 bool advance_tcp(const Frame& frame, Context& ctx, Connection& c) {

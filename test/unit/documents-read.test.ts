@@ -194,7 +194,7 @@ describe('errors name file, line, column, path and how to mend', () => {
     [
       'a helper where nothing is allowed',
       policy('- {action: drop, helper: ftp, services: [{protocol: tcp}]}'),
-      'f.yaml:7:18: spec.rules[0].helper: a rule with the action drop has no data connections: leave it out',
+      'f.yaml:6:28: spec.rules[0].helper: a rule with the action drop has no data connections: leave it out',
     ],
     [
       'duplicate rule name',
