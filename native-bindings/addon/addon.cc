@@ -61,6 +61,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                        {
                            InstanceMethod<&EngineObject::publish>("publish"),
                            InstanceMethod<&EngineObject::attach>("attach"),
+                           InstanceMethod<&EngineObject::attach_together>("attachTogether"),
                            InstanceMethod<&EngineObject::detach>("detach"),
                            InstanceMethod<&EngineObject::failures>("failures"),
                            InstanceMethod<&EngineObject::inventory>("inventory"),
@@ -148,6 +149,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       fail(env, refusal.code, refusal.message);
     if (auto mac = read_optional_string(spec, "mac")) result.Set("mac", *mac);
     return result;
+  }
+
+  void attach_together(const Napi::CallbackInfo& info) {
+    engine(info.Env()).attach_together(info[0].ToBoolean().Value());
   }
 
   void detach(const Napi::CallbackInfo& info) {

@@ -258,9 +258,20 @@ Refusal Engine::attach(const std::string& workload, std::unique_ptr<TunnelPort> 
 
 Refusal Engine::attach(const std::string& workload, std::shared_ptr<AttachedPort> attached) {
   if (Refusal refusal = publisher_.bind(workload, std::move(attached))) return refusal;
-  spread();
-  ask_path_mtu(**publisher_.find_workload(workload));
+  attached_ = true;
+  if (!together_) end_attaching();
   return {};
+}
+
+void Engine::attach_together(bool more) {
+  together_ = more;
+  if (!more && attached_) end_attaching();
+}
+
+void Engine::end_attaching() {
+  attached_ = false;
+  spread();
+  ask_path_mtus();
 }
 
 void Engine::ask_path_mtu(const Workload& workload) {

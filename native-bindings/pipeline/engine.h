@@ -153,6 +153,9 @@ class Engine {
   Refusal attach(const std::string& workload, std::unique_ptr<TunnelPort> port, const std::string& device);
   // Joins it to a trunk or tunnel that is open already; false if there is none.
   bool attach_to_shared(const std::string& workload, const std::string& device, bool tunnel, Refusal& refusal);
+  // While true, what is attached waits: with false all of it is read from at once. So nobody asks for a workload whose
+  // port is only about to be attached, as all do whose devices come up after a crash.
+  void attach_together(bool more);
   // `remove`: a TAP device is deleted, where nobody else uses it.
   void detach(const std::string& workload, bool remove);
   Port* port_of(const std::string& workload) const;
@@ -223,6 +226,7 @@ class Engine {
  private:
   Refusal attach(const std::string& workload, std::shared_ptr<AttachedPort> attached);
   void ask_path_mtu(const Workload& workload);
+  void end_attaching();
   Engine(const EngineOptions& options, std::unique_ptr<State> state, const StateShape& shape);
   void make_workers(const EngineOptions& options);
   void connect_workers();
@@ -254,6 +258,8 @@ class Engine {
   std::array<uint32_t, kMostTraces> traces_{};  // ids by place; 0: free
   size_t taken_from_ = 0;                       // the worker that was asked first
   bool threads_ = false;
+  bool together_ = false;  // attach_together
+  bool attached_ = false;  // since workers were told
   uint64_t last_run_ = 0;                 // of run(), for engines without threads
   uint32_t flow_log_walked_ = 0;          // milliseconds, when lasting connections were looked at
   std::vector<FlowRecord> flow_records_;  // room for what workers give

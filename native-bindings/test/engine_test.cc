@@ -107,6 +107,23 @@ TEST_CASE("both directions of a flow meet one record, whatever queues they come 
   CHECK(stats.connections == kFlows);
 }
 
+TEST_CASE("ports that are attached together are read from when all are there: the first frame finds them all") {
+  for (const bool together : {true, false}) {
+    Running r(0);
+    for (const char* name : {"a", "b"}) r.engine->detach(name, false);
+    if (together) r.engine->attach_together(true);
+    r.a = r.attach("a");
+    // Its device is up, and its workload asks at once.
+    r.a->push(flow(1).bytes());
+    r.engine->run(1'000'000'000);
+    r.b = r.attach("b");
+    if (together) r.engine->attach_together(false);
+    r.engine->run(1'001'000'000);
+    CHECK(r.take(r.b).size() == together);
+    CHECK(r.drops(Reason::kOutputDetached) == !together);
+  }
+}
+
 TEST_CASE("frames of one flow keep their order across the hand-over") {
   Running r(2);
   // Of a dozen flows some belong to the other worker than the one of queue 0.

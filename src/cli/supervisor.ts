@@ -18,6 +18,7 @@ import { errorMessage, HeadgateError } from '../shared/errors.js';
 import { readHostFile } from '../shared/host-file.js';
 import { controlSocket, engineSocket, type Paths } from '../shared/paths.js';
 import type { FromSupervisor, Program, ToSupervisor } from '../engine/launch.js';
+import { mayComeForward, NICER } from '../engine/priority.js';
 import { ApiClient } from './client.js';
 import { prepareRunDirectory, prepareStateDirectory } from './folders.js';
 import { note } from './output.js';
@@ -89,6 +90,8 @@ class Supervisor {
   /** What is started; another one after an upgrade. */
   #program: Program;
   #followed: () => void = () => undefined;
+  /** Of an engine's command line. */
+  readonly #comesForward = mayComeForward();
   readonly #stop: Promise<string>;
   #stopping = false;
   #ready = false;
@@ -194,13 +197,20 @@ class Supervisor {
     const args =
       name === 'engine' ? [...paths, '--group', String(this.#user.gid)] : [...paths, '--state-dir', stateDir];
     if (takeOver) args.push('--take-over');
-    const started = spawn(
+    const [command = '', ...argv] = [
+      ...(name === 'engine' ? this.#comesForward : []),
       'setpriv',
-      [...this.#privileges(name), '--', program.node, program.program, name, ...args],
-      {
-        stdio: ['ignore', 'inherit', 'inherit', ...(name === 'engine' ? (['ipc'] as const) : [])],
-      },
-    );
+      ...this.#privileges(name),
+      '--',
+      ...(takeOver && this.#comesForward.length > 0 ? NICER : []),
+      program.node,
+      program.program,
+      name,
+      ...args,
+    ];
+    const started = spawn(command, argv, {
+      stdio: ['ignore', 'inherit', 'inherit', ...(name === 'engine' ? (['ipc'] as const) : [])],
+    });
     const ended = new Promise<string>((resolve) => {
       started.once('error', (error) => resolve(errorMessage(error)));
       started.once('exit', (code, signal) => resolve(signal ?? `exit ${code ?? 0}`));

@@ -86,7 +86,9 @@ export interface NativeEngine {
   publish(delta: Delta): Promise<{ generation: number }>;
   /** Opens the workload's port and joins it to its segment. The workload must have been published. */
   attach(workload: string, port: PortSpec, descriptors?: number[]): { mac?: string };
-  /** Of the queues of the workload's port. */
+  /** While true, ports that are attached wait; with false all of them are read from at once. */
+  attachTogether(more: boolean): void;
+  /** Of the queues of the workload's port. Not of one that waits. */
   descriptors(workload: string): number[];
   /** Closes the workload's port; `remove` also deletes a TAP device that the engine made. */
   detach(workload: string, remove: boolean): void;

@@ -49,15 +49,19 @@ interface Entry {
 const MISSING = /\b(ENOENT|ENODEV|ENXIO)\b/;
 const MOST_REST_TICKS = 30;
 
+type Native = Pick<NativeEngine, 'attach' | 'attachTogether' | 'detach' | 'failures' | 'descriptors'>;
+
 export class Attachments {
-  readonly #native: Pick<NativeEngine, 'attach' | 'detach' | 'failures' | 'descriptors'>;
+  readonly #native: Native;
   readonly #log: AttachmentsLog;
   readonly #identify: NamespaceIdentity;
   readonly #store: DescriptorStore;
   readonly #entries = new Map<string, Entry>();
+  /** Of ports that were opened and not kept yet: a workload on each. */
+  readonly #fresh = new Map<string, string>();
 
   constructor(
-    native: Pick<NativeEngine, 'attach' | 'detach' | 'failures' | 'descriptors'>,
+    native: Native,
     log: AttachmentsLog,
     identify: NamespaceIdentity = identifyNamespace,
     store: DescriptorStore = noStore,
@@ -83,17 +87,25 @@ export class Attachments {
       this.#entries.delete(name);
     }
     // A tunnel that says something else is opened anew once nobody is left on it as it was.
-    for (const workload of moved) {
-      const entry: Entry = {
-        attach: workload.attach,
-        segment: workload.segment,
-        state: 'waiting',
-        rest: 0,
-        failuresInRow: 0,
-      };
-      this.#entries.set(workload.name, entry);
-      this.#try(workload.name, entry);
+    this.#together(() => {
+      for (const { name, attach, segment } of moved) {
+        const entry: Entry = { attach, segment, state: 'waiting', rest: 0, failuresInRow: 0 };
+        this.#entries.set(name, entry);
+        this.#try(name, entry);
+      }
+    });
+  }
+
+  /** What is attached by `work` is read from when all of it is. */
+  #together(work: () => void): void {
+    this.#native.attachTogether(true);
+    try {
+      work();
+    } finally {
+      this.#native.attachTogether(false);
     }
+    for (const [port, workload] of this.#fresh) this.#store.keep(port, this.#native.descriptors(workload));
+    this.#fresh.clear();
   }
 
   /**
@@ -116,12 +128,14 @@ export class Attachments {
       const entry = this.#entries.get(failure.workload);
       if (entry?.state === 'attached') this.#lose(failure.workload, entry, failure.detail);
     }
-    for (const [name, entry] of this.#entries) {
-      if (entry.state === 'attached') this.#checkNamespace(name, entry);
-      if (entry.state === 'attached') continue;
-      if (entry.rest > 0) entry.rest -= 1;
-      else this.#try(name, entry);
-    }
+    this.#together(() => {
+      for (const [name, entry] of this.#entries) {
+        if (entry.state === 'attached') this.#checkNamespace(name, entry);
+        if (entry.state === 'attached') continue;
+        if (entry.rest > 0) entry.rest -= 1;
+        else this.#try(name, entry);
+      }
+    });
   }
 
   list(): Attachment[] {
@@ -161,17 +175,19 @@ export class Attachments {
   /** Goes on with what the engine before had; `ports` holds descriptors by name. What cannot be taken over waits. */
   takeOver(held: readonly HeldAttachment[], ports: ReadonlyMap<string, number[]>): void {
     const given = new Map(ports);
-    for (const { workload, attach, segment, state, detail, mac, namespace } of held) {
-      const entry: Entry = { attach, segment, state: 'waiting', rest: 0, failuresInRow: 0 };
-      if (detail !== undefined) entry.detail = detail;
-      this.#entries.set(workload, entry);
-      if (state !== 'attached') continue;
-      if (namespace !== undefined) entry.namespace = namespace;
-      if (mac !== undefined) entry.mac = mac;
-      const name = portName(entry);
-      this.#open(workload, entry, given.get(name) ?? []);
-      given.delete(name);
-    }
+    this.#together(() => {
+      for (const { workload, attach, segment, state, detail, mac, namespace } of held) {
+        const entry: Entry = { attach, segment, state: 'waiting', rest: 0, failuresInRow: 0 };
+        if (detail !== undefined) entry.detail = detail;
+        this.#entries.set(workload, entry);
+        if (state !== 'attached') continue;
+        if (namespace !== undefined) entry.namespace = namespace;
+        if (mac !== undefined) entry.mac = mac;
+        const name = portName(entry);
+        this.#open(workload, entry, given.get(name) ?? []);
+        given.delete(name);
+      }
+    });
   }
 
   #open(workload: string, entry: Entry, descriptors: number[]): void {
@@ -248,7 +264,7 @@ export class Attachments {
       }
     }
     result ??= this.#native.attach(name, entry.attach);
-    this.#store.keep(port, this.#native.descriptors(name));
+    this.#fresh.set(port, name);
     return result;
   }
 

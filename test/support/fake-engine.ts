@@ -74,6 +74,10 @@ export class FakeEngine implements NativeEngine {
     return port.kind === 'tap' ? { mac: port.mac } : {};
   }
 
+  attachTogether(): void {
+    // Nobody reads its ports.
+  }
+
   descriptors(): number[] {
     return [];
   }

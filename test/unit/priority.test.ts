@@ -1,0 +1,25 @@
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+import { mayComeForward, NICER } from '../../src/engine/priority.js';
+
+test('only who may raise limits says so', () => {
+  expect(mayComeForward('CapEff:\t0000000000203000\n')).toEqual([]);
+  expect(mayComeForward('CapEff:\t000001ffffffffff\n')).toEqual(['prlimit', '--nice=20:20', '--']);
+});
+
+test('a process that was made nicer comes forward again with all its threads', () => {
+  const module = JSON.stringify(new URL('../../dist/engine/priority.js', import.meta.url).pathname);
+  const script = `
+    import { readdirSync } from 'node:fs';
+    import { getPriority } from 'node:os';
+    import { comeForward } from ${module};
+    const all = () => [...new Set(readdirSync('/proc/self/task').map((thread) => getPriority(Number(thread))))];
+    console.log(JSON.stringify([all(), (comeForward(), all())]));`;
+  const run = spawnSync(
+    NICER[0] ?? '',
+    [...NICER.slice(1), process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8' },
+  );
+  expect(run.stderr).toBe('');
+  expect(JSON.parse(run.stdout)).toEqual([[10], [0]]);
+});
