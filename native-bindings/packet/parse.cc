@@ -317,7 +317,9 @@ ASIDE Reason check_transport_checksum(const Frame& frame) {
     length = load16(at + 4);
   }
   const uint64_t pseudo = h.protocol == kIcmp ? 0 : checksum_pseudo(frame, h.protocol, length);
-  if (checksum_finish(pseudo + checksum_add(at, length)) == 0) return Reason::kNone;
+  const uint16_t rest = checksum_finish(pseudo + checksum_add(at, length));
+  // Sums have two zeros. The other one is that of zeros alone: so Linux answers an echo request without number or data.
+  if (rest == 0 || rest == 0xffff) return Reason::kNone;
   return h.protocol == kTcp   ? Reason::kTcpBadChecksum
          : h.protocol == kUdp ? Reason::kUdpBadChecksum
                               : Reason::kIcmpBadChecksum;

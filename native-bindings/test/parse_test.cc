@@ -239,6 +239,19 @@ TEST_CASE("parse accepts super-frames and says where their payload begins") {
   CHECK(Parsed(exact.bytes(), exact.super_offload(1400)).h().wire_packets == 1);
 }
 
+TEST_CASE("an ICMP message of zeros alone has either zero as its checksum") {
+  Packet p;
+  p.protocol = kIcmp, p.icmp_type = 0, p.icmp_id = 0;
+  p.payload.clear();
+  Bytes bytes = p.bytes();
+  REQUIRE(get16(bytes, 36) == 0xffff);
+  CHECK(name_of(Parsed(bytes).reason) == "none");
+  put16(bytes, 36, 0);
+  CHECK(name_of(Parsed(bytes).reason) == "none");
+  put16(bytes, 40, 1);
+  CHECK(name_of(Parsed(bytes).reason) == "icmp-bad-checksum");
+}
+
 TEST_CASE("parse accepts a partial checksum of the transport header, and one inside a tunnel's payload") {
   Packet p;
   p.payload.resize(60);
