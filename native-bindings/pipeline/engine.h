@@ -258,8 +258,8 @@ class Engine {
   std::array<uint32_t, kMostTraces> traces_{};  // ids by place; 0: free
   size_t taken_from_ = 0;                       // the worker that was asked first
   bool threads_ = false;
-  bool together_ = false;  // attach_together
-  bool attached_ = false;  // since workers were told
+  bool together_ = false;                 // attach_together
+  bool attached_ = false;                 // since workers were told
   uint64_t last_run_ = 0;                 // of run(), for engines without threads
   uint32_t flow_log_walked_ = 0;          // milliseconds, when lasting connections were looked at
   std::vector<FlowRecord> flow_records_;  // room for what workers give
