@@ -1,21 +1,23 @@
 #include "packet/ftp.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace headgate {
 namespace {
 
-constexpr uint16_t kFirstPort = 1024;  // those below belong to services (RFC 2577, 3)
-
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+char upper(char c) {
+  return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+}
+
 bool begins_with(std::string_view line, std::string_view word) {
-  if (line.size() < word.size()) return false;
-  for (size_t i = 0; i < word.size(); ++i)
-    if ((line[i] & ~0x20) != (word[i] & ~0x20)) return false;
-  return true;
+  const auto same = [](char a, char b) { return upper(a) == b; };
+  return line.size() >= word.size() &&
+         std::equal(word.begin(), word.end(), line.begin(), [&](char w, char l) { return same(l, w); });
 }
 
 // Takes a number off the front.
@@ -28,7 +30,7 @@ std::optional<unsigned> take_number(std::string_view& text, unsigned most) {
 }
 
 std::optional<uint16_t> usable(unsigned port) {
-  return port >= kFirstPort && port <= 65535 ? std::optional(static_cast<uint16_t>(port)) : std::nullopt;
+  return port >= kFirstAnnouncedPort && port <= 65535 ? std::optional(static_cast<uint16_t>(port)) : std::nullopt;
 }
 
 // h1,h2,h3,h4,p1,p2

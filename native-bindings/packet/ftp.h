@@ -8,6 +8,9 @@
 
 namespace headgate {
 
+// Those below belong to services (RFC 2577, 3): nobody can have them opened by an announcement.
+constexpr uint16_t kFirstAnnouncedPort = 1024;
+
 // The port that the line announces, in host byte order; absent: none. `line` is without its end. The address it names
 // is not told: a data connection goes to the end that sent the line, so nobody else can be named (RFC 2577).
 std::optional<uint16_t> announced_port(std::string_view line, bool from_server);

@@ -118,6 +118,7 @@ void Simulation::import_connection(const Frame& frame) {
     Connection found;
     FlowHeaders flow;
     Hit hits[2];
+    Parent parent;
     bool is_there = false;
     worker->ask([&](Worker& w) {
       Context& theirs = w.context();
@@ -128,12 +129,14 @@ void Simulation::import_connection(const Frame& frame) {
       found = *c;
       flow = theirs.connections.flow_of(*c);
       for (int side = 0; side < 2; ++side) hits[side] = theirs.hits[c->verdict[side].hit];
+      if (const auto* held = theirs.helpers.find(theirs.connections, *c)) parent = held->parent;
     });
-    if (is_there) take_over(found, flow, hits);
+    if (is_there) take_over(found, flow, hits, parent);
   }
 }
 
-void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2]) {
+void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2],
+                           const Parent& parent) {
   Headers first;
   first.layer3 = theirs.layer3;
   first.source = flow.source;
@@ -149,6 +152,7 @@ void Simulation::take_over(const Connection& theirs, const FlowHeaders& flow, co
   if (!mine) return;
   mine->created = theirs.created;
   mine->tcp = theirs.tcp;  // the widest of its kind
+  if (theirs.verdict[0].expected) helpers_.of(connections_, *mine).parent = parent;
   for (int side = 0; side < 2; ++side) {
     mine->verdict[side] = theirs.verdict[side];
     if (theirs.verdict[side].epoch)

@@ -24,7 +24,7 @@ class Simulation {
   void set_time(uint32_t now);
   void isolate(const PortView& port, uint32_t place);
   void import_connection(const Frame& frame);
-  void take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2]);
+  void take_over(const Connection& theirs, const FlowHeaders& flow, const Hit (&hits)[2], const Parent& parent);
 
   std::shared_ptr<Topology> topology_;  // copied, with MAC tables of its own where a frame came in
   std::vector<bool> isolated_;          // by segment

@@ -2,8 +2,8 @@
 // workers, since nobody knows before its first frame which of them a flow belongs to.
 //
 // An expectation names both ends' addresses and the port it goes to, never the port it comes from. It is used up by the
-// first flow that fits it, and lasts for a minute. All of one pair of addresses share one bucket, so whoever announces
-// many runs out of room for itself; what is full takes no more, and forgets none.
+// first flow that fits it, and lasts for a minute. All that one client causes, in one tracker, share a bucket: so
+// whoever has many announced runs out of room for itself; what is full takes no more, and forgets none.
 //
 // Entries are written and read without locks: an entry's version is odd while one worker writes it, and whoever reads
 // looks at the version before and behind (a sequence lock; Hemminger, "fast reader/writer lock for gettimeofday",
@@ -51,7 +51,7 @@ class Expectations {
   // Any worker's. False: no room.
   bool add(const Expected& what, const Parent& parent, uint32_t now);
   // Whether some may be waiting: a look at one word.
-  bool any(uint32_t now) const { return static_cast<int32_t>(head_->last.load(std::memory_order_acquire) - now) > 0; }
+  bool any(uint32_t now) const { return is_waiting(head_->last.load(std::memory_order_acquire), now); }
   // Takes the one that fits out of the table.
   std::optional<Parent> take(const Expected& what, uint32_t now);
 
@@ -72,8 +72,14 @@ class Expectations {
   };
   static_assert(sizeof(Entry) == 64 && sizeof(Head) == 64);
 
-  Entry* bucket_of(const Expected& what) const;
+  // Times go round: what expires later than any can is long past. (Workers' clocks differ a little.)
+  static bool is_waiting(uint32_t expires, uint32_t now) { return expires - now - 1 < 2 * kLifetime; }
+  void forget_past(uint32_t now);
+  Entry* bucket_of(const Address& client, uint16_t tracker) const;
+  bool try_add(const Content& content, uint32_t now, bool& full);
+  std::optional<Parent> take(Entry* bucket, const Expected& what, uint32_t now);
   static std::optional<Content> read(const Entry& entry, uint32_t& version);
+  static std::optional<Content> try_read(const Entry& entry, uint32_t& version);
   static bool write(Entry& entry, uint32_t version, const Content& content);
 
   TableMemory memory_;

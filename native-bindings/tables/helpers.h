@@ -1,7 +1,7 @@
 // What is known of connections whose rule asks for a helper, and of those that they announced (tables/expectations.h).
 //
-// Of the former: for each side whether what it sent last ended within a line. Of the latter: the flow of the connection
-// that announced it, since they are judged as that one: by its rules for as long as they live.
+// Of the former: for each side the sequence number at which a line of it begins. Of the latter: the flow of the
+// connection that announced it, since they are judged as that one: by its rules for as long as they live.
 //
 // One array by the record's place. Its memory is touched only where such connections are, and may stand in a pool.
 #pragma once
@@ -14,10 +14,15 @@ namespace headgate {
 
 class Helpers {
  public:
+  // Behind the SYN, or a segment that ended a line.
+  struct LineStart {
+    bool known = false;
+    uint32_t at = 0;
+  };
   struct Held {
     uint64_t of = 0;  // mark_of the connection
     Parent parent = {};
-    bool within_line[2] = {};
+    LineStart line[2] = {};
   };
 
   static constexpr size_t bytes_for(uint32_t connections) { return (size_t{connections} + 1) * sizeof(Held); }

@@ -17,6 +17,7 @@ uint16_t port_in(std::string_view line, bool from_server) {
 }
 
 TEST_CASE("lines that announce a port, and those that do not") {
+  CHECK(port_in(std::string("\x12\x12\x17\0(1,1,1,1,19,136)", 20), true) == 0);
   CHECK(port_in("PORT 10,9,0,1,19,136\r", false) == 5000);
   CHECK(port_in("port 10,9,0,1,255,255", false) == 65535);
   CHECK(port_in("EPRT |1|10.9.0.1|5000|\r", false) == 5000);
@@ -161,6 +162,39 @@ TEST_CASE("a line counts where it begins a line, in order and whole") {
   CHECK_FALSE(ftp.passive(5000, 3002));
 }
 
+TEST_CASE("of a connection that is met in the middle nothing is read before a line has ended") {
+  HelpersBed ftp;
+  // It acknowledges what it likes: what comes next begins no line for that.
+  Packet ack = HelpersBed::packet(kAck, kFtp);
+  ack.sequence = 1, ack.acknowledgement = 500;
+  REQUIRE(ftp.client(ack));
+  ftp.sent[1] = 500;
+  REQUIRE(ftp.says(true, "229 Extended (|||5000|)\r\n"));
+  CHECK_FALSE(ftp.passive(5000, 3000));
+  REQUIRE(ftp.says(true, "229 Extended (|||5000|)\r\n"));
+  CHECK(ftp.passive(5000, 3001));
+}
+
+TEST_CASE("a frame that begins no connection uses no announcement up") {
+  HelpersBed ftp;
+  ftp.open();
+  REQUIRE(ftp.says(true, "229 Extended (|||5000|)\r\n"));
+  Packet stray = tcp_packet(kAck, 3000);
+  stray.destination_port = 5000;
+  CHECK_FALSE(ftp.client(stray));
+  CHECK(ftp.passive(5000, 3001));
+}
+
+TEST_CASE("an end that announces without end is not listened to") {
+  HelpersBed ftp;
+  ftp.open();
+  std::string many;
+  for (int i = 0; i < 10; ++i) many += "229 Extended (|||" + std::to_string(5000 + i) + "|)\r\n";
+  REQUIRE(ftp.says(true, many));
+  CHECK(ftp.passive(5003, 3000));
+  CHECK_FALSE(ftp.passive(5004, 3001));
+}
+
 TEST_CASE("several lines in one segment") {
   HelpersBed ftp;
   ftp.open();
@@ -219,6 +253,11 @@ TEST_CASE("TFTP: the server answers from a port of its own") {
   other.source_port = 7001;
   CHECK_FALSE(tftp.server(other));
   CHECK(tftp.client(data.reversed()));
+  Packet low = request;
+  low.source_port = 1023;
+  REQUIRE(tftp.client(low));
+  data.destination_port = 1023;
+  CHECK_FALSE(tftp.server(data));
   // Anything else that goes there announces nothing.
   Packet error = request;
   error.source_port = 4001, error.payload[1] = 5;
@@ -237,18 +276,48 @@ TEST_CASE("what is full takes no more, and forgets none") {
   for (uint16_t i = 0; i < Expectations::kBucketSize; ++i) REQUIRE(all.add(flow(2000 + i), {i, 21, false}, 100));
   CHECK(all.any(100));
   CHECK_FALSE(all.add(flow(3000), {1, 21, false}, 100));
-  CHECK(all.add(flow(2003), {33, 21, true}, 100));  // one that is there is only renewed
+  CHECK(all.add(flow(2003), {33, 21, false}, 100));  // one that is there is only renewed
   for (uint16_t i = 0; i < Expectations::kBucketSize; ++i) {
     const auto parent = all.take(flow(2000 + i), 101);
     REQUIRE(parent);
     CHECK(parent->source_port == (i == 3 ? 33 : i));
-    CHECK(parent->turned == (i == 3));
     CHECK_FALSE(all.take(flow(2000 + i), 101));
   }
   REQUIRE(all.add(flow(3000), {1, 21, false}, 100));
   CHECK_FALSE(all.take(flow(3000), 100 + Expectations::kLifetime));
   for (uint16_t i = 0; i < Expectations::kBucketSize; ++i)
     REQUIRE(all.add(flow(4000 + i), {i, 21, false}, 100 + Expectations::kLifetime));
+}
+
+TEST_CASE("what nobody took is gone for good, also when the clock goes round") {
+  Expectations all(nullptr, 7);
+  for (uint16_t i = 0; i < Expectations::kBucketSize; ++i) REQUIRE(all.add(flow(2000 + i), {i, 21, false}, 100));
+  const uint32_t later = 100 + 0x80000000u + Expectations::kLifetime;
+  CHECK_FALSE(all.any(later));
+  REQUIRE(all.add(flow(3000), {1, 21, false}, later));
+  for (uint16_t i = 0; i < Expectations::kBucketSize; ++i) CHECK_FALSE(all.take(flow(2000 + i), later));
+  CHECK(all.take(flow(3000), later));
+  // Swept up with the next that is added: it is not there either when the same time comes again.
+  CHECK_FALSE(all.take(flow(2000), 101));
+}
+
+TEST_CASE("what is announced for one client takes no room from others, nor from another tracker's") {
+  Expectations all(nullptr, 7);
+  for (uint16_t i = 0; i < Expectations::kBucketSize; ++i) REQUIRE(all.add(flow(2000 + i), {i, 21, false}, 100));
+  Expected other = flow(3000);
+  other.source = *parse_address("10.9.0.77");
+  CHECK(all.add(other, {1, 21, false}, 100));
+  Expected elsewhere = flow(3000);
+  elsewhere.tracker = 2;
+  CHECK(all.add(elsewhere, {1, 21, false}, 100));
+  // An active one is its client's, too, to whom it goes.
+  Expected active{*parse_address("10.9.0.3"), *parse_address("10.9.0.1"), 4000, 1, kTcp};
+  CHECK_FALSE(all.add(active, {1, 21, true}, 100));
+  REQUIRE(all.take(flow(2000), 100));
+  REQUIRE(all.add(active, {9, 21, true}, 100));
+  const auto parent = all.take(active, 100);
+  REQUIRE(parent);
+  CHECK(parent->turned);
 }
 
 TEST_CASE("many workers at once: each announcement is taken by one") {

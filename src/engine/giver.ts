@@ -5,9 +5,8 @@
 // After a handover this process stands by, loaded but without ports and state. Its connection to the follower stays; a
 // rollback asks for it there, and this process follows then like any other.
 import { createServer, type Server } from 'node:net';
-import { renameSync } from 'node:fs';
 import { errorMessage, HeadgateError } from '../shared/errors.js';
-import { listenAt, removeSocket } from '../shared/unix-socket.js';
+import { listenAt, placeSocket, removeSocket } from '../shared/unix-socket.js';
 import type { Addon, NativeEngine } from './addon.js';
 import type { EngineProcess } from './engine.js';
 import {
@@ -74,6 +73,8 @@ export class Giver {
   readonly #options: GiverOptions;
   readonly #peers = new Set<Peer>();
   #server: Server | undefined;
+  /** Takes the socket away, if it is still this one's. */
+  #hide: () => void = () => undefined;
   #attempt: Attempt | undefined;
   #before: StandingBy | undefined;
   #leave: (left: Left) => void = () => undefined;
@@ -110,13 +111,13 @@ export class Giver {
     });
     removeSocket(hidden);
     await listenAt(this.#server, hidden, 'The engine', 'The folder of the pools has to belong to root.');
-    renameSync(hidden, socket);
+    this.#hide = placeSocket(hidden, socket);
   }
 
   /** This process ends, and no other is in charge. */
   close(): void {
     this.#server?.close();
-    removeSocket(this.#options.socket);
+    this.#hide();
     this.#before?.peer.close();
     for (const peer of this.#peers) peer.close();
   }

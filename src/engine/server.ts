@@ -5,10 +5,10 @@
 // announces an impossible length closes its connection. Requests of one connection are answered in their order;
 // `publish` runs one at a time over all connections.
 import { createServer, type Server, type Socket } from 'node:net';
-import { chownSync, renameSync } from 'node:fs';
+import { chownSync } from 'node:fs';
 import { accepts } from '../documents/accepts.js';
 import { HeadgateError, toErrorBody } from '../shared/errors.js';
-import { listenAt, removeSocket } from '../shared/unix-socket.js';
+import { listenAt, placeSocket, removeSocket } from '../shared/unix-socket.js';
 import { encodeMessage, FrameReader } from './framing.js';
 import {
   PROTOCOL_VERSION,
@@ -160,7 +160,7 @@ export async function listen(
   server.maxConnections = MOST_CONNECTIONS;
   // Node takes away the name that it was bound by when it closes, whoever's that is by then.
   const hidden = `${path}.${process.pid}`;
-  let shown = false;
+  let hide = () => undefined as void;
   removeSocket(hidden);
   await listenAt(
     server,
@@ -172,12 +172,9 @@ export async function listen(
   server.on('error', (error) => log.warn({ detail: error.message }, 'engine socket'));
   return {
     show: () => {
-      renameSync(hidden, path);
-      shown = true;
+      hide = placeSocket(hidden, path);
     },
-    hide: () => {
-      if (shown) removeSocket(path);
-    },
+    hide: () => hide(),
     close: () =>
       new Promise((resolve) => {
         // What was asked and answered is on its way still.

@@ -1,5 +1,5 @@
 // Listening on a unix socket that its owner and group alone may open, from the moment it is there.
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { errorMessage, HeadgateError } from './errors.js';
 
@@ -27,4 +27,13 @@ export function removeSocket(path: string): void {
   } catch {
     // It was not there.
   }
+}
+
+/** Puts a socket in its place, and returns what takes it away again, if it is still the one. */
+export function placeSocket(hidden: string, path: string): () => void {
+  renameSync(hidden, path);
+  const { ino } = statSync(path);
+  return () => {
+    if (statSync(path, { throwIfNoEntry: false })?.ino === ino) removeSocket(path);
+  };
 }

@@ -2,9 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { mayComeForward, NICER } from '../../src/engine/priority.js';
 
-test('only who may raise limits says so', () => {
-  expect(mayComeForward('CapEff:\t0000000000203000\n')).toEqual([]);
-  expect(mayComeForward('CapEff:\t000001ffffffffff\n')).toEqual(['prlimit', '--nice=20:20', '--']);
+test('where it may say so, what it starts may take it back', () => {
+  const [command = '', ...argv] = [...mayComeForward(), 'sh', '-c', 'ulimit -e'];
+  const { status, stdout } = spawnSync(command, argv, { encoding: 'utf8' });
+  expect(status).toBe(0);
+  if (command === 'prlimit') expect(stdout.trim()).toBe('20');
 });
 
 test('a process that was made nicer comes forward again with all its threads', () => {
