@@ -146,7 +146,10 @@ describe.each([1, 2])('with %i workers', (workers) => {
     await edge.send('south', 1, frame(101));
     await edge.waitFor('the frame of a VLAN that has a bridge', '10.1.0.1.7 >');
     expect(places(edge.out('10.1.0.1.7 >'))).toEqual(['north 1 201']);
-    expect((await edge.bed.drops('vlan-unmapped', 'edge:one/south')) - before).toBe(20);
+    // A kernel's own frame, which has no tag, may have come by meanwhile.
+    const counted = (await edge.bed.drops('vlan-unmapped', 'edge:one/south')) - before;
+    expect(counted).toBeGreaterThanOrEqual(20);
+    expect(counted).toBeLessThan(24);
   });
 
   test('the id of a tag is translated, its priority kept', async () => {
