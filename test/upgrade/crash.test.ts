@@ -3,7 +3,7 @@
 //
 //     a (10.77.0.1) ---TAP--- engine <- SIGKILL ---TAP--- b (10.77.0.2, TCP 80, 90, UDP 53)
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitUntil } from '../../src/lab/namespaces.js';
 import { Bed } from '../netns/bed.js';
@@ -38,6 +38,10 @@ test('an orderly restart of everything too', async () => {
   await bed.startHeadgate();
   await ready(bed);
   await bed.attached();
+  // Who dies before that has not started: then all of it ends.
+  await waitUntil('`headgate run` has seen that it is ready, again', () => {
+    return (readFileSync(bed.folders.log, 'utf8').match(/^headgate: ready/gm) ?? []).length === 2;
+  });
   expect((await bed.status()).engine?.start).toMatchObject({ left: 'in-order', alarms: [] });
   expect(await a.use('kept', 5000)).toMatchObject({ outcome: 'reached' });
 }, 60_000);
