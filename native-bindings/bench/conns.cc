@@ -40,7 +40,7 @@ class BatchPort final : public Port {
     for (size_t i = 0; i < count; ++i) {
       frames[i]->data = frames[i]->buffer + kHeadroom;
       frames[i]->length = length_;
-      frames[i]->offload = {};
+      frames[i]->offload = {.checksum_valid = true};  // its UDP has none
       memcpy(frames[i]->data, frames_[i].data(), length_);
     }
     return count;
