@@ -4,17 +4,14 @@
 //     a (10.77.0.1) ---TAP--- engine, one with other records ---TAP--- b (10.77.0.2, sinks of UDP from 20000 on)
 //
 // HEADGATE_CONNECTIONS: how many (50,000).
-import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { spawnIn, waitUntil } from '../../src/lab/namespaces.js';
+import { stand } from '../../src/lab/bench/standing.js';
+import { waitUntil } from '../../src/lab/namespaces.js';
 import { Bed } from '../netns/bed.js';
 import { otherVersion, ready, upgrade } from './bed.js';
 
 const MANY = Number(process.env['HEADGATE_CONNECTIONS'] ?? 50_000);
-const FLOWS = resolve(process.env['HEADGATE_ROOT'] ?? '.', 'build/Release/standing_flows');
 
 let bed: Bed;
 let next: string;
@@ -32,27 +29,12 @@ beforeAll(async () => {
     },
   });
   await bed.agent('b').listen({ tcp: [80], udp: [53] });
-  spawnIn(bed.netns('b'), [FLOWS, 'sink', '--port', '20000']);
   expect(await bed.agent('a').tcp(bed.ipv4('b'), 80)).toMatchObject({ outcome: 'reached' });
-  const send = [
-    FLOWS,
-    'send',
-    '--to',
-    bed.ipv4('b'),
-    '--port',
-    '20000',
-    '--count',
-    String(MANY),
-    '--rate',
-    '100000',
-  ];
-  for (let tries = 0; tries < 5 && (await bed.stats()).connections < MANY; tries++)
-    await promisify(execFile)('ip', ['netns', 'exec', bed.netns('a'), ...send]);
-  await waitUntil('the flows are there', async () => (await bed.stats()).connections >= MANY);
+  const ends = { client: bed.netns('a'), server: bed.netns('b'), serverAddress: bed.ipv4('b') };
+  await stand(ends, MANY, async () => (await bed.stats()).connections);
 }, 120_000);
 afterAll(async () => {
   await bed?.stop();
-
   for (const [what, all] of pauses)
     console.log(`${MANY} connections, ${what}: ${all.map(Math.round).join(', ')} microseconds`);
 });
