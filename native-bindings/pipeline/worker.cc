@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/slices.h"
 #include "pipeline/transmit.h"
 
 namespace headgate {
@@ -115,6 +116,7 @@ void Worker::start() {
   stopping_ = false;
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), ("headgate-w" + std::to_string(index_)).c_str());
+    take_short_slices();
     loop();
   });
 }

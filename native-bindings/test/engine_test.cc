@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
+#include "pipeline/slices.h"
 #include "test/bed.h"
 
 namespace headgate::test {
@@ -167,6 +169,20 @@ TEST_CASE("fragments that come by different queues are judged as one packet, in 
     for (const FlowReport& f : r.engine->flows(1000, true, total)) CHECK(f.connection.packets(0) == 2);
     CHECK(total == 100);
   }
+}
+
+TEST_CASE("packet threads ask for short slices of the processor") {
+  Running r(2);
+  r.engine->await_workers();
+  size_t workers = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(thread.path() / "comm") >> name;
+    if (!name.starts_with("headgate-w")) continue;
+    ++workers;
+    CHECK(slice_of(std::stoi(thread.path().filename())) == (slice_of(0) == 0 ? 0 : kShortSlice));
+  }
+  CHECK(workers == 2);
 }
 
 TEST_CASE("policy and workloads change under traffic and no frame is lost for another reason") {

@@ -18,7 +18,7 @@ import { errorMessage, HeadgateError } from '../shared/errors.js';
 import { readHostFile } from '../shared/host-file.js';
 import { controlSocket, engineSocket, type Paths } from '../shared/paths.js';
 import type { FromSupervisor, Program, ToSupervisor } from '../engine/launch.js';
-import { mayComeForward, NICER } from '../engine/priority.js';
+import { bringForward, mayBringForward, NICER } from './priority.js';
 import { ApiClient } from './client.js';
 import { prepareRunDirectory, prepareStateDirectory } from './folders.js';
 import { note } from './output.js';
@@ -90,8 +90,7 @@ class Supervisor {
   /** What is started; another one after an upgrade. */
   #program: Program;
   #followed: () => void = () => undefined;
-  /** Of an engine's command line. */
-  readonly #comesForward = mayComeForward();
+  readonly #mayBringForward = mayBringForward();
   readonly #stop: Promise<string>;
   #stopping = false;
   #ready = false;
@@ -174,6 +173,11 @@ class Supervisor {
       });
       return;
     }
+    if ('forward' in message) {
+      bringForward(child.process.pid ?? 0);
+      child.process.send({ forward: true } satisfies FromSupervisor);
+      return;
+    }
     child.served = true;
     const before = this.#children.get('engine');
     if (before === child || before === undefined) return;
@@ -198,11 +202,10 @@ class Supervisor {
       name === 'engine' ? [...paths, '--group', String(this.#user.gid)] : [...paths, '--state-dir', stateDir];
     if (takeOver) args.push('--take-over');
     const [command = '', ...argv] = [
-      ...(name === 'engine' ? this.#comesForward : []),
       'setpriv',
       ...this.#privileges(name),
       '--',
-      ...(takeOver && this.#comesForward.length > 0 ? NICER : []),
+      ...(takeOver && this.#mayBringForward ? NICER : []),
       program.node,
       program.program,
       name,

@@ -9,8 +9,8 @@ import { handoverSocket, poolDirectory } from '../shared/paths.js';
 import type { Addon, NativeEngine } from './addon.js';
 import type { EngineProcess } from './engine.js';
 import { HANDOVER_VERSION, legacySchema, type Begin, type Legacy, type Taken } from './handover-messages.js';
+import { comeForward } from './launch.js';
 import { Peer } from './peer.js';
-import { comeForward } from './priority.js';
 import type { StandingBy } from './giver.js';
 
 const PORT_MILLISECONDS = 10_000;
@@ -79,7 +79,7 @@ async function prepareAndTake(predecessor: Peer, options: FollowOptions): Promis
     await engine.prepare();
     const converted = legacy.converted + native.convert();
     const prepareMilliseconds = performance.now() - began;
-    comeForward();
+    await comeForward();
     await predecessor.tell('commit');
     const { error, ...waited } = native.takeOver(channel, TAKE_MILLISECONDS);
     addon.closeDescriptor(channel);

@@ -4,6 +4,7 @@
 // nobody's child, so the service manager becomes its parent, in the same service, and it outlives this one.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { HeadgateError } from '../shared/errors.js';
 
 export interface Program {
@@ -18,8 +19,8 @@ export interface Launched {
 }
 
 /** What engine and supervisor say to each other. */
-export type ToSupervisor = { launch: Program; id: number } | { serving: true };
-export type FromSupervisor = { ended: string; id: number };
+export type ToSupervisor = { launch: Program; id: number } | { serving: true } | { forward: true };
+export type FromSupervisor = { ended: string; id: number } | { forward: true };
 
 let launches = 0;
 
@@ -40,14 +41,32 @@ export function tellServing(): void {
   if (process.send !== undefined) process.send({ serving: true } satisfies ToSupervisor);
 }
 
+/**
+ * Who is about to take over must not be behind others any more (priority.ts): the supervisor, which has made it nicer,
+ * may take that back.
+ */
+export async function comeForward(): Promise<void> {
+  if (process.send === undefined || getPriority() <= 0) return;
+  const forward = new Promise<void>((resolve) => {
+    const hear = (message: unknown) => {
+      if (!('forward' in (message as FromSupervisor))) return;
+      process.off('message', hear);
+      resolve();
+    };
+    process.on('message', hear);
+  });
+  process.send({ forward: true } satisfies ToSupervisor);
+  await forward;
+}
+
 function launchBySupervisor(launch: Program): Launched {
   const id = (launches += 1);
   const ended = new Promise<string>((resolve) => {
     const hear = (message: unknown) => {
-      const { ended, id: of } = message as FromSupervisor;
-      if (of !== id) return;
+      const said = message as FromSupervisor;
+      if (!('ended' in said) || said.id !== id) return;
       process.off('message', hear);
-      resolve(ended);
+      resolve(said.ended);
     };
     process.on('message', hear);
   });

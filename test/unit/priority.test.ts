@@ -1,27 +1,39 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { expect, test } from 'vitest';
-import { mayComeForward, NICER } from '../../src/engine/priority.js';
+import { bringForward, mayBringForward, NICER } from '../../src/cli/priority.js';
 
-test('where it may say so, what it starts may take it back', () => {
-  const [command = '', ...argv] = [...mayComeForward(), 'cat', '/proc/self/limits'];
-  const { status, stdout } = spawnSync(command, argv, { encoding: 'utf8' });
-  expect(status).toBe(0);
-  if (command === 'prlimit') expect(stdout).toMatch(/^Max nice priority +20 +20/m);
+/** The nice values of all threads of a process. */
+const niceOf = (pid: number) => [
+  ...new Set(readdirSync(`/proc/${pid}/task`).map((thread) => getPriority(Number(thread)))),
+];
+
+test('a process that was made nicer is brought forward with all its threads', async () => {
+  const [command = '', ...argv] = [...NICER, process.execPath, '-e', 'console.log(); process.stdin.resume()'];
+  const child = spawn(command, argv, { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    await once(child.stdout, 'data');
+    const pid = child.pid ?? 0;
+    expect(readdirSync(`/proc/${pid}/task`).length).toBeGreaterThan(1);
+    expect(niceOf(pid)).toEqual([10]);
+    expect(mayBringForward()).toBe(true);
+    bringForward(pid);
+    expect(niceOf(pid)).toEqual([0]);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
-test('a process that was made nicer comes forward again with all its threads', () => {
-  const module = JSON.stringify(new URL('../../dist/engine/priority.js', import.meta.url).pathname);
-  const script = `
-    import { readdirSync } from 'node:fs';
-    import { getPriority } from 'node:os';
-    import { comeForward } from ${module};
-    const all = () => [...new Set(readdirSync('/proc/self/task').map((thread) => getPriority(Number(thread))))];
-    console.log(JSON.stringify([all(), (comeForward(), all())]));`;
-  const run = spawnSync(
-    NICER[0] ?? '',
-    [...NICER.slice(1), process.execPath, '--input-type=module', '-e', script],
+test('without the capability nobody is left behind: it is known before', () => {
+  const module = JSON.stringify(new URL('../../dist/cli/priority.js', import.meta.url).pathname);
+  const script = `import { mayBringForward } from ${module}; console.log(mayBringForward());`;
+  const asked = spawnSync(
+    'setpriv',
+    ['--bounding-set=-sys_nice', process.execPath, '--input-type=module', '-e', script],
     { encoding: 'utf8' },
   );
-  expect(run.stderr).toBe('');
-  expect(JSON.parse(run.stdout)).toEqual([[10], [0]]);
+  expect(asked.stderr).toBe('');
+  expect(asked.stdout).toBe('false\n');
 });

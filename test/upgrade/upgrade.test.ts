@@ -4,7 +4,8 @@
 //     a (10.77.0.1) ---TAP--- engine, then another ---TAP--- b (10.77.0.2, TCP 80, 90, download on 80, UDP 53)
 //
 // The negative control: an engine that begins without what the one before knew ends the session.
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { spawnIn } from '../../src/lab/namespaces.js';
@@ -101,6 +102,8 @@ test('hits, counters and the policy are the same afterwards, and a change goes t
   const before = await bed.stats();
   const { pid } = upgrade(bed);
   expect(await ready(bed, engine)).toBe(pid);
+  // It has prepared itself behind the one before, and is behind nobody any more.
+  expect(readdirSync(`/proc/${pid}/task`).filter((thread) => getPriority(Number(thread)) !== 0)).toEqual([]);
   const after = await bed.stats();
   expect(after.generation).toBe(before.generation);
   const flows = (stats: typeof before) =>
