@@ -2,9 +2,12 @@
 #include "ports/tap.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,6 +48,18 @@ std::string attach_hint(int error) {
     default:
       return "Check the device name.";
   }
+}
+
+// A device whose carrier has come can be sent on only when the kernel's link watch has run, a little later; whoever
+// asks for the link makes it run (from Linux 6.8).
+void await_link(const std::string& device) {
+  ethtool_value link{.cmd = ETHTOOL_GLINK, .data = 0};
+  ifreq request{};
+  std::memcpy(request.ifr_name, device.data(), device.size());
+  request.ifr_data = reinterpret_cast<char*>(&link);
+  const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ioctl(any, SIOCETHTOOL, &request);
+  if (any >= 0) close(any);
 }
 
 }  // namespace
@@ -181,6 +196,9 @@ bool TapPort::configure(std::string& error) {
     mac = parse_mac(spec_.mac);
     if (!mac) return fail("'" + spec_.mac + "' is no MAC of a host", "Write it as 02:00:00:00:00:01, in lower case.");
   }
+  // When the MAC is set, be it the one that it has, the kernel forgets neighbours for whom it has asked in vain, and
+  // asks anew. From then on it has to be heard: it would ask again only a second later.
+  await_link(spec_.device);
   std::optional<uint32_t> mtu;
   if (spec_.mtu != 0) mtu = spec_.mtu;
 

@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <thread>
+
 #include "ports/namespaces.h"
 #include "ports/tap.h"
 #include "test/kernel.h"
@@ -64,6 +67,46 @@ TEST_CASE("a TAP device outlives its port unless it is removed") {
   port->remove();
   port.reset();
   CHECK_FALSE(holds(space, "ip link show hgtap"));
+}
+
+// A question for a neighbour that the kernel cannot send is dropped where nobody sees it, and asked again only a second
+// later: that is missed here.
+TEST_CASE("a workload that sends all the time is heard as soon as its device is attached again") {
+  const TestNamespace space;
+  const TapSpec spec = spec_in(space);
+  open_or_fail(spec).reset();
+  std::atomic<bool> stop{false};
+  std::string error;
+  std::thread sender([&] {
+    run_in_namespace(
+        space.path(),
+        [&] {
+          const int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+          sockaddr_in to{};
+          to.sin_family = AF_INET;
+          to.sin_port = htons(9);
+          inet_pton(AF_INET, "10.9.0.9", &to.sin_addr);
+          while (!stop) sendto(descriptor, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+          close(descriptor);
+        },
+        error);
+  });
+  const auto asks = [](TapPort& port) {
+    Batch batch(64);
+    while (polls_ready(port.descriptor(0), 700))
+      for (size_t i = 0, count = port.receive(0, batch.frames()); i < count; i++)
+        if (get16(batch.get(i).bytes, 12) == 0x0806) return true;
+    return false;
+  };
+  constexpr int kRounds = 100;
+  int heard = 0;
+  for (int round = 0; round < kRounds; round++) {
+    CHECK(holds(space, "ip link show hgtap | grep -q NO-CARRIER"));
+    heard += asks(*open_or_fail(spec));
+  }
+  stop = true;
+  sender.join();
+  CHECK(heard == kRounds);
 }
 
 TEST_CASE("a TAP device that cannot be set up is an error with its remedy, and leaves nothing") {
