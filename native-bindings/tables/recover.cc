@@ -1,6 +1,7 @@
 // ConnectionTable::recover: after a crash, records that make sense are kept and all that is derived is made anew. No
 // chain, list or count that the last owner left is followed. In the order in which it happens.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -21,6 +22,21 @@ bool in_order(const Connection& c, uint32_t now) {
 bool has_state(const Connection& c) {
   if (c.protocol == kTcp) return c.tcp.state < TcpState::kCount;
   return c.protocol != kSctp || c.sctp.state < SctpState::kCount;
+}
+
+// By list and then by age, the oldest first: a radix sort of the upper half of each word, from its lowest byte up, in
+// which those that are alike keep their order (Knuth, TAOCP 3, 5.2.5). A comparing sort takes half of all the time
+// here.
+void sort_by_age(std::vector<uint64_t>& kept) {
+  std::vector<uint64_t> sorted(kept.size());
+  for (unsigned shift = 32; shift < 64; shift += 8) {
+    const auto digit = [shift](uint64_t one) { return 255 - (one >> shift & 255); };
+    std::array<size_t, 257> from{};  // where those of a digit begin
+    for (const uint64_t one : kept) ++from[digit(one) + 1];
+    for (size_t i = 1; i < from.size(); ++i) from[i] += from[i - 1];
+    for (const uint64_t one : kept) sorted[from[digit(one)]++] = one;
+    kept.swap(sorted);
+  }
 }
 
 }  // namespace
@@ -63,8 +79,7 @@ uint32_t ConnectionTable::recover(const Known& known) {
     for (uint32_t i = 0; i < count; ++i) forgotten += recover(left - i, buckets[i], known, kept);
     left -= count;
   }
-  std::ranges::reverse(kept);  // places are mostly given out in the order of time
-  if (!std::ranges::is_sorted(kept, std::greater<>())) std::ranges::sort(kept, std::greater<>());
+  sort_by_age(kept);
   for (const uint64_t one : kept) append(records_[static_cast<uint32_t>(one)]);
   head_->used = static_cast<uint32_t>(kept.size());
   return forgotten;
