@@ -1,7 +1,7 @@
 // The tree of commands: what the command line runs, and what its reference, man pages and completion are made from.
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { registerLab } from '../lab/lab.js';
-import { VERSION } from '../shared/version.js';
+import { bareProgram } from './bare-program.js';
 import { registerCapture } from './commands/capture.js';
 import { registerChange } from './commands/change.js';
 import { registerCompletion } from './commands/completion.js';
@@ -19,13 +19,7 @@ import { registerUpgrade } from './commands/upgrade.js';
 import { registerVersion } from './commands/version.js';
 
 export function buildProgram(): Command {
-  const program = new Command('headgate')
-    .description('A stateful distributed firewall in user space for VMs and containers.')
-    .version(VERSION, '-V, --version', 'print the version')
-    .showHelpAfterError('(headgate COMMAND --help shows how it is used)')
-    .configureHelp({ helpWidth: Math.min(process.stdout.columns || 100, 100) })
-    // Subcommands take this over, so every wrong usage is thrown and ends with exit code 2.
-    .exitOverride();
+  const program = bareProgram();
   registerDaemons(program);
   registerChange(program);
   registerPromote(program);

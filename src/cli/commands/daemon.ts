@@ -15,6 +15,8 @@ interface DaemonOptions {
   takeOver?: boolean;
 }
 
+export const DAEMONS = ['run', 'engine', 'control'];
+
 export function registerDaemons(program: Command): void {
   examples(
     program
