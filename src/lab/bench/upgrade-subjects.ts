@@ -85,19 +85,28 @@ const statusOf = ({ runDir }: Headgate): Promise<StatusResult> =>
 const connectionsOf = async ({ runDir }: Headgate): Promise<number> =>
   (await new ApiClient(runDir).get<StatsResult>('/v1/stats')).connections;
 
-/** The change, until control has another engine; and how many connections fewer there are then. */
+/**
+ * The change, until control has another engine; and how many connections fewer there are then. After an upgrade to another
+ * program control is started anew as well, and does not answer for a moment.
+ */
 async function kept(
   running: Headgate,
   change: () => Promise<Record<string, number>>,
 ): Promise<Record<string, number>> {
-  const engine = (await statusOf(running)).engine?.pid;
-  const before = await connectionsOf(running);
+  const before = await waitUntil('control answers', () => engineOf(running));
   const figures = await change();
-  await waitUntil('control has the new engine', async () => {
-    const status = await statusOf(running);
-    return status.ready && status.engine?.pid !== engine;
+  const after = await waitUntil('control has the new engine', async () => {
+    const engine = await engineOf(running);
+    return engine.pid !== before.pid && engine;
   });
-  return { ...figures, connectionsLost: Math.max(0, before - (await connectionsOf(running))) };
+  return { ...figures, connectionsLost: Math.max(0, before.connections - after.connections) };
+}
+
+/** Throws when control has none. */
+async function engineOf(running: Headgate): Promise<{ pid: number; connections: number }> {
+  const { ready, engine } = await statusOf(running);
+  if (!ready || engine === undefined) throw new Error('control has no engine');
+  return { pid: engine.pid, connections: await connectionsOf(running) };
 }
 
 async function upgraded(
