@@ -11,7 +11,7 @@ namespace headgate {
 
 constexpr uint64_t kShortSlice = 100'000;  // nanoseconds: the shortest there is
 
-// For the thread that calls it. Where it is refused, it stays with the slices of others.
+// For the thread that calls it. Where it is refused, as under systemd by the unit, it stays with the slices of others.
 void take_short_slices();
 
 // Of a thread, 0 for the one that calls; in nanoseconds; 0: the kernel does not say.

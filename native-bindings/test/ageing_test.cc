@@ -54,7 +54,7 @@ TEST_CASE("an engine without traffic forgets all connections that are past their
   delta.default_action = Action::kAllow;
   delta.limits = kNoLimits;
   delta.timeouts = Timeouts();
-  delta.timeouts->udp_one_way = 3000;
+  delta.timeouts->udp_one_way = 1000;
   delta.set_segments.push_back({"lan", "1", 0, 0, "lan"});
   delta.set_workloads = {workload("a", kTestSource), workload("b", kTestDestination)};
   REQUIRE_FALSE(engine->publish(delta));
@@ -67,7 +67,7 @@ TEST_CASE("an engine without traffic forgets all connections that are past their
   auto connections_become = [&](auto wanted) {
     for (int looks = 0; looks < 40; ++looks) {
       if (wanted(engine->stats().connections)) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      std::this_thread::sleep_for(std::chrono::milliseconds(250));
     }
     return false;
   };

@@ -29,7 +29,7 @@ namespace {
 }
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatience = std::chrono::seconds(2);
 
 // virtio_net_hdr once more, so that a slip in packet/virtio.h shows.
 struct VirtioHeader {
@@ -80,7 +80,7 @@ void TestNamespace::shell(const std::string& command) const {
 
 void TestNamespace::wait_ready(const std::string& device) const {
   const std::string ready = "ip link show " + device + " | grep -v 'qdisc noop ' | grep -q 'state \\(UP\\|UNKNOWN\\)'";
-  shell("for i in $(seq 1000); do " + ready + " && exit 0; sleep 0.01; done; exit 1");
+  shell("for i in $(seq 200); do " + ready + " && exit 0; sleep 0.01; done; exit 1");
 }
 
 VethPair::VethPair() {

@@ -234,7 +234,8 @@ TEST_CASE("property: the lookup decides as a walk through the texts, after every
   INFO(rerun(seed, "property: the lookup decides as a walk through the texts, after every edit"));
   World world(seed);
   uint64_t by_entry = 0;
-  for (int round = 0; round < 40; ++round) {
+  // More where a seed makes few rules that match.
+  for (int round = 0; round < 40 || (by_entry <= 10'000 && round < 400); ++round) {
     Bed bed(64u);
     Policy policy;
     Delta delta;
@@ -257,7 +258,7 @@ TEST_CASE("property: the lookup decides as a walk through the texts, after every
       }
     }
   }
-  CHECK(by_entry > 4000);
+  CHECK(by_entry > 10'000);
 }
 
 TEST_CASE("property: the pipeline lets through what the model of the firewall does") {
@@ -265,8 +266,8 @@ TEST_CASE("property: the pipeline lets through what the model of the firewall do
   INFO(rerun(seed, "property: the pipeline lets through what the model of the firewall does"));
   World world(seed);
   uint64_t passed = 0, answered = 0, reset = 0;
-  // More than 60 worlds only where few connections were reset in them.
-  for (int round = 0; round < 60 || (reset <= 5 && round < 300); ++round) {
+  // More than 60 worlds only where few connections were reset or answered in them.
+  for (int round = 0; round < 60 || ((reset <= 5 || answered <= 500) && round < 300); ++round) {
     Firewall model;
     Bed bed(4096u);
     Delta begin;
@@ -330,8 +331,8 @@ TEST_CASE("property: the pipeline lets through what the model of the firewall do
   }
   // The worlds are worth something only if everything happens in them.
   CHECK(passed > 5000);
-  CHECK(answered > 100);
-  CHECK(reset > 0);
+  CHECK(answered > 500);
+  CHECK(reset > 5);
 }
 
 }  // namespace

@@ -16,11 +16,19 @@ export function mayBringForward(): boolean {
 
 /** All threads of a process are as nice as this one again, and so are those that they start from now on. */
 export function bringForward(pid: number): void {
-  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+  for (const thread of threadsOf(pid)) {
     try {
       setPriority(Number(thread), getPriority());
     } catch {
       // It has ended.
     }
+  }
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return []; // it has ended
   }
 }

@@ -175,7 +175,7 @@ class Supervisor {
     }
     if ('forward' in message) {
       bringForward(child.process.pid ?? 0);
-      child.process.send({ forward: true } satisfies FromSupervisor);
+      if (child.process.connected) child.process.send({ forward: true } satisfies FromSupervisor);
       return;
     }
     child.served = true;

@@ -37,3 +37,8 @@ test('without the capability nobody is left behind: it is known before', () => {
   expect(asked.stderr).toBe('');
   expect(asked.stdout).toBe('false\n');
 });
+
+test('to bring forward a process that has just ended is no fault', () => {
+  const { pid } = spawnSync('true');
+  bringForward(pid);
+});
