@@ -29,7 +29,7 @@ namespace {
 }
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kPatience = std::chrono::seconds(2);
+constexpr auto kPatience = std::chrono::seconds(10);  // until a wait is given up; what is awaited comes at once
 
 // virtio_net_hdr once more, so that a slip in packet/virtio.h shows.
 struct VirtioHeader {

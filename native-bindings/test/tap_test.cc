@@ -93,7 +93,7 @@ TEST_CASE("a workload that sends all the time is heard as soon as its device is 
   });
   const auto asks = [](TapPort& port) {
     Batch batch(64);
-    while (polls_ready(port.descriptor(0), 700))
+    while (polls_ready(port.descriptor(0), 950))
       for (size_t i = 0, count = port.receive(0, batch.frames()); i < count; i++)
         if (get16(batch.get(i).bytes, 12) == 0x0806) return true;
     return false;
